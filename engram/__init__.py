@@ -1,0 +1,42 @@
+"""Engram: learn traces from data that nobody labelled, and put them to work.
+
+The public names are imported on first use, so that ``import engram`` loads neither torch nor scikit-learn nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "VAE": "engram.models.vae",
+    "Autoencoder": "engram.models.autoencoder",
+    "create": "engram.loading",
+    "data": "engram.data",
+    "evaluate": "engram.evaluation",
+    "load": "engram.loading",
+    "metrics": "engram.metrics",
+}
+__all__ = ["VAE", "Autoencoder", "create", "data", "evaluate", "load", "metrics"]
+
+if TYPE_CHECKING:
+    from engram import data, metrics
+    from engram.evaluation import evaluate
+    from engram.loading import create, load
+    from engram.models.autoencoder import Autoencoder
+    from engram.models.vae import VAE
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'engram' has no attribute {name!r}; it has {', '.join(__all__)}")
+    module = importlib.import_module(_HOME[name])
+    value = module if _HOME[name] == f"engram.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

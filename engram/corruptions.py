@@ -1,0 +1,42 @@
+"""Corruptions of the input, seeded; the target stays clean.
+
+Vincent et al., Stacked Denoising Autoencoders, JMLR 11, 2010, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Level = float | tuple[float, float]
+
+
+def draw_level(level: Level, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Return one level per row, shaped to broadcast over x: the number itself, or uniform from a range."""
+    shape = (len(x), *[1] * (x.dim() - 1))
+    if not isinstance(level, tuple):
+        return torch.full(shape, float(level), dtype=x.dtype, device=x.device)
+    low, high = level
+    return low + (high - low) * torch.rand(shape, generator=generator, dtype=x.dtype, device=x.device)
+
+
+def gaussian(x: Tensor, level: Level, groups: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+    """Add normal noise with standard deviation ``level`` (in the units the network sees: standardised, or [0, 1] for pictures)."""
+    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return x + draw_level(level, x, generator) * noise
+
+
+def masking(x: Tensor, level: Level, groups: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+    """Set a share ``level`` of the cells to zero; ``groups`` (one number per value) makes values that belong to one column go together."""
+    share = draw_level(level, x, generator)
+    if groups is None:
+        keep = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device) >= share
+    else:
+        n_groups = int(groups.max()) + 1
+        keep = (torch.rand(len(x), n_groups, generator=generator, dtype=x.dtype, device=x.device) >= share.flatten(1))[:, groups]
+    return x * keep
+
+
+CORRUPTIONS: dict[str, Callable[..., Tensor]] = {"gaussian": gaussian, "masking": masking}

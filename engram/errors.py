@@ -1,0 +1,77 @@
+"""The family of errors: what was seen, what was expected, what to do next.
+
+::
+
+    EngramError                     exit code 1
+    ├── UsageError      ValueError           2   a parameter, a flag or a name is wrong
+    ├── DataError       ValueError           3   the data cannot be used as they are
+    │   └── DataTypeError  TypeError         3   ... because of their type
+    ├── RunError        OSError              4   a run folder is missing, damaged or in the way
+    ├── MissingExtraError ImportError        5   an optional library is not installed
+    ├── MemoryLimitError MemoryError         6   the work does not fit into memory
+    └── DivergedError   ArithmeticError      7   training produced numbers that are not finite
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class EngramError(Exception):
+    """What every error of Engram is; ``exit_code`` is what the command line exits with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(EngramError, ValueError):
+    """A parameter, a flag or a name is wrong."""
+
+    exit_code = 2
+
+
+class DataError(EngramError, ValueError):
+    """The data cannot be used as they are."""
+
+    exit_code = 3
+
+
+class DataTypeError(DataError, TypeError):
+    """The data are of a type that cannot be used."""
+
+
+class RunError(EngramError, OSError):
+    """A run folder is missing, damaged or in the way."""
+
+    exit_code = 4
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class MissingExtraError(EngramError, ImportError):
+    """An optional library is not installed."""
+
+    exit_code = 5
+
+
+class MemoryLimitError(EngramError, MemoryError):
+    """The work does not fit into memory."""
+
+    exit_code = 6
+
+
+class DivergedError(EngramError, ArithmeticError):
+    """Training produced numbers that are not finite."""
+
+    exit_code = 7
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that names the known names nearest to an unknown one, or lists them all."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(repr(c) for c in close)}?"
+    return f"Known are: {', '.join(names) or 'none'}."

@@ -1,0 +1,73 @@
+"""A row made of blocks of columns, each with its own distribution: numbers, then flags, then one block per category."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from engram.likelihoods.likelihood import Likelihood, Link
+
+
+class Blocks(Likelihood):
+    """Independent blocks side by side, given the output; block i takes the next ``parts[i].size`` values of x.
+
+    Parameters
+    ----------
+    parts : sequence of Likelihood
+        Distributions over vectors, in the order of the values.
+    """
+
+    def __init__(self, parts: Sequence[Likelihood]) -> None:
+        super().__init__((sum(part.size for part in parts),))
+        self.parts = nn.ModuleList(parts)
+        self._sizes = [part.size for part in parts]
+        self._columns = [part.n_columns for part in parts]
+
+    @property
+    def n_columns(self) -> int:
+        return sum(self._columns)
+
+    def _each(self) -> list[Likelihood]:
+        return cast("list[Likelihood]", list(self.parts))
+
+    def _columnwise(self, method: str, output: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
+        masks: Sequence[Tensor | None] = [None] * len(self._sizes) if mask is None else mask.split(self._columns, 1)
+        cells = zip(self._each(), output.split(self._sizes, 1), x.split(self._sizes, 1), masks, strict=True)
+        return torch.cat([getattr(part, method)(o, v, m) for part, o, v, m in cells], 1)
+
+    def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self._columnwise("log_prob_columns", output, x, mask)
+
+    def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self._columnwise("score_columns", output, x, mask)
+
+    def _join(self, piece: Callable[[Likelihood, Tensor], Tensor], output: Tensor) -> Tensor:
+        return torch.cat([piece(part, o) for part, o in zip(self._each(), output.split(self._sizes, 1), strict=True)], 1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return self._join(lambda part, o: part.mean(o), output)
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self._join(lambda part, o: part.sample(o, generator), output)
+
+    def relaxed(self, output: Tensor) -> Tensor:
+        return self._join(lambda part, o: part.relaxed(o), output)
+
+    def link(self, mean: Tensor) -> Link:
+        links = [part.link(m) for part, m in zip(self._each(), mean.split(self._sizes, -1), strict=True)]
+        return Link(torch.cat([link.output for link in links], -1), torch.cat([link.slope for link in links], -1))
+
+    def start(self, spread: Tensor) -> None:
+        for part in self._each():
+            part.start(spread)
+
+    def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
+        masks: Sequence[Tensor | None] = [None] * len(self._sizes) if mask is None else mask.split(self._columns, 1)
+        for part, o, v, m in zip(self._each(), output.split(self._sizes, 1), x.split(self._sizes, 1), masks, strict=True):
+            part.calibrate(o, v, m)
+
+    def findings(self) -> list[str]:
+        return [text for part in self._each() for text in part.findings()]

@@ -1,0 +1,90 @@
+"""The contract of a likelihood: log p(x | output) per column, its mean, its draws, and the link that a start needs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Link(NamedTuple):
+    """The canonical link at a mean: output = ``output``, d output / d mean = ``slope`` (both of x's shape)."""
+
+    output: Tensor
+    slope: Tensor
+
+
+class Likelihood(nn.Module, ABC):
+    """A distribution over rows of shape ``shape``, with ``n_outputs`` numbers a row to parametrise it.
+
+    An output has the shape of x, so a convolutional decoder's output fits as it is. Columns are the values of a row in order (or, for a
+    categorical block, the one column of the user's that the block stands for). Everything is in nats and summed over columns, never averaged.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one row, without the rows.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        self.size = int(torch.Size(self.shape).numel())
+
+    @property
+    def n_outputs(self) -> int:
+        """How many numbers a row the decoder must give."""
+        return self.size
+
+    @property
+    def n_columns(self) -> int:
+        """How many columns `log_prob_columns` has."""
+        return self.size
+
+    @abstractmethod
+    def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Log p(x | output), (rows, columns), in nats; cells where ``mask`` is False count zero."""
+
+    def log_prob(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Log p(x | output), (rows,), in nats: the sum of `log_prob_columns`."""
+        return self.log_prob_columns(output, x, mask).sum(1)
+
+    @abstractmethod
+    def mean(self, output: Tensor) -> Tensor:
+        """E[x | output], in the shape of x."""
+
+    @abstractmethod
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """A draw of x given the output."""
+
+    def relaxed(self, output: Tensor) -> Tensor:
+        """What a discriminator may see of the output: differentiable, in the range of x."""
+        return self.mean(output)
+
+    @abstractmethod
+    def link(self, mean: Tensor) -> Link:
+        """Return the output whose mean is ``mean``, and the slope of that map (clipped where it would be infinite)."""
+
+    @torch.no_grad()
+    def start(self, spread: Tensor) -> None:
+        """Set the distribution's own parameters from the (scalar) standard deviation of the residuals at the start."""
+
+    @torch.no_grad()
+    def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
+        """Estimate per-column scales on held-out rows in closed form, for `score_columns`; the loss never uses them."""
+
+    def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`log_prob_columns` with the per-column scales of `calibrate`, where the distribution has a scale."""
+        return self.log_prob_columns(output, x, mask)
+
+    def findings(self) -> list[str]:
+        """What a user should know of the fitted distribution, e.g. that its scale reached the floor."""
+        return []
+
+
+def masked(columns: Tensor, mask: Tensor | None) -> Tensor:
+    """Zero where the cell is missing; flatten to (rows, columns)."""
+    columns = columns.flatten(1)
+    return columns if mask is None else torch.where(mask.flatten(1), columns, 0.0)

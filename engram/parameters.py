@@ -1,0 +1,120 @@
+"""Dataclass fields <-> parameters: checked values, JSON, command-line flags with help from the docstring.
+
+A parameter is declared once, as a typed field of a dataclass with a line in the numpydoc ``Parameters`` section of the class (or of the parent that
+declares it). Validation happens when ``fit`` begins, as scikit-learn asks, and by the declared type alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import types
+import typing
+from functools import cache
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from engram.errors import UsageError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter of a model: its name, declared type, default and help text."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag, e.g. ``--code-size``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether a text or JSON value can stand for it (a network handed over by the caller cannot)."""
+        return _is_simple(self.type)
+
+
+def _is_simple(annotation: Any) -> bool:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _is_simple(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_simple(a) for a in arguments if a is not type(None))
+    return origin is typing.Literal or (origin or annotation) in (bool, int, float, str, tuple, list, dict)
+
+
+@cache
+def parameters_of(cls: type) -> dict[str, Parameter]:
+    """Return the parameters of a dataclass by name, in the order of its constructor."""
+    texts: dict[str, str] = {}
+    for parent in reversed(cls.__mro__):
+        texts.update(_documented(inspect.cleandoc(parent.__dict__.get("__doc__") or "")))
+    types_by_name = typing.get_type_hints(cls, include_extras=True)
+    return {f.name: Parameter(f.name, types_by_name[f.name], f.default, texts.get(f.name, "")) for f in dataclasses.fields(cls) if f.init}
+
+
+def _documented(docstring: str) -> dict[str, str]:
+    """Read ``name : type`` entries of a numpydoc Parameters section; the first paragraph is the help text."""
+    match = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)", docstring, flags=re.MULTILINE | re.DOTALL)
+    if not match:
+        return {}
+    found: dict[str, str] = {}
+    for block in re.split(r"^(?=\S)", match.group(1), flags=re.MULTILINE):
+        head, _, body = block.partition("\n")
+        for name in head.partition(" :")[0].split(","):
+            if name.strip():
+                found[name.strip()] = " ".join(inspect.cleandoc(body).split())
+    return found
+
+
+@cache
+def _adapter(cls: type, name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(parameters_of(cls)[name].type, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy scalars (as parameter searches hand over) into Python's own, leave all else alone."""
+    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+
+
+def checked(cls: type, name: str, value: Any) -> Any:
+    """Return ``value`` as the declared type of ``cls.name`` has it; raise `UsageError` with what was expected."""
+    try:
+        return _adapter(cls, name).validate_python(plain(value))
+    except ValidationError as error:
+        told = "; ".join(dict.fromkeys(item["msg"].removeprefix("Input ").removeprefix("Value error, ") for item in error.errors()))
+        raise UsageError(f"{name}={value!r} is not valid for {cls.__name__}: {told}.") from None
+
+
+def check_names(cls: type, names: typing.Iterable[str]) -> None:
+    """Raise `UsageError` for a name that is no parameter of ``cls``, with the nearest that are."""
+    known = parameters_of(cls)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{cls.__name__} has no parameter {name!r}. {nearest(name, known)}")
+
+
+def from_text(cls: type, name: str, text: str) -> Any:
+    """Read a flag's text: JSON where it is JSON (3, true, [64, 32]), ``64,32`` as a tuple, else the text itself."""
+    try:
+        value: Any = json.loads(text)
+    except ValueError:
+        value = text
+        if re.fullmatch(r"[\d.eE+-]+(,[\d.eE+-]+)*,?", text):
+            value = [json.loads(part) for part in text.split(",") if part]
+    if text == "()":
+        value = []
+    if text.lower() in ("none", "null"):
+        value = None
+    return checked(cls, name, value)
+
+
+def to_json(values: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as JSON has them: tuples as lists, NumPy scalars as numbers."""
+    return {name: list(value) if isinstance(value, tuple) else plain(value) for name, value in values.items()}

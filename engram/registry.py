@@ -1,0 +1,88 @@
+"""Names to models, metrics, baselines and applications: closed, and filled by the files of one package each.
+
+A file in ``engram/models`` that calls ``MODELS.register`` is found here without being named anywhere else: the registry imports the modules of its
+package when it is first asked. A class is only ever reached through such a name, never through a dotted path that stands in a file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from engram.errors import UsageError, nearest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One row of a registry: a known name, what it stands for and the parameters that make the variant."""
+
+    name: str
+    value: T
+    summary: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+class Registry(Generic[T]):
+    """A closed table of names for one sort of thing, e.g. ``Registry("model", "engram.models")``."""
+
+    def __init__(self, what: str, package: str) -> None:
+        self.what = what
+        self._package = package
+        self._entries: dict[str, Entry[T]] = {}
+        self._discovered = False
+
+    def register(self, name: str, summary: str = "", **parameters: Any) -> Callable[[T], T]:
+        """Return a decorator that enters its object under ``name``; ``parameters`` are the differences of a variant."""
+
+        def enter(value: T) -> T:
+            known = self._entries.get(name)
+            if known is not None and getattr(known.value, "__qualname__", None) != getattr(value, "__qualname__", None):
+                raise UsageError(f"the {self.what} name {name!r} is taken by {known.value!r}; choose another")
+            text = summary or (value.__doc__ or "").strip().partition("\n")[0]
+            self._entries[name] = Entry(name, value, text, parameters)
+            return value
+
+        return enter
+
+    def __getitem__(self, name: str) -> Entry[T]:
+        self._discover()
+        if name not in self._entries:
+            raise UsageError(f"unknown {self.what} {name!r}. {nearest(name, self._entries)}")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        self._discover()
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        self._discover()
+        return iter([self._entries[name] for name in sorted(self._entries)])
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return [entry.name for entry in self]
+
+    def name_of(self, value: T) -> str:
+        """Return the plain name of ``value``: the first one registered without parameters."""
+        for entry in self:
+            if entry.value is value and not entry.parameters:
+                return entry.name
+        raise UsageError(f"{value!r} is not a registered {self.what}, so it cannot be saved. Known are: {', '.join(self.names())}.")
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")
+
+
+MODELS: Registry[type] = Registry("model", "engram.models")
+METRICS: Registry[Callable[..., float]] = Registry("metric", "engram.metrics")
+BASELINES: Registry[type] = Registry("baseline", "engram.evaluation.baselines")
