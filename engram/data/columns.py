@@ -1,0 +1,173 @@
+"""One column of a table: its type, found out or told, and what is needed to encode and decode it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engram.errors import DataError, DataTypeError
+
+TYPES = ("number", "count", "boolean", "category", "drop")  # what a user may ask for
+IGNORED = ("constant", "empty", "key", "drop")  # what no network sees
+MAX_CATEGORIES = 1000
+FAR = 1e6  # encoded values are clipped here: further out float32 squares overflow
+
+
+@dataclass
+class Column:
+    """A fitted column.
+
+    Parameters
+    ----------
+    name : str or int
+        The user's name for it.
+    type : str
+        number, count, boolean, category, or (ignored) constant, empty, key, drop.
+    dtype : str
+        The pandas dtype it came in and goes back to.
+    mean, scale : float
+        Numbers are encoded as (value - mean) / scale.
+    low, high : float
+        Range of the values seen.
+    missing : int
+        How many cells were missing at fit.
+    values : list
+        Categories in order, or the one value of a constant.
+    """
+
+    name: Any
+    type: str
+    dtype: str
+    mean: float = 0.0
+    scale: float = 1.0
+    low: float = 0.0
+    high: float = 0.0
+    missing: int = 0
+    values: list[Any] = field(default_factory=list)
+
+    @property
+    def width(self) -> int:
+        """How many encoded values the column takes."""
+        return 0 if self.type in IGNORED else len(self.values) if self.type == "category" else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """Say in words what the column is."""
+        gaps = f", {self.missing} missing" if self.missing else ""
+        if self.type in ("number", "count"):
+            return f"{self.type} from {self.low:.6g} to {self.high:.6g}{gaps}"
+        if self.type == "category":
+            return f"category of {len(self.values)}{gaps}"
+        if self.type == "constant":
+            return f"constant ({self.values[0]}), ignored"
+        told = {"empty": "without any value, ignored", "key": "a different text in nearly every row, ignored", "drop": "dropped as asked"}
+        return told.get(self.type, self.type + gaps)
+
+
+def inferred(name: Any, series: pd.Series[Any], wish: str | None, *, flags: bool) -> Column:
+    """Find out the type of a column; ``flags`` says whether whole numbers that are only 0 and 1 are booleans."""
+    if wish is not None and wish not in TYPES:
+        raise DataError(f"column {name!r} cannot be of type {wish!r}; choose one of {', '.join(TYPES)}.")
+    column = Column(name, wish or "", str(series.dtype), missing=int(series.isna().sum()))
+    if wish == "drop":
+        return column
+    present = series.dropna()
+    if present.empty:
+        column.type = "empty"
+        return column
+    if not wish:
+        column.type = _type_of(present, flags=flags)
+    if column.type in ("number", "count"):
+        return _with_range(column, as_numbers(present, name))
+    return _with_values(column, present, asked=wish is not None)
+
+
+def _type_of(present: pd.Series[Any], *, flags: bool) -> str:
+    if pd.api.types.is_bool_dtype(present.dtype):
+        return "boolean"
+    if pd.api.types.is_numeric_dtype(present.dtype):
+        whole = pd.api.types.is_integer_dtype(present.dtype)
+        return "boolean" if flags and whole and present.isin([0, 1]).all() and present.nunique() == 2 else "number"
+    if pd.api.types.is_datetime64_any_dtype(present.dtype):
+        return "number"
+    if present.dtype == object and not present.map(lambda cell: isinstance(cell, str)).any():
+        _check_cells(present)
+        return "boolean" if present.map(lambda cell: isinstance(cell, bool | np.bool_)).all() else "number"
+    return "category"
+
+
+def _check_cells(present: pd.Series[Any]) -> None:
+    allowed = str | int | float | bool | np.generic
+    for row, cell in present.items():
+        if not isinstance(cell, allowed):
+            raise DataTypeError(f"column {present.name!r}, row {row}: a cell's argument must be a string or a number, not {type(cell).__name__!r}.")
+
+
+def as_numbers(series: pd.Series[Any], name: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a column as float64 with NaN where a cell is missing; dates as seconds since 1970."""
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        seconds = series.astype("datetime64[ns]").to_numpy().astype(np.int64) / 1e9
+        return np.where(series.isna(), np.nan, seconds)
+    try:
+        return np.asarray(pd.to_numeric(series, errors="raise").astype("float64").to_numpy(dtype=np.float64, na_value=np.nan))
+    except (ValueError, TypeError):
+        bad = series[pd.to_numeric(series, errors="coerce").isna() & series.notna()]
+        row, cell = (bad.index[0], bad.iloc[0]) if len(bad) else ("?", series.iloc[0])
+        raise DataError(
+            f"column {name!r} holds numbers, but row {row} has {cell!r} ({len(bad)} such cells). "
+            "Correct the cells, leave them empty, or say columns={...: 'category'} at fit."
+        ) from None
+
+
+def check_finite(values: np.ndarray[Any, Any], names: list[Any]) -> None:
+    """Raise `DataError` for an infinite cell, saying where."""
+    bad = np.argwhere(np.isinf(values))
+    if len(bad):
+        row, column = bad[0]
+        raise DataError(
+            f"column {names[column]!r}, row {row}: the value is infinity ({len(bad)} such cells). "
+            "Infinite values cannot be used; replace them or leave the cells empty (missing)."
+        )
+
+
+def _with_range(column: Column, values: np.ndarray[Any, np.dtype[np.float64]]) -> Column:
+    check_finite(values[:, None], [column.name])
+    column.low, column.high = float(values.min()), float(values.max())
+    if column.low == column.high:
+        column.type, column.values = "constant", [column.low]
+    elif column.type == "count":
+        if column.low < 0 or not np.array_equal(values, np.round(values)):
+            raise DataError(f"column {column.name!r} cannot be counts: it has values such as {values[(values < 0) | (values != np.round(values))][0]:g}.")
+    else:
+        size = max(abs(column.low), abs(column.high))  # squares of 1e300 would overflow
+        column.mean = float((values / size).mean() * size)
+        column.scale = float(((values - column.mean) / size).std() * size) or 1.0
+    return column
+
+
+def _with_values(column: Column, present: pd.Series[Any], *, asked: bool) -> Column:
+    counts = present.value_counts()
+    if len(counts) == 1 and not (asked and column.type == "boolean"):
+        column.type, column.values = "constant", [_plain(counts.index[0])]
+        return column
+    if column.type == "boolean":
+        extra = [v for v in counts.index if v not in (0, 1)]
+        if extra:
+            raise DataError(f"column {column.name!r} cannot be boolean: it has the value {extra[0]!r}. Use True and False, or 1 and 0.")
+        return column
+    if not asked and len(counts) > max(20, 0.9 * len(present)):
+        column.type = "key"
+        return column
+    kept = counts.index[:MAX_CATEGORIES]  # most frequent first; the rest counts as missing
+    column.values = [_plain(v) for v in sorted(kept, key=str)]
+    return column
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value

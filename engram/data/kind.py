@@ -1,0 +1,142 @@
+"""The protocol of a kind of data, and how the kind of some data is found out."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from torch import Tensor
+
+from engram.data.rows import Rows
+from engram.data.source import read
+from engram.errors import DataTypeError, UsageError, nearest
+from engram.likelihoods import Likelihood
+
+
+class DataWarning(UserWarning):
+    """Some cells were left out or treated as missing; the message says which and how many."""
+
+
+class Kind(ABC):
+    """What a kind of data knows: types, scaling, missing cells, names, and the distribution that suits them.
+
+    A kind is made with the user's wishes, fitted to rows once, and from then on encodes and decodes rows the same way. Wrapped around data,
+    ``Images(X)``, it says explicitly what kind they are.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]  # names of the metrics that make sense for it
+    baselines: ClassVar[tuple[str, ...]]  # names of the simple methods to stand beside
+    raw: Any  # the wrapped data, or None
+    shape: tuple[int, ...]  # of an encoded row
+    columns: list[str]  # names of the columns of ``Likelihood.log_prob_columns``
+    groups: Tensor | None  # for each encoded value the number of its column, or None where they are the same
+    log_volume: Tensor  # (columns,) log of what one encoded unit is in the user's units: a density's Jacobian
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, raw: Any) -> str | None:
+        """Return None if ``raw`` can be of this kind, else the reason why not."""
+
+    @abstractmethod
+    def fit(self, raw: Any) -> Self:
+        """Learn types, scales and names from the rows; raise `DataError` where they cannot be used."""
+
+    @abstractmethod
+    def conform(self, raw: Any, *, reader: str = "this model") -> Any:
+        """Check rows against what was fitted and return them in a form that slices by rows and goes into `encode`."""
+
+    @abstractmethod
+    def encode(self, conformed: Any) -> Rows:
+        """Turn conformed rows into tensors."""
+
+    @abstractmethod
+    def decode(self, x: Tensor) -> Any:
+        """Turn encoded rows (means or draws) back into what the user gave: an array, a DataFrame."""
+
+    @abstractmethod
+    def likelihood(self) -> Likelihood:
+        """Return a fresh distribution over encoded rows."""
+
+    @abstractmethod
+    def network(self) -> str:
+        """Return the name of the family of networks that suits the rows: a function of their shape."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fitted state as plain JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, state: dict[str, Any]) -> Self:
+        """Return the kind that `to_dict` described."""
+
+    def findings(self) -> list[str]:
+        """What the user should know of the data: constant columns, dropped keys, missing cells."""
+        return []
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Return (column, what it is) pairs for people: what a dry run shows."""
+        return []
+
+    @property
+    def n_features(self) -> int:
+        """How many columns the user's rows have (pictures: values per picture)."""
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    def feature_names(self) -> list[str] | None:
+        """Names of the user's columns, or None where they have none."""
+        return None
+
+
+KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
+
+
+def kind_class(name: str) -> type[Kind]:
+    """Return the class of a kind by its name."""
+    if name not in KINDS:
+        raise UsageError(f"unknown kind {name!r}. {nearest(name, KINDS)}")
+    module, _, attribute = KINDS[name].partition(":")
+    cls: type[Kind] = getattr(importlib.import_module(module), attribute)
+    return cls
+
+
+def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
+    """Return (the unfitted kind, the bare data): an explicit wrapper decides, then ``kind``, then the looks of the data.
+
+    A path is read first. ``wishes`` are handed to the kind: ``columns``, ``likelihood``.
+    """
+    if isinstance(raw, Kind):
+        return raw.with_wishes(**wishes) if hasattr(raw, "with_wishes") else raw, raw.raw
+    if isinstance(raw, str | Path):
+        raw = read(raw).rows
+    if kind != "auto":
+        cls = kind_class(kind)
+        reason = cls.accepts(raw)
+        if reason is not None:
+            raise DataTypeError(f"these data cannot be {kind}: {reason}.")
+        return cls(**wishes), raw
+    reasons = []
+    for name in KINDS:
+        reason = kind_class(name).accepts(raw)
+        if reason is None:
+            return kind_class(name)(**wishes), raw
+        reasons.append(f"not {name}: {reason}")
+    raise DataTypeError(f"cannot tell what kind of data a {type(raw).__name__} is ({'; '.join(reasons)}). Give an array, a DataFrame or a path.")
+
+
+def warn_notes(parts: Sequence[Rows]) -> None:
+    """Say once what was left out of several encoded parts, counted."""
+    total: dict[str, int] = {}
+    for rows in parts:
+        for note, count in rows.notes.items():
+            total[note] = total.get(note, 0) + count
+    for note, count in total.items():
+        warnings.warn(f"{note} ({count} cell{'s' if count > 1 else ''})", DataWarning, stacklevel=3)

@@ -1,0 +1,56 @@
+"""Rows as networks see them: one float tensor, and what travels with it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded rows.
+
+    Parameters
+    ----------
+    x : Tensor
+        (rows, ...) float32; missing cells hold zero.
+    mask : Tensor or None
+        (rows, columns) bool, False where a cell is missing; None when every cell is there.
+    y : Tensor or None
+        (rows, ...) labels or attributes.
+    weight : Tensor or None
+        (rows,) weights.
+    notes : dict
+        What was left out or treated as missing on the way, with how many cells: ``{"new category in 'city', treated as missing": 3}``.
+    """
+
+    x: Tensor
+    mask: Tensor | None = None
+    y: Tensor | None = None
+    weight: Tensor | None = None
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: Tensor) -> Rows:
+        """Return the rows with these numbers."""
+        parts = {name: None if (t := getattr(self, name)) is None else t[index] for name in ("mask", "y", "weight")}
+        return replace(self, x=self.x[index], **parts)
+
+    def to(self, device: torch.device) -> Rows:
+        """Return the rows on a device."""
+        parts = {name: None if (t := getattr(self, name)) is None else t.to(device) for name in ("mask", "y", "weight")}
+        return replace(self, x=self.x.to(device), **parts)
+
+
+def fingerprint(rows: Rows) -> str:
+    """Return a short digest of encoded rows, to tell whether two data sets are the same."""
+    digest = hashlib.sha256(repr(tuple(rows.x.shape)).encode())
+    digest.update(rows.x.contiguous().numpy().data)
+    if rows.mask is not None:
+        digest.update(rows.mask.contiguous().numpy().data)
+    return digest.hexdigest()[:16]

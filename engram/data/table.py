@@ -1,0 +1,339 @@
+"""Tables: arrays and DataFrames of numbers, flags and categories, with cells that may be missing."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from engram.data.columns import FAR, IGNORED, Column, as_numbers, check_finite, inferred
+from engram.data.kind import Kind
+from engram.data.rows import Rows
+from engram.errors import DataError, DataTypeError, UsageError, nearest
+from engram.likelihoods import LIKELIHOODS, Bernoulli, Blocks, Categorical, Likelihood, Normal, Poisson
+
+ORDER = ("number", "count", "boolean", "category")  # of the blocks in an encoded row
+DENSE_LIMIT = 2 << 30  # bytes a sparse matrix may take when made dense
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Table(Kind):
+    """Tables: numbers are standardised, flags are 0 and 1, categories one-hot, missing cells masked.
+
+    Columns of an array that share a unit (pixels, shares, marks: all from the same lowest to about the same highest value) are centred but keep
+    one common scale, as a picture's pixels would; all other numbers are divided by their own standard deviation.
+
+    Parameters
+    ----------
+    raw : array, DataFrame or sparse matrix, optional
+        The data to wrap.
+    columns : dict, optional
+        Types that correct what would be found out: ``{"zip": "category", "id": "drop"}``; number, count, boolean, category or drop.
+    likelihood : str
+        Distribution of the number columns: "auto" (normal), "normal", "laplace", "poisson", "bernoulli".
+    """
+
+    name = "table"
+    metrics: ClassVar[tuple[str, ...]] = ("r2", "squared-error", "log-likelihood", "auroc")
+    baselines: ClassVar[tuple[str, ...]] = ("mean", "pca", "knn", "isolation-forest")
+
+    def __init__(self, raw: Any = None, *, columns: dict[Any, str] | None = None, likelihood: str = "auto") -> None:
+        self.raw = raw
+        self.wishes = {str(k): v for k, v in (columns or {}).items()}
+        self.number_likelihood = likelihood
+        self.fields: list[Column] = []  # the user's columns in the user's order
+        self.dtype: str | None = None  # of the array; None for a DataFrame
+
+    def with_wishes(self, *, columns: dict[Any, str] | None = None, likelihood: str = "auto") -> Table:
+        """Return a copy that takes the model's wishes where the wrapper has none of its own."""
+        chosen = self.number_likelihood if likelihood == "auto" else likelihood
+        return Table(columns=self.wishes or columns, likelihood=chosen)
+
+    @classmethod
+    def accepts(cls, raw: Any) -> str | None:
+        if isinstance(raw, pd.DataFrame) or sparse.issparse(raw) or hasattr(raw, "to_pandas"):
+            return None
+        shape = np.shape(raw) if not hasattr(raw, "shape") else raw.shape
+        return None if len(shape) == 2 else f"a table has two dimensions, these data have {len(shape)} (Expected 2D array; reshape your data)"
+
+    # --- from the user's form to one of two: a 2-D array or a DataFrame ---
+
+    @staticmethod
+    def _opened(raw: Any) -> Array | pd.DataFrame:
+        """Return a numeric array or a DataFrame with at least one row and one column."""
+        if hasattr(raw, "to_pandas") and not isinstance(raw, pd.DataFrame):
+            raw = raw.to_pandas()
+        if sparse.issparse(raw):
+            if raw.shape[0] * raw.shape[1] * 8 > DENSE_LIMIT:
+                raise DataError(f"a sparse table of {raw.shape[0]} x {raw.shape[1]} would need {raw.shape[0] * raw.shape[1] * 8 / 2**30:.1f} GiB.")
+            raw = raw.toarray()
+        if isinstance(raw, Tensor):
+            raw = raw.detach().cpu().numpy()
+        if not isinstance(raw, pd.DataFrame):
+            raw = np.asarray(raw)
+        reason = Table.accepts(raw)
+        if reason is not None:
+            raise DataTypeError(f"not a table: {reason}.")
+        for what, count in zip(("sample(s)", "feature(s)"), raw.shape, strict=True):
+            if count == 0:
+                raise DataError(f"Found array with 0 {what} (shape={raw.shape}) while a minimum of 1 is required.")
+        if isinstance(raw, np.ndarray):
+            return _numeric(raw)
+        if not raw.columns.is_unique:
+            raise DataError(f"two columns are called {raw.columns[raw.columns.duplicated()][0]!r}; give every column its own name.")
+        return raw
+
+    def fit(self, raw: Any) -> Table:
+        opened = self._opened(raw)
+        if isinstance(opened, np.ndarray):
+            self.dtype = str(opened.dtype)
+            frame = pd.DataFrame(opened)
+        else:
+            self.dtype, frame = None, opened
+        names = {str(c) for c in frame.columns}
+        for wish in self.wishes:
+            if wish not in names:
+                raise UsageError(f"columns= names {wish!r}, which these data do not have. {nearest(wish, names)}")
+        flags = self.dtype is None
+        self.fields = [inferred(name, frame[name], self.wishes.get(str(name)), flags=flags) for name in frame.columns]
+        if not any(c.type not in IGNORED for c in self.fields):
+            self._keep_constants()
+        self._set_scales(frame)
+        self._lay_out()
+        return self
+
+    def _keep_constants(self) -> None:
+        """With nothing that varies (one row, say), constants are all there is: learn them."""
+        for column in self.fields:
+            if column.type == "constant":
+                is_number = isinstance(column.values[0], float)
+                column.type, column.mean = ("number", column.values[0]) if is_number else ("category", 0.0)
+        if not any(c.type not in IGNORED for c in self.fields):
+            seen = "; ".join(f"{c.name}: {c.describe()}" for c in self.fields[:5])
+            raise DataError(f"no column can be learned from ({seen}). Give at least one column with values that repeat or are numbers.")
+
+    def _set_scales(self, frame: pd.DataFrame) -> None:
+        numbers = [c for c in self.fields if c.type == "number"]
+        if self.number_likelihood in ("bernoulli", "poisson"):
+            for c in numbers:
+                self._check_raw(c, frame)
+                c.mean, c.scale = 0.0, 1.0
+        elif self.dtype is not None and _share_a_unit(self.fields):
+            common = float(np.sqrt(np.mean([c.scale**2 for c in numbers])))
+            for c in numbers:
+                c.scale = common
+
+    def _check_raw(self, c: Column, frame: pd.DataFrame) -> None:
+        values = as_numbers(frame[c.name], c.name)
+        values = values[~np.isnan(values)]
+        if self.number_likelihood == "bernoulli" and (c.low < 0 or c.high > 1):
+            raise DataError(f"likelihood='bernoulli' needs values in 0 to 1, but column {c.name!r} goes from {c.low:g} to {c.high:g}.")
+        if self.number_likelihood == "poisson" and (c.low < 0 or not np.array_equal(values, np.round(values))):
+            raise DataError(f"likelihood='poisson' needs counts 0, 1, 2, ..., but column {c.name!r} has other values (from {c.low:g}).")
+
+    def _lay_out(self) -> None:
+        """Fix the order of the encoded row, from the types alone."""
+        self._blocks = {t: [i for i, c in enumerate(self.fields) if c.type == t] for t in ORDER}
+        order = [i for t in ORDER for i in self._blocks[t]]
+        used = [self.fields[i] for i in order]
+        widths = torch.tensor([c.width for c in used])
+        self.shape = (int(widths.sum()),)
+        self.columns = [str(c.name) for c in used]
+        categories = any(c.type == "category" for c in used)
+        self.groups = torch.repeat_interleave(torch.arange(len(used)), widths) if categories else None
+        self.log_volume = torch.tensor([np.log(c.scale) if c.type == "number" else 0.0 for c in used], dtype=torch.float32)
+        numbers = self._blocks["number"]
+        self._mean = np.array([self.fields[i].mean for i in numbers])
+        self._rate = 1 / np.array([self.fields[i].scale for i in numbers])
+        self._plain = len(numbers) == len(self.fields)
+
+    # --- rows in ---
+
+    def conform(self, raw: Any, *, reader: str = "this model") -> Array | pd.DataFrame:
+        opened = self._opened(raw)
+        if isinstance(opened, pd.DataFrame) and self.dtype is None:
+            missing = [c.name for c in self.fields if c.type not in IGNORED and c.name not in opened.columns]
+            if missing:
+                raise DataError(
+                    f"{len(missing)} of the columns that {reader} was fitted on are missing: {', '.join(map(str, missing[:5]))}. "
+                    f"{nearest(str(missing[0]), map(str, opened.columns))}"
+                )
+            opened.attrs = {}
+            return opened
+        if opened.shape[1] != len(self.fields):
+            raise DataError(f"X has {opened.shape[1]} features, but {reader} is expecting {len(self.fields)} features as input.")
+        if self.dtype is None:
+            return pd.DataFrame(opened, columns=[c.name for c in self.fields])
+        return opened.to_numpy() if isinstance(opened, pd.DataFrame) and self._plain else opened
+
+    def encode(self, conformed: Array | pd.DataFrame) -> Rows:
+        notes: dict[str, int] = {}
+        if self._plain and isinstance(conformed, np.ndarray):
+            x, seen = self._numbers(conformed, notes)
+            return Rows(torch.from_numpy(x), None if seen is None else torch.from_numpy(seen), notes=notes)
+        frame = conformed if isinstance(conformed, pd.DataFrame) else pd.DataFrame(conformed, columns=[c.name for c in self.fields])
+        parts, masks = [], []
+        numbers = [self.fields[i] for i in self._blocks["number"]]
+        if numbers:
+            values = np.column_stack([as_numbers(frame[c.name], c.name) for c in numbers])
+            x, seen = self._numbers(values, notes)
+            parts.append(x)
+            masks.append(np.ones(x.shape, dtype=bool) if seen is None else seen)
+        for t in ORDER[1:]:
+            for i in self._blocks[t]:
+                x, seen = _encoded(self.fields[i], frame[self.fields[i].name], notes)
+                parts.append(x)
+                masks.append(seen[:, None])
+        mask = np.concatenate(masks, 1)
+        notes = {note: count for note, count in notes.items() if count}
+        return Rows(torch.from_numpy(np.concatenate(parts, 1)), None if mask.all() else torch.from_numpy(mask), notes=notes)
+
+    def _numbers(self, values: Array, notes: dict[str, int]) -> tuple[Array, Array | None]:
+        """Standardise numbers to float32; return the mask only where a cell is missing."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = np.empty(values.shape, dtype=np.float32)
+            np.multiply(values - self._mean, self._rate, out=x, casting="same_kind")
+            if np.abs(x).max() < FAR:  # False also where anything is not a number
+                return x, None
+        check_finite(values, [self.fields[i].name for i in self._blocks["number"]])
+        seen = ~np.isnan(values)
+        x[~seen] = 0.0
+        far = np.abs(x) > FAR
+        for j in np.flatnonzero(far.any(0)):
+            name = self.fields[self._blocks["number"][j]].name
+            notes[f"column {name!r}: values more than {FAR:g} standard deviations out were clipped"] = int(far[:, j].sum())
+        return np.clip(x, -FAR, FAR), None if seen.all() else seen
+
+    # --- rows out ---
+
+    def decode(self, x: Tensor) -> Array | pd.DataFrame:
+        values = x.detach().cpu().numpy()
+        n_numbers = len(self._blocks["number"])
+        numbers = values[:, :n_numbers] / self._rate + self._mean
+        if self._plain and self.dtype is not None:
+            return numbers.astype(self.dtype if self.dtype.startswith("float") else np.float64)
+        decoded: dict[int, Any] = {i: numbers[:, j] for j, i in enumerate(self._blocks["number"])}
+        at = n_numbers
+        for t in ORDER[1:]:
+            for i in self._blocks[t]:
+                decoded[i] = _decoded(self.fields[i], values[:, at : at + self.fields[i].width])
+                at += self.fields[i].width
+        for i, c in enumerate(self.fields):
+            if c.type in IGNORED:
+                decoded[i] = np.full(len(values), c.values[0] if c.type == "constant" else np.nan, dtype=object)
+        if self.dtype is not None:
+            columns = [np.asarray(decoded[i]) for i in range(len(self.fields))]
+            joined = np.column_stack(columns)
+            return joined.astype(self.dtype if self.dtype.startswith("float") else np.float64) if self.dtype != "object" else joined
+        series = {c.name: _restored(c, decoded[i]) for i, c in enumerate(self.fields) if c.type not in ("drop", "key")}
+        return pd.DataFrame(series)
+
+    # --- what suits the rows ---
+
+    def likelihood(self) -> Likelihood:
+        chosen = LIKELIHOODS.get("normal" if self.number_likelihood == "auto" else self.number_likelihood)
+        if chosen is None or chosen is Categorical:
+            raise UsageError(f"unknown likelihood {self.number_likelihood!r} for a table. {nearest(self.number_likelihood, LIKELIHOODS)}")
+        parts: list[Likelihood] = []
+        if self._blocks["number"]:
+            parts.append(chosen((len(self._blocks["number"]),)))
+        if self._blocks["count"]:
+            parts.append(Poisson((len(self._blocks["count"]),)))
+        if self._blocks["boolean"]:
+            parts.append(Bernoulli((len(self._blocks["boolean"]),)))
+        parts += [Categorical((self.fields[i].width,)) for i in self._blocks["category"]]
+        return parts[0] if len(parts) == 1 and isinstance(parts[0], Normal) else Blocks(parts)
+
+    def network(self) -> str:
+        return "mlp"
+
+    @property
+    def n_features(self) -> int:
+        return len(self.fields)
+
+    def feature_names(self) -> list[str] | None:
+        names = [c.name for c in self.fields]
+        return names if self.dtype is None and all(isinstance(n, str) for n in names) else None
+
+    def findings(self) -> list[str]:
+        return [f"column {c.name!r} is {c.describe()}" for c in self.fields if c.type in ("constant", "empty", "key")]
+
+    def describe(self) -> list[tuple[str, str]]:
+        return [(str(c.name), c.describe()) for c in self.fields]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"dtype": self.dtype, "likelihood": self.number_likelihood, "columns": [c.to_dict() for c in self.fields]}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Table:
+        table = cls(likelihood=state["likelihood"])
+        table.dtype = state["dtype"]
+        table.fields = [Column(**c) for c in state["columns"]]
+        table._lay_out()
+        return table
+
+
+def _numeric(values: Array) -> Array | pd.DataFrame:
+    """Return an array of real numbers, or a DataFrame where an array holds texts."""
+    if np.iscomplexobj(values):
+        raise DataError("Complex data not supported: the array holds complex numbers. Give real and imaginary parts as columns of their own.")
+    if values.dtype.kind in "fiub":
+        return values if values.dtype.kind == "f" and values.dtype.itemsize >= 4 else values.astype(np.float64)
+    frame = pd.DataFrame(values).infer_objects()
+    for name in frame.columns:
+        if frame[name].dtype == object:
+            inferred(name, frame[name], None, flags=False)  # raises for cells that are neither text nor number
+    try:
+        return frame.astype(np.float64).to_numpy()
+    except (ValueError, TypeError):
+        return frame
+
+
+def _share_a_unit(fields: list[Column]) -> bool:
+    """Whether all numbers start at the same value and most go up to about the same one, as pixels and marks do."""
+    if any(c.type not in ("number", "constant", "empty") for c in fields):
+        return False
+    numbers = [c for c in fields if c.type == "number"]
+    lows, highs = np.array([c.low for c in numbers]), np.array([c.high for c in numbers])
+    span = highs.max() - lows.min()
+    return bool(len(numbers) >= 8 and np.ptp(lows) <= 0.01 * span and np.median(highs - lows) >= 0.9 * span)
+
+
+def _encoded(c: Column, series: pd.Series[Any], notes: dict[str, int]) -> tuple[Array, Array]:
+    """Encode a count, boolean or category column; return its values (rows, width) and where it is present."""
+    seen = series.notna().to_numpy()
+    if c.type == "category":
+        number = pd.Index(c.values).get_indexer(pd.Index(series.astype(object)))
+        new = seen & (number < 0)
+        notes[f"column {c.name!r}: categories not seen at fit were treated as missing"] = int(new.sum())
+        x = np.zeros((len(series), c.width), dtype=np.float32)
+        x[np.flatnonzero(number >= 0), number[number >= 0]] = 1.0
+        return x, number >= 0
+    values = as_numbers(series, c.name)
+    check_finite(values[:, None], [c.name])
+    fits = np.isin(values, (0, 1)) if c.type == "boolean" else (values >= 0) & (values == np.round(values))
+    notes[f"column {c.name!r}: values that are no {c.type} were treated as missing"] = int((seen & ~fits).sum())
+    return np.where(fits, values, 0.0).astype(np.float32)[:, None], fits
+
+
+def _decoded(c: Column, x: Array) -> Array:
+    if c.type == "category":
+        return np.array(c.values, dtype=object)[x.argmax(1)]
+    return np.asarray(x[:, 0] >= 0.5 if c.type == "boolean" else x[:, 0])
+
+
+def _restored(c: Column, values: Array) -> pd.Series[Any]:
+    """Return a decoded column in the dtype that it came in, where its values allow."""
+    series = pd.Series(values, name=c.name)
+    if c.type in ("number", "count") and "int" in c.dtype.lower():
+        series = series.round()
+    if c.dtype.startswith("datetime"):
+        return pd.to_datetime(series, unit="s").astype(c.dtype)  # type: ignore[return-value]
+    try:
+        return series.astype(c.dtype)
+    except (ValueError, TypeError):
+        return series.infer_objects()
