@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from engram.version import VERSION as __version__
+
 
 _HOME = {
     "VAE": "engram.models.vae",

@@ -23,20 +23,19 @@ def draw_level(level: Level, x: Tensor, generator: torch.Generator | None = None
 
 
 def gaussian(x: Tensor, level: Level, groups: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-    """Add normal noise with standard deviation ``level`` (in the units the network sees: standardised, or [0, 1] for pictures)."""
+    """Add normal noise with standard deviation ``level``, in the units the network sees: standardised, or [0, 1]."""
     noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
     return x + draw_level(level, x, generator) * noise
 
 
 def masking(x: Tensor, level: Level, groups: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-    """Set a share ``level`` of the cells to zero; ``groups`` (one number per value) makes values that belong to one column go together."""
+    """Set a share ``level`` of the cells to zero; values with the same number in ``groups`` go together."""
     share = draw_level(level, x, generator)
     if groups is None:
-        keep = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device) >= share
-    else:
-        n_groups = int(groups.max()) + 1
-        keep = (torch.rand(len(x), n_groups, generator=generator, dtype=x.dtype, device=x.device) >= share.flatten(1))[:, groups]
-    return x * keep
+        return x * (torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device) >= share)
+    n_groups = int(groups.max()) + 1
+    drawn = torch.rand(len(x), n_groups, generator=generator, dtype=x.dtype, device=x.device)
+    return x * (drawn >= share.flatten(1))[:, groups]
 
 
 CORRUPTIONS: dict[str, Callable[..., Tensor]] = {"gaussian": gaussian, "masking": masking}

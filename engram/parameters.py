@@ -1,7 +1,8 @@
 """Dataclass fields <-> parameters: checked values, JSON, command-line flags with help from the docstring.
 
-A parameter is declared once, as a typed field of a dataclass with a line in the numpydoc ``Parameters`` section of the class (or of the parent that
-declares it). Validation happens when ``fit`` begins, as scikit-learn asks, and by the declared type alone.
+A parameter is declared once, as a typed field of a dataclass with a line in the numpydoc ``Parameters`` section of the
+class (or of the parent that declares it). Validation happens when ``fit`` begins, as scikit-learn asks, and by the
+declared type alone.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def parameters_of(cls: type) -> dict[str, Parameter]:
     for parent in reversed(cls.__mro__):
         texts.update(_documented(inspect.cleandoc(parent.__dict__.get("__doc__") or "")))
     types_by_name = typing.get_type_hints(cls, include_extras=True)
-    return {f.name: Parameter(f.name, types_by_name[f.name], f.default, texts.get(f.name, "")) for f in dataclasses.fields(cls) if f.init}
+    fields = [f for f in dataclasses.fields(cls) if f.init]
+    return {f.name: Parameter(f.name, types_by_name[f.name], f.default, texts.get(f.name, "")) for f in fields}
 
 
 def _documented(docstring: str) -> dict[str, str]:
@@ -69,7 +71,7 @@ def _documented(docstring: str) -> dict[str, str]:
         head, _, body = block.partition("\n")
         for name in head.partition(" :")[0].split(","):
             if name.strip():
-                found[name.strip()] = " ".join(inspect.cleandoc(body).split())
+                found[name.strip()] = " ".join(inspect.cleandoc(body).partition("\n\n")[0].split())
     return found
 
 
@@ -88,8 +90,8 @@ def checked(cls: type, name: str, value: Any) -> Any:
     try:
         return _adapter(cls, name).validate_python(plain(value))
     except ValidationError as error:
-        told = "; ".join(dict.fromkeys(item["msg"].removeprefix("Input ").removeprefix("Value error, ") for item in error.errors()))
-        raise UsageError(f"{name}={value!r} is not valid for {cls.__name__}: {told}.") from None
+        told = dict.fromkeys(e["msg"].removeprefix("Input ").removeprefix("Value error, ") for e in error.errors())
+        raise UsageError(f"{name}={value!r} is not valid for {cls.__name__}: {'; '.join(told)}.") from None
 
 
 def check_names(cls: type, names: typing.Iterable[str]) -> None:
@@ -100,21 +102,37 @@ def check_names(cls: type, names: typing.Iterable[str]) -> None:
             raise UsageError(f"{cls.__name__} has no parameter {name!r}. {nearest(name, known)}")
 
 
+NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*"
+
+
 def from_text(cls: type, name: str, text: str) -> Any:
-    """Read a flag's text: JSON where it is JSON (3, true, [64, 32]), ``64,32`` as a tuple, else the text itself."""
-    try:
-        value: Any = json.loads(text)
-    except ValueError:
-        value = text
-        if re.fullmatch(r"[\d.eE+-]+(,[\d.eE+-]+)*,?", text):
-            value = [json.loads(part) for part in text.split(",") if part]
-    if text == "()":
-        value = []
+    """Read a flag's text: none, JSON (3, true, [64, 32]), a number (.5), a tuple (``64,32``), else the text itself."""
+    return checked(cls, name, _read(text))
+
+
+def _read(text: str) -> Any:
     if text.lower() in ("none", "null"):
-        value = None
-    return checked(cls, name, value)
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        if re.fullmatch(NUMBER, text):
+            return float(text)
+    inner = text.removeprefix("(").removesuffix(")")
+    parts = [part for part in inner.split(",") if part.strip()]
+    if ("," in text or text == f"({inner})") and all(re.fullmatch(NUMBER, part) for part in parts):
+        return [int(part) if re.fullmatch(r"\s*[+-]?\d+\s*", part) else float(part) for part in parts]
+    return text
 
 
 def to_json(values: dict[str, Any]) -> dict[str, Any]:
     """Return parameters as JSON has them: tuples as lists, NumPy scalars as numbers."""
     return {name: list(value) if isinstance(value, tuple) else plain(value) for name, value in values.items()}
+
+
+def checked_value(name: str, value: Any, annotation: Any) -> Any:
+    """Return a method's argument as its annotation has it; raise `UsageError` with what was expected."""
+    try:
+        return TypeAdapter(annotation).validate_python(plain(value))
+    except ValidationError as error:
+        raise UsageError(f"{name}={value!r} is not valid: {error.errors()[0]['msg'].removeprefix('Input ')}.") from None

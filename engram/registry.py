@@ -1,7 +1,8 @@
 """Names to models, metrics, baselines and applications: closed, and filled by the files of one package each.
 
-A file in ``engram/models`` that calls ``MODELS.register`` is found here without being named anywhere else: the registry imports the modules of its
-package when it is first asked. A class is only ever reached through such a name, never through a dotted path that stands in a file.
+A file in ``engram/models`` that calls ``MODELS.register`` is found here without being named anywhere else: the registry
+imports the modules of its package when it is first asked. A class is only ever reached through such a name, never
+through a dotted path that stands in a file.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ class Entry(Generic[T]):
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
+def _origin(value: object) -> tuple[object, object]:
+    """Where an object was defined: the same again when its file is imported anew, another for another object."""
+    return getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+
+
 class Registry(Generic[T]):
     """A closed table of names for one sort of thing, e.g. ``Registry("model", "engram.models")``."""
 
@@ -41,7 +47,7 @@ class Registry(Generic[T]):
 
         def enter(value: T) -> T:
             known = self._entries.get(name)
-            if known is not None and getattr(known.value, "__qualname__", None) != getattr(value, "__qualname__", None):
+            if known is not None and _origin(known.value) != _origin(value):
                 raise UsageError(f"the {self.what} name {name!r} is taken by {known.value!r}; choose another")
             text = summary or (value.__doc__ or "").strip().partition("\n")[0]
             self._entries[name] = Entry(name, value, text, parameters)
@@ -72,15 +78,20 @@ class Registry(Generic[T]):
         for entry in self:
             if entry.value is value and not entry.parameters:
                 return entry.name
-        raise UsageError(f"{value!r} is not a registered {self.what}, so it cannot be saved. Known are: {', '.join(self.names())}.")
+        known = ", ".join(self.names())
+        raise UsageError(f"{value!r} is not a registered {self.what}, so it cannot be saved. Known are: {known}.")
 
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        self._discovered = True  # before the imports, so that a module may ask while it is imported
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+        except BaseException:
+            self._discovered = False  # half a table would answer "unknown" for what is there
+            raise
 
 
 MODELS: Registry[type] = Registry("model", "engram.models")

@@ -75,6 +75,17 @@ class Kind(ABC):
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Return the kind that `to_dict` described."""
 
+    @staticmethod
+    def opened(raw: Any) -> Any:
+        """Return bare data: a wrapper's content, a path's rows."""
+        if isinstance(raw, Kind):
+            return raw.raw
+        return read(raw).rows if isinstance(raw, str | Path) else raw
+
+    @abstractmethod
+    def with_wishes(self, *, columns: Any = None, likelihood: str = "auto") -> Kind:
+        """Return an unfitted copy without the data, with the model's wishes where the wrapper has none of its own."""
+
     def findings(self) -> list[str]:
         """What the user should know of the data: constant columns, dropped keys, missing cells."""
         return []
@@ -114,7 +125,7 @@ def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
     A path is read first. ``wishes`` are handed to the kind: ``columns``, ``likelihood``.
     """
     if isinstance(raw, Kind):
-        return raw.with_wishes(**wishes) if hasattr(raw, "with_wishes") else raw, raw.raw
+        return raw.with_wishes(**wishes), raw.raw
     if isinstance(raw, str | Path):
         raw = read(raw).rows
     if kind != "auto":
@@ -122,12 +133,12 @@ def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
         reason = cls.accepts(raw)
         if reason is not None:
             raise DataTypeError(f"these data cannot be {kind}: {reason}.")
-        return cls(**wishes), raw
+        return cls().with_wishes(**wishes), raw
     reasons = []
     for name in KINDS:
         reason = kind_class(name).accepts(raw)
         if reason is None:
-            return kind_class(name)(**wishes), raw
+            return kind_class(name)().with_wishes(**wishes), raw
         reasons.append(f"not {name}: {reason}")
     raise DataTypeError(f"cannot tell what kind of data a {type(raw).__name__} is ({'; '.join(reasons)}). Give an array, a DataFrame or a path.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -33,10 +33,18 @@ class Blocks(Likelihood):
     def _each(self) -> list[Likelihood]:
         return cast("list[Likelihood]", list(self.parts))
 
+    def _split(
+        self, output: Tensor, x: Tensor, mask: Tensor | None
+    ) -> Iterator[tuple[Likelihood, Tensor, Tensor, Tensor | None]]:
+        masks: Sequence[Tensor | None] = [None] * len(self._sizes)
+        if mask is not None:
+            masks = torch.split(mask, self._columns, 1)
+        return zip(
+            self._each(), torch.split(output, self._sizes, 1), torch.split(x, self._sizes, 1), masks, strict=True
+        )
+
     def _columnwise(self, method: str, output: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
-        masks: Sequence[Tensor | None] = [None] * len(self._sizes) if mask is None else mask.split(self._columns, 1)
-        cells = zip(self._each(), output.split(self._sizes, 1), x.split(self._sizes, 1), masks, strict=True)
-        return torch.cat([getattr(part, method)(o, v, m) for part, o, v, m in cells], 1)
+        return torch.cat([getattr(part, method)(o, v, m) for part, o, v, m in self._split(output, x, mask)], 1)
 
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._columnwise("log_prob_columns", output, x, mask)
@@ -45,7 +53,8 @@ class Blocks(Likelihood):
         return self._columnwise("score_columns", output, x, mask)
 
     def _join(self, piece: Callable[[Likelihood, Tensor], Tensor], output: Tensor) -> Tensor:
-        return torch.cat([piece(part, o) for part, o in zip(self._each(), output.split(self._sizes, 1), strict=True)], 1)
+        outputs = torch.split(output, self._sizes, 1)
+        return torch.cat([piece(part, o) for part, o in zip(self._each(), outputs, strict=True)], 1)
 
     def mean(self, output: Tensor) -> Tensor:
         return self._join(lambda part, o: part.mean(o), output)
@@ -57,7 +66,7 @@ class Blocks(Likelihood):
         return self._join(lambda part, o: part.relaxed(o), output)
 
     def link(self, mean: Tensor) -> Link:
-        links = [part.link(m) for part, m in zip(self._each(), mean.split(self._sizes, -1), strict=True)]
+        links = [part.link(m) for part, m in zip(self._each(), torch.split(mean, self._sizes, -1), strict=True)]
         return Link(torch.cat([link.output for link in links], -1), torch.cat([link.slope for link in links], -1))
 
     def start(self, spread: Tensor) -> None:
@@ -65,8 +74,7 @@ class Blocks(Likelihood):
             part.start(spread)
 
     def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
-        masks: Sequence[Tensor | None] = [None] * len(self._sizes) if mask is None else mask.split(self._columns, 1)
-        for part, o, v, m in zip(self._each(), output.split(self._sizes, 1), x.split(self._sizes, 1), masks, strict=True):
+        for part, o, v, m in self._split(output, x, mask):
             part.calibrate(o, v, m)
 
     def findings(self) -> list[str]:

@@ -30,7 +30,7 @@ class LocationScale(Likelihood):
 
     @abstractmethod
     def closed_form(self, residual: Tensor, mask: Tensor) -> Tensor:
-        """The maximum-likelihood scale per column of residuals (rows, columns)."""
+        """Return the maximum-likelihood scale per column of residuals (rows, columns)."""
 
     def floored(self) -> Tensor:
         """Log of the scale, not below the floor."""
@@ -66,8 +66,10 @@ class LocationScale(Likelihood):
     def findings(self) -> list[str]:
         if float(self.log_scale.detach()) > math.log(FLOOR):
             return []
-        return [f"the scale of the {type(self).__name__} likelihood reached its floor of {FLOOR:g} (standardised units): some columns are copies of "
-                "others or constant; drop them, or use a smaller code"]  # fmt: skip
+        return [
+            f"the scale of the {type(self).__name__} likelihood reached its floor of {FLOOR:g} (standardised units): "
+            "some columns are copies of others or constant; drop them, or use a smaller code"
+        ]
 
 
 class Normal(LocationScale):

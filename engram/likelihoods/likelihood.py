@@ -19,8 +19,9 @@ class Link(NamedTuple):
 class Likelihood(nn.Module, ABC):
     """A distribution over rows of shape ``shape``, with ``n_outputs`` numbers a row to parametrise it.
 
-    An output has the shape of x, so a convolutional decoder's output fits as it is. Columns are the values of a row in order (or, for a
-    categorical block, the one column of the user's that the block stands for). Everything is in nats and summed over columns, never averaged.
+    An output has the shape of x, so a convolutional decoder's output fits as it is. Columns are the values of a row in
+    order (or, for a categorical block, the one column of the user's that the block stands for). Everything is in nats
+    and summed over columns, never averaged. A cell that the mask leaves out may hold any finite value.
 
     Parameters
     ----------
@@ -57,10 +58,10 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A draw of x given the output."""
+        """Draw x given the output."""
 
     def relaxed(self, output: Tensor) -> Tensor:
-        """What a discriminator may see of the output: differentiable, in the range of x."""
+        """Return what a discriminator may see of the output: differentiable, in the range of x."""
         return self.mean(output)
 
     @abstractmethod
@@ -80,7 +81,7 @@ class Likelihood(nn.Module, ABC):
         return self.log_prob_columns(output, x, mask)
 
     def findings(self) -> list[str]:
-        """What a user should know of the fitted distribution, e.g. that its scale reached the floor."""
+        """Say what a user should know of the fitted distribution, e.g. that its scale reached the floor."""
         return []
 
 

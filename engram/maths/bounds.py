@@ -1,4 +1,7 @@
-"""Lower bounds on log p(x) from draws of a proposal (Burda et al., Importance Weighted Autoencoders, 2015, arXiv:1509.00519, equation 8)."""
+"""Lower bounds on log p(x) from draws of a proposal.
+
+Burda, Grosse & Salakhutdinov, Importance Weighted Autoencoders, 2015, arXiv:1509.00519, equation 8.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from torch import Tensor
 
 
 def importance_bound(log_weights: Tensor) -> Tensor:
-    """log (1/k sum_i w_i) from log w_i = log p(x, z_i) - log q(z_i | x); shape (k, rows) -> (rows,), in nats.
+    """Return log (1/k sum_i w_i) from log w_i = log p(x, z_i) - log q(z_i | x); (k, rows) -> (rows,), in nats.
 
     With k = 1 this is one draw of the ELBO; in expectation it grows with k towards log p(x).
     """

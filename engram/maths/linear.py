@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-EXACT_UP_TO = 2048  # columns (or rows) up to which the eigenvalues are computed exactly
+EXACT_UP_TO = 2048  # columns or rows, whichever are fewer, up to which the eigenvalues are computed exactly
 
 
 class Components(NamedTuple):
@@ -25,7 +25,8 @@ class Components(NamedTuple):
 def principal_components(x: Tensor, k: int) -> Components:
     """Return the first k principal components of x (rows, columns); signs make each vector's largest entry positive.
 
-    With fewer than k directions of variance, the rest are orthonormal directions of no variance.
+    With fewer than k directions of variance, the rest are orthonormal directions of no variance; vectors beyond the
+    number of columns are zero.
     """
     x = x.double()
     n, d = x.shape
@@ -35,16 +36,47 @@ def principal_components(x: Tensor, k: int) -> Components:
     if d <= EXACT_UP_TO:
         values, vectors = torch.linalg.eigh(centred.T @ centred / n)
         variances, vectors = values.flip(0)[:k].clamp(min=0), vectors.flip(1).T[:k]
+    elif n <= EXACT_UP_TO:
+        variances, vectors = _from_rows(centred, k)
     else:
-        _, singular, v = torch.svd_lowrank(centred, q=min(k + 10, n, d), niter=4)
-        variances, vectors = singular[:k].square() / n, v.T[:k]
-    if len(vectors) < k:  # fewer rows than components asked for
-        filled = torch.linalg.qr(torch.cat([vectors.T, torch.eye(d, k - len(vectors), dtype=x.dtype)], 1)).Q.T[:k]
-        variances = torch.cat([variances, variances.new_zeros(k - len(variances))])
-        vectors = torch.cat([vectors, filled[len(vectors) :]])
+        variances, vectors = _leading(centred, k)
+    if len(vectors) < k:
+        variances, vectors = _filled(variances, vectors, k)
     signs = vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()
     residual = ((total - variances.sum()) / max(d - k, 1)).clamp(min=0)
     return Components(mean, vectors * signs, variances, residual)
+
+
+def _from_rows(centred: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Eigenvalues of the products of rows: the same as those of columns, and fewer where rows are fewer."""
+    n = len(centred)
+    values, left = torch.linalg.eigh(centred @ centred.T / n)
+    values, left = values.flip(0)[:k], left.flip(1).T[:k]
+    real = values > 1e-10 * values[0].clamp(min=0)  # the others are rounding: their directions would not be orthonormal
+    return values[real], left[real] @ centred / (n * values[real, None]).sqrt()
+
+
+def _leading(centred: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Randomised subspace iteration (Halko, Martinsson & Tropp, 2011, algorithm 4.4).
+
+    With a seed of its own: the same rows give the same answer, and the caller's random state is left alone.
+    """
+    n, d = centred.shape
+    generator = torch.Generator(centred.device).manual_seed(0)
+    basis = torch.randn(d, min(k + 10, n, d), generator=generator, dtype=centred.dtype, device=centred.device)
+    for _ in range(6):
+        basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q
+    _, singular, right = torch.linalg.svd(centred @ basis, full_matrices=False)
+    return singular[:k].square() / n, right[:k] @ basis.T
+
+
+def _filled(variances: Tensor, vectors: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Append orthonormal vectors of no variance up to k, or up to the number of columns and then zeros."""
+    found, d = vectors.shape
+    more = torch.eye(d, min(k, d) - found, dtype=vectors.dtype, device=vectors.device)
+    basis = torch.linalg.qr(torch.cat([vectors.T, more], 1)).Q.T[found:]
+    zeros = vectors.new_zeros(k - found - len(basis), d)
+    return torch.cat([variances, variances.new_zeros(k - found)]), torch.cat([vectors, basis, zeros])
 
 
 class LinearGaussian(NamedTuple):
@@ -58,10 +90,12 @@ class LinearGaussian(NamedTuple):
 
 
 def probabilistic_pca(components: Components, floor: float = 0.0) -> LinearGaussian:
-    """Equations 7 and 8 in the rotation where the posterior is diagonal; ``floor`` keeps the noise variance above zero."""
+    """Equations 7 and 8 in the rotation where the posterior is diagonal; ``floor`` keeps the noise above zero."""
     mean, vectors, variances, residual = components
     noise = residual.clamp(min=floor)
     gain = (variances - noise).clamp(min=0).sqrt()
     weight = vectors.T * gain
     precision = gain.square() + noise  # M = W'W + noise I is diagonal here
-    return LinearGaussian(weight, mean, noise, (vectors.T * (gain / precision)).T, noise / precision)
+    # no noise and no gain (constant rows): the code says nothing, so that its posterior is the prior
+    encoder = vectors * (gain / precision.where(precision > 0, 1.0))[:, None]
+    return LinearGaussian(weight, mean, noise, encoder, torch.where(precision > 0, noise / precision, 1.0))

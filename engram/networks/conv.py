@@ -7,7 +7,6 @@ Down by strided convolutions; up by nearest-neighbour resizing then convolution,
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,7 +33,7 @@ class Upsample(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast("Tensor", functional.interpolate(x, size=self.size))
+        return functional.interpolate(x, size=self.size)
 
 
 class Conv:
@@ -56,14 +55,16 @@ class Conv:
             if dropout:
                 found.append(nn.Dropout2d(dropout))
         last = sizes(shape[1], shape[2], len(widths))[-1]
-        return Body(nn.Sequential(*found), ((widths or shape)[-1] if widths else shape[0], *last))
+        return Body(nn.Sequential(*found), (widths[-1] if widths else shape[0], *last))
 
     def decoder(self, code_size: int, shape: tuple[int, ...], widths: tuple[int, ...], dropout: float) -> Body:
         """From codes through a linear layer to the smallest picture, then up, one convolution per width."""
         steps = sizes(shape[1], shape[2], len(widths))
         channels = widths[::-1] or (shape[0],)
         small = (channels[0], *steps[-1])
-        found: list[nn.Module] = [nn.Linear(code_size, small[0] * small[1] * small[2]), nn.Unflatten(1, small), nn.SiLU()]
+        found: list[nn.Module] = [nn.Linear(code_size, small[0] * small[1] * small[2]), nn.Unflatten(1, small)]
+        if widths:  # without a width the whole network is linear
+            found.append(nn.SiLU())
         for i, size in enumerate(steps[-2::-1]):
             n_in, n_out = channels[i], channels[min(i + 1, len(channels) - 1)]
             found += [Upsample(size), nn.Conv2d(n_in, n_out, 3, padding=1), nn.SiLU()]

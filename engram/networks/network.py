@@ -73,7 +73,9 @@ class Coder(nn.Module):
         Whether there is a linear path beside the body (vectors only).
     """
 
-    def __init__(self, body: Body, shape_in: tuple[int, ...], shape_out: tuple[int, ...], *, skip: bool = False) -> None:
+    def __init__(
+        self, body: Body, shape_in: tuple[int, ...], shape_out: tuple[int, ...], *, skip: bool = False
+    ) -> None:
         super().__init__()
         self.body = body
         self.head = head(body.features, shape_out)
@@ -83,19 +85,20 @@ class Coder(nn.Module):
         y = cast("Tensor", self.head(self.body(x)))
         if self.skip is None:
             return y
-        return y + self.skip(x.flatten(1)).view_as(y)
+        return y + cast("Tensor", self.skip(x.flatten(1))).view_as(y)
 
 
 def linear_part(coder: Coder) -> tuple[nn.Linear, nn.Linear] | None:
     """Return (the layer whose weight is the linear map, the layer whose bias is the offset), or None without one.
 
-    A coder whose body is empty is linear itself; one with a linear path has its nonlinear head set to zero by the caller.
+    A coder whose body only flattens is linear itself; one with a linear path has its nonlinear head set to zero by the
+    caller.
     """
-    last = coder.head if isinstance(coder.head, nn.Linear) else next((m for m in coder.head.modules() if isinstance(m, nn.Linear)), None)
+    last = next((m for m in coder.head.modules() if isinstance(m, nn.Linear)), None)
     if last is None:
         return None
     if coder.skip is not None:
         return coder.skip, last
-    if next(coder.body.parameters(), None) is None:
+    if all(isinstance(m, Body | nn.Sequential | nn.Flatten | nn.Identity) for m in coder.body.modules()):
         return last, last
     return None

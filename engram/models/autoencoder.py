@@ -1,0 +1,66 @@
+"""Autoencoder: a row goes through a narrow code and comes back (Hinton & Salakhutdinov, Science 313, 2006).
+
+    minimise   - log p(x | decoder(encoder(corrupt(x))))        averaged over rows
+
+With a corruption it is the denoising autoencoder (Vincent et al., JMLR 11, 2010): the input is corrupted, the target stays clean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from engram.data.rows import Rows
+from engram.models.codes import Codes
+from engram.models.model import Model
+from engram.models.parts import Shapes, start_at_components
+from engram.registry import MODELS
+from engram.training import Batch, Finding, Turn
+
+
+@MODELS.register("autoencoder", "Rows through a narrow code and back")
+@MODELS.register("denoising-autoencoder", "An autoencoder that repairs corrupted rows", corruption="gaussian", corruption_level=0.3)
+@MODELS.register("convolutional-autoencoder", "An autoencoder of convolutions, for pictures", network="conv")
+@dataclass(eq=False, repr=False, kw_only=True)
+class Autoencoder(Codes, Model):
+    """Autoencoder, Hinton & Salakhutdinov 2006: minimise - log p(x | decoder(encoder(corrupt(x)))).
+
+    Linear (``hidden=()``) it is PCA; with ``corruption`` a denoising autoencoder; with ``network="conv"`` a convolutional one.
+    All parameters are common to all models; see `Model`.
+    """
+
+    def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
+        """One encoder, one decoder."""
+        return {"encoder": shapes.encoder(), "decoder": shapes.decoder()}
+
+    def start(self, nets: nn.ModuleDict, rows: Rows) -> bool:
+        """Begin at principal components where the networks have a linear path."""
+        return start_at_components(nets.encoder, nets.decoder, rows, self.shapes_.code_size, probabilistic=False)
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """One turn: both roles learn."""
+        return self._turns
+
+    def terms(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        """- log p(x | decoder(encoder(corrupt(x)))) per row."""
+        output = nets.decoder(nets.encoder(self.corrupted(nets, batch)))
+        return {"reconstruction": -nets.decoder.likelihood.log_prob(output, batch.x, batch.mask)}
+
+    def encode(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+        """Return the codes, (rows, code size)."""
+        code: Tensor = nets.encoder(batch.x)
+        return code
+
+    def log_density(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+        """Log p(x | code) per row, with a scale per column that was estimated on held-out rows; nats of encoded units."""
+        output = nets.decoder(self.encode(nets, batch))
+        scores: Tensor = nets.decoder.likelihood.score_columns(output, batch.x, batch.mask).sum(1)
+        return scores
+
+    def finish(self, nets: nn.ModuleDict, rows: Rows, held_out: Rows) -> list[Finding]:
+        """Estimate the scales that scores use, on rows that training has not seen."""
+        batch = Batch(held_out.x, held_out.mask)
+        nets.decoder.likelihood.calibrate(nets.decoder(self.encode(nets, batch)), batch.x, batch.mask)
+        return []

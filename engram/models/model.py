@@ -1,0 +1,298 @@
+"""The scikit-learn estimator that every model is: parameters in, kind and rows found out, the loop run, a fitted model out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Interval
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from engram.corruptions import CORRUPTIONS
+from engram.data.kind import Kind, as_kind, warn_notes
+from engram.data.rows import Rows, fingerprint
+from engram.models.parts import Shapes
+from engram.models.resolve import resolve_settings, resolve_shapes, split
+from engram.models.saving import save_model
+from engram.parameters import checked, parameters_of
+from engram.training import Batch, Finding, Turn, train
+from engram.training.callbacks import reporter
+from engram.training.run import claim
+from engram.training.session import seed_from, seeded, threads
+from engram.training.settings import auto_device
+
+Auto = Literal["auto"]
+Level = Annotated[float, Ge(0)]
+CHECKED_ROWS = 8192  # held-out rows that scales and findings are computed from
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Model(BaseEstimator, ABC):  # type: ignore[misc]
+    """What all models share: the parameters below, fitting, sampling, saving.
+
+    Parameters
+    ----------
+    code_size : int or "auto"
+        Dimensions of the code.
+    hidden : tuple of int or "auto"
+        Widths of the hidden layers of the encoder, reversed in the decoder; () is linear. Given widths build exactly that network; with
+        "auto" a linear path lies beside it, and training begins at principal components.
+    network : str
+        Family of networks: "auto", "mlp" or "conv" (widths are numbers of channels).
+    likelihood : str
+        Distribution of numbers or pixels: "auto" (normal), "normal", "laplace", "bernoulli", "poisson".
+    kind : str
+        Kind of data: "auto", "table" or "images".
+    columns : dict or None
+        Types of columns that correct what is found out, e.g. {"zip": "category", "id": "drop"}.
+    corruption : str or None
+        Corruption of the input while learning: "gaussian" or "masking".
+    corruption_level : float or tuple of two
+        Standard deviation of the noise or share of masked cells; two numbers are a range to draw from per row.
+    batch_size : int or "auto"
+        Most rows in a step.
+    max_epochs : int or "auto"
+        Most passes over the rows.
+    max_time : str, float or None
+        Longest time to train: "20s", "5m", "1h" or seconds.
+    learning_rate : float or "auto"
+        Step size of Adam.
+    schedule : str
+        How the learning rate falls: "auto" (cosine), "cosine", "linear" or "constant".
+    weight_decay : float
+        Decoupled weight decay.
+    dropout : float
+        Share of hidden values dropped while learning.
+    clip : float or None
+        Largest norm of a gradient.
+    ema : float
+        Average the weights; after this share of training an old weight counts half. 0 is off.
+    early_stopping : bool
+        Hold out rows, keep the weights that are best on them, stop when nothing improves.
+    validation_fraction : float
+        Share of rows held out.
+    n_iter_no_change : int
+        Reports without improvement before training stops.
+    tol : float
+        Relative improvement of the held-out loss that counts.
+    threads : int or "auto"
+        Threads to compute with; "auto" is one for small networks.
+    device : str
+        "auto", "cpu", "cuda".
+    precision : str
+        "auto" (float32), "float32", or "bfloat16" for mixed precision while learning.
+    random_state : int, RandomState or None
+        Seed: the same seed gives the same weights.
+    verbose : int
+        1 shows progress on a terminal.
+    warm_start : bool
+        Go on from the weights of the last fit.
+    encoder, decoder : torch.nn.Module or None
+        Your own networks: (rows, ...) to features, codes to features or rows.
+    """
+
+    code_size: Annotated[int, Ge(1)] | Auto = "auto"
+    hidden: tuple[Annotated[int, Ge(1)], ...] | Auto = "auto"
+    network: Literal["auto", "mlp", "conv"] = "auto"
+    likelihood: Literal["auto", "normal", "laplace", "bernoulli", "poisson"] = "auto"
+    kind: Literal["auto", "table", "images"] = "auto"
+    columns: dict[str | int, str] | None = None
+    corruption: Literal["gaussian", "masking"] | None = None
+    corruption_level: Level | tuple[Level, Level] = 0.2
+    batch_size: Annotated[int, Ge(1)] | Auto = "auto"
+    max_epochs: Annotated[int, Ge(1)] | Auto = "auto"
+    max_time: str | float | None = None
+    learning_rate: Annotated[float, Gt(0)] | Auto = "auto"
+    schedule: Literal["auto", "cosine", "linear", "constant"] = "auto"
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    clip: Annotated[float, Gt(0)] | None = None
+    ema: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    early_stopping: bool = True
+    validation_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    n_iter_no_change: Annotated[int, Ge(1)] = 10
+    tol: Annotated[float, Ge(0)] = 1e-4
+    threads: Annotated[int, Ge(1)] | Auto = "auto"
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    random_state: Any = None
+    verbose: int = 0
+    warm_start: bool = False
+    encoder: nn.Module | None = None
+    decoder: nn.Module | None = None
+
+    # --- what a model says ---
+
+    @abstractmethod
+    def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
+        """Return the networks by role; called at fit."""
+
+    @abstractmethod
+    def turns(self, step: int) -> Sequence[Turn]:
+        """Return the turns of a step."""
+
+    @abstractmethod
+    def terms(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        """Return the named terms whose sum the turn minimises, per row (rows,) or for the batch ()."""
+
+    def start(self, nets: nn.ModuleDict, rows: Rows) -> bool:
+        """Set the networks before step 0; return whether anything was set."""
+        return False
+
+    def after_step(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> None:
+        """Do what has no gradient after a step."""
+
+    def finish(self, nets: nn.ModuleDict, rows: Rows, held_out: Rows) -> list[Finding]:
+        """After training: estimate what scores need on held-out rows, and return what is worth knowing."""
+        return []
+
+    # --- fitting ---
+
+    def fit(self, X: Any, y: Any = None, *, validation: Any = None, run: str | Path | None = None, resume: bool = False) -> Self:
+        """Learn from rows.
+
+        Parameters
+        ----------
+        X : array, DataFrame, sparse matrix, tensor, path or Kind
+            The rows. A 2-D array, a DataFrame, a CSV or Parquet file is a table; 3-D and 4-D arrays are pictures.
+        y : ignored
+            For scikit-learn's sake.
+        validation : like X, optional
+            Held-out rows to use instead of a share of X.
+        run : path, optional
+            A folder to write: parameters, weights, log. It must not exist. None writes nothing.
+        resume : bool
+            Go on with the fit that was interrupted in the folder ``run``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        UsageError
+            A parameter is wrong.
+        DataError
+            The rows cannot be used.
+        RunError
+            The folder ``run`` exists or cannot be written.
+        DivergedError
+            A term is not finite any more.
+        """
+        values = {name: checked(type(self), name, getattr(self, name)) for name in parameters_of(type(self))}
+        folder = None if run is None else claim(run, resume=resume)
+        continued = self.warm_start and hasattr(self, "network_")
+        if continued:
+            kind, raw = self.kind_, X
+        else:
+            kind, raw = as_kind(X, self.kind, columns=values["columns"], likelihood=values["likelihood"])
+            kind.fit(raw)
+        rows = kind.encode(kind.conform(raw, reader=type(self).__name__))
+        warn_notes([rows])
+        seed = seed_from(self.random_state)
+        held_out = None if validation is None else kind.encode(kind.conform(as_kind(validation, kind.name)[1]))
+        part, held_out, findings = split(rows, held_out, values, seed)
+        self.kind_: Kind = kind
+        self.findings_: list[Finding] = [*(Finding("data", text) for text in kind.findings()), *findings]
+        self.data_ = {"rows": len(rows), "trained_on": len(part), "fingerprint": fingerprint(rows)}
+        self._train(part, held_out, values, seed, continued=continued)
+        self.set_feature_attributes()
+        if folder is not None:
+            self.save(folder)
+        return self
+
+    def _train(self, rows: Rows, held_out: Rows | None, values: dict[str, Any], seed: int, *, continued: bool) -> None:
+        """Build the networks, run the loop, look at the result."""
+        device = torch.device(auto_device() if self.device == "auto" else self.device)
+        self.shapes_ = resolve_shapes(self.kind_, values)
+        self._turns = (Turn(type(self).__name__.lower(), tuple(self.role_names())),)
+        with seeded(seed, device.type):
+            nets = self.network_ if continued else nn.ModuleDict(self.roles(self.shapes_))
+            self.settings_ = resolve_settings(nets, len(rows), values, seed, device.type)
+            with threads(self.settings_.threads):
+                began = not continued and self.start(nets, rows)
+                nets.to(device)
+                watched = None if held_out is None else held_out.to(device)
+                progress = reporter(self.settings_, verbose=self.verbose)
+                self.history_ = train(self, nets, rows.to(device), watched, self.settings_, progress)
+                nets.to("cpu")
+                seen = (rows if held_out is None else held_out).take(slice(0, CHECKED_ROWS))
+                with torch.no_grad():
+                    self.findings_ += self.finish(nets, rows, seen)
+        self.network_: nn.ModuleDict = nets
+        if began and self.history_.best_step == 0:
+            told = "training did not beat the start at principal components on held-out rows, so the start was kept"
+            self.findings_.append(Finding("kept-start", told, "These rows look linear: PCA does as well"))
+        self.findings_ += [Finding("scale", text) for text in self.likelihood_findings()]
+        self.loss_curve_ = self.history_.losses
+        self.n_iter_ = max(1, round(self.history_.reports[-1]["epoch"])) if self.history_.reports else 1
+
+    def set_feature_attributes(self) -> None:
+        """Set scikit-learn's attributes about the columns seen at fit."""
+        self.n_features_in_ = self.kind_.n_features
+        names = self.kind_.feature_names()
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def fitted_tensors(self) -> dict[str, Tensor]:
+        """Return what a fit found besides weights, to be saved."""
+        return {}
+
+    def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `fitted_tensors` gave."""
+
+    def role_names(self) -> list[str]:
+        """Names of the roles that learn."""
+        return ["encoder", "decoder"]
+
+    def likelihood_findings(self) -> list[str]:
+        """What the fitted distribution has to say."""
+        likelihood = getattr(getattr(self.network_, "decoder", None), "likelihood", None)
+        return [] if likelihood is None else list(likelihood.findings())
+
+    def corrupted(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+        """Return the input of a step: corrupted while learning, clean otherwise."""
+        if self.corruption is None or not nets.training:
+            return batch.x
+        return CORRUPTIONS[self.corruption](batch.x, self.corruption_level, self.kind_.groups, batch.generator)
+
+    # --- using ---
+
+    @contextmanager
+    def fitted(self) -> Iterator[nn.ModuleDict]:
+        """Give the fitted networks for inference: without gradients, on the threads that the fit used."""
+        check_is_fitted(self, "network_")
+        with threads(self.settings_.threads), torch.no_grad():
+            yield self.network_.eval()
+
+    def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw codes to sample from."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the fitted model as a run folder, at once or not at all; an existing run folder is replaced only with ``force``."""
+        check_is_fitted(self, "network_")
+        save_model(self, Path(path), force=force)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

@@ -1,0 +1,140 @@
+"""What models are put together from: encoders and decoders of any family, or the user's own, and their start at principal components."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from engram.data.rows import Rows
+from engram.errors import UsageError
+from engram.likelihoods import Likelihood
+from engram.maths.linear import principal_components, probabilistic_pca
+from engram.networks import NETWORKS, Body, Coder, linear_part
+
+LEAST_NOISE = 1e-4  # variance of the noise at a start, in standardised units
+SMALL_NOISE = 0.02  # ... where the code is as large as the row, about e^-4
+
+
+class Decoder(nn.Module):
+    """A network from codes to outputs, and the distribution that these parametrise.
+
+    Parameters
+    ----------
+    network : nn.Module
+        (rows, code size) -> (rows, ...) in the shape of a row.
+    likelihood : Likelihood
+        The distribution of a row given the output.
+    """
+
+    def __init__(self, network: nn.Module, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.network = network
+        self.likelihood = likelihood
+
+    def forward(self, z: Tensor) -> Tensor:
+        return cast("Tensor", self.network(z))
+
+
+@dataclass
+class Shapes:
+    """All that decides the networks of a fit.
+
+    Parameters
+    ----------
+    row : tuple of int
+        Shape of an encoded row.
+    code_size : int
+        Dimensions of the code.
+    widths : tuple of int
+        Widths of the hidden layers.
+    family : str
+        Name of the family of networks.
+    skip : bool
+        Whether coders have a linear path beside them.
+    dropout : float
+        Share of hidden values dropped in training.
+    likelihood : Likelihood
+        A fresh distribution of rows.
+    modules : dict
+        The user's own networks by role.
+    """
+
+    row: tuple[int, ...]
+    code_size: int
+    widths: tuple[int, ...]
+    family: str
+    skip: bool
+    dropout: float
+    likelihood: Likelihood
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+
+    def encoder(self, heads: int = 1) -> nn.Module:
+        """Return a network from rows to ``heads`` numbers per code unit."""
+        shape = (heads * self.code_size,)
+        if "encoder" in self.modules:
+            return self._own("encoder", torch.zeros(2, *self.row), shape)
+        body = NETWORKS[self.family].encoder(self.row, self.widths, self.dropout)
+        return Coder(body, self.row, shape, skip=self.skip)
+
+    def decoder(self) -> Decoder:
+        """Return a network from codes to the likelihood's parameters."""
+        if "decoder" in self.modules:
+            return Decoder(self._own("decoder", torch.zeros(2, self.code_size), self.row), self.likelihood)
+        body = NETWORKS[self.family].decoder(self.code_size, self.row, self.widths, self.dropout)
+        return Decoder(Coder(body, (self.code_size,), self.row, skip=self.skip), self.likelihood)
+
+    def _own(self, role: str, x: Tensor, shape: tuple[int, ...]) -> nn.Module:
+        """Return a copy of the user's module, with a head where its output is not of the shape needed."""
+        module = copy.deepcopy(self.modules[role])
+        try:
+            with torch.no_grad():
+                y = module.eval()(x)
+        except Exception as error:
+            raise UsageError(f"{role}= cannot take a batch of shape {tuple(x.shape)}: {error}") from error
+        if not isinstance(y, Tensor) or y.dim() < 2 or len(y) != len(x):
+            raise UsageError(f"{role}= must turn (rows, ...) into one tensor (rows, ...); it gave {getattr(y, 'shape', type(y).__name__)}.")
+        features = tuple(y.shape[1:])
+        return module if features == shape else Coder(Body(module, features), tuple(x.shape[1:]), shape)
+
+
+@torch.no_grad()
+def start_at_components(encoder: nn.Module, decoder: Decoder, rows: Rows, code_size: int, *, probabilistic: bool) -> bool:
+    """Set linear paths so that training begins at principal components; return False where a network has no linear path.
+
+    ``probabilistic`` sets the closed form of probabilistic PCA: codes of unit variance, an encoder with exact posterior means and variances.
+    """
+    if not (isinstance(encoder, Coder) and isinstance(decoder.network, Coder)):
+        return False
+    into, out = linear_part(encoder), linear_part(decoder.network)
+    if into is None or out is None:
+        return False
+    x = rows.x.flatten(1)
+    k, d = code_size, x.shape[1]
+    found = principal_components(x, min(k, d))
+    link = decoder.likelihood.link(found.mean.float().view(decoder.likelihood.shape))
+    slope, offset = link.slope.flatten(), link.output.flatten()
+    if probabilistic:
+        model = probabilistic_pca(found, floor=LEAST_NOISE if k < d else SMALL_NOISE)
+        weight, inverse, spread = model.weight, model.encoder, model.noise
+        log_var = model.posterior.clamp(min=1e-8).log()
+    else:
+        weight, inverse, spread = found.vectors.T, found.vectors, found.residual * max(d - k, 1) / d
+        log_var = None
+    for coder, (linear, last) in ((encoder, into), (decoder.network, out)):
+        if coder.skip is not None:
+            last.weight.zero_()
+        linear.weight.zero_()
+        last.bias.zero_()
+    rank = len(inverse)
+    into[0].weight[:rank] = inverse.float()
+    into[1].bias[:rank] = -(inverse @ found.mean).float()
+    if log_var is not None:
+        into[1].bias[k : k + rank] = log_var.float()
+    out[0].weight[:, :rank] = slope[:, None] * weight.float()
+    out[1].bias.copy_(offset)
+    decoder.likelihood.start(spread.float().sqrt())
+    return True

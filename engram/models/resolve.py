@@ -1,0 +1,84 @@
+"""What "auto" becomes: shapes and settings from the data's shape and the network's arithmetic, and the rows that are held out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from engram.data.kind import Kind
+from engram.data.rows import Rows
+from engram.errors import DataError, UsageError
+from engram.models.parts import Shapes
+from engram.networks import NETWORKS
+from engram.training import Finding, Settings
+from engram.training.settings import auto_batch_size, auto_epochs, auto_learning_rate, auto_threads, flops_per_row, seconds
+
+FEWEST_TO_SPLIT = 10  # rows; with fewer, holding out would cost more than it tells
+
+
+def auto_code_size(kind: Kind) -> int:
+    """A third of a table's encoded columns, at most 32; for pictures about the square root of their values, at least 16."""
+    size = math.prod(kind.shape)
+    if kind.name == "table":
+        return max(1, min(math.ceil(size / 3), 32))
+    return max(1, min(size, max(16, 2 ** round(math.log2(math.sqrt(size))))))
+
+
+def resolve_shapes(kind: Kind, values: dict[str, Any]) -> Shapes:
+    """Return the shapes of a fit; a given tuple of widths means the plain network, "auto" one with a linear path."""
+    code_size = auto_code_size(kind) if values["code_size"] == "auto" else values["code_size"]
+    given = values["hidden"] != "auto"
+    family = values["network"]
+    if family == "auto":
+        family = "mlp" if given else kind.network()
+    if family == "conv" and len(kind.shape) != 3:
+        raise UsageError(f"network='conv' needs pictures, but these data are a {kind.name} of rows of shape {kind.shape}. Use network='mlp'.")
+    widths = tuple(values["hidden"]) if given else NETWORKS[family].widths(kind.shape, code_size)
+    modules = {role: values[role] for role in ("encoder", "decoder") if values[role] is not None}
+    skip = family == "mlp" and not given and not modules
+    return Shapes(kind.shape, code_size, widths, family, skip, values["dropout"], kind.likelihood(), modules)
+
+
+def resolve_settings(nets: nn.Module, n_rows: int, values: dict[str, Any], seed: int, device: str) -> Settings:
+    """Return the settings of a fit without any "auto"."""
+    batch_size = auto_batch_size(n_rows) if values["batch_size"] == "auto" else values["batch_size"]
+    batch_size = min(batch_size, n_rows)
+    n_parameters = sum(p.numel() for p in nets.parameters())
+    count = auto_threads(3 * flops_per_row(nets) * batch_size) if values["threads"] == "auto" else values["threads"]
+    return Settings(
+        batch_size=batch_size,
+        max_epochs=auto_epochs(n_rows, batch_size) if values["max_epochs"] == "auto" else values["max_epochs"],
+        learning_rate=auto_learning_rate(n_parameters) if values["learning_rate"] == "auto" else values["learning_rate"],
+        schedule="cosine" if values["schedule"] == "auto" else values["schedule"],
+        weight_decay=values["weight_decay"],
+        clip=values["clip"],
+        ema=values["ema"],
+        early_stopping=values["early_stopping"],
+        n_iter_no_change=values["n_iter_no_change"],
+        tol=values["tol"],
+        max_time=seconds(values["max_time"]),
+        threads=count,
+        device=device,
+        precision="float32" if values["precision"] == "auto" else values["precision"],
+        seed=seed,
+        patience_from=values.get("warmup", 0.0),
+    )
+
+
+def split(rows: Rows, validation: Rows | None, values: dict[str, Any], seed: int) -> tuple[Rows, Rows | None, list[Finding]]:
+    """Return (rows to train on, held-out rows or None, findings)."""
+    if len(rows) == 0:
+        raise DataError("there are no rows to learn from.")
+    if validation is not None:
+        return rows, validation, []
+    if not values["early_stopping"]:
+        return rows, None, []
+    if len(rows) < FEWEST_TO_SPLIT:
+        told = f"{len(rows)} row{'s are' if len(rows) > 1 else ' is'} too few to hold any out: nothing was checked on unseen rows"
+        return rows, None, [Finding("no-held-out-rows", told, "Collect more rows before trusting any number")]
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    n_held = min(max(1, round(len(rows) * values["validation_fraction"])), len(rows) - 1)
+    return rows.take(order[n_held:]), rows.take(order[:n_held]), []

@@ -1,0 +1,131 @@
+"""A fitted model to a run folder and back. Nothing in the folder names a class or holds code; networks are built anew from the registry."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from engram.data.kind import kind_class
+from engram.errors import RunError, UsageError
+from engram.models.card import model_card
+from engram.parameters import checked, parameters_of, to_json
+from engram.registry import MODELS
+from engram.training.findings import Finding
+from engram.training.loop import History
+from engram.training.run import SCHEMA, Config, dumps, read_config, read_json, read_log, read_tensors, tensors_to_bytes, write
+from engram.training.session import seeded
+from engram.training.settings import Settings
+from engram.version import VERSION
+
+if TYPE_CHECKING:
+    from engram.models.model import Model
+
+MODULES = ("encoder", "decoder")  # parameters that hold the user's own networks
+
+
+def save_model(model: Model, path: Path, *, force: bool) -> None:
+    """Write the run folder of a fitted model."""
+    files = {
+        "config.json": dumps(config_of(model).model_dump()),
+        "kind.json": dumps({"schema_version": SCHEMA, "kind": model.kind_.name, "state": model.kind_.to_dict()}),
+        "weights.safetensors": tensors_to_bytes(state_of(model)),
+        "log.jsonl": b"".join(dumps_line(report) for report in model.history_.reports),
+        "README.md": model_card(model).encode(),
+    }
+    write(path, files, force=force)
+
+
+def dumps_line(report: dict[str, Any]) -> bytes:
+    """Return one line of the log."""
+    return b" ".join(dumps(report).split()) + b"\n"
+
+
+def state_of(model: Model) -> dict[str, torch.Tensor]:
+    """Return all that a fitted model keeps in tensors."""
+    return {**model.network_.state_dict(), **{f"_fitted.{name}": value for name, value in model.fitted_tensors().items()}}
+
+
+def config_of(model: Model) -> Config:
+    """Return what ``config.json`` says of a fitted model."""
+    given = model.get_params(deep=False)
+    plain = {name: value for name, value in given.items() if name not in MODULES}
+    if not isinstance(plain["random_state"], int | type(None)):
+        plain["random_state"] = model.settings_.seed
+    shapes = model.shapes_
+    return Config(
+        schema_version=SCHEMA,
+        engram=VERSION,
+        model=MODELS.name_of(type(model)),
+        parameters=to_json(plain),
+        modules=[name for name in MODULES if given[name] is not None],
+        shapes={"code_size": shapes.code_size, "widths": list(shapes.widths), "family": shapes.family, "skip": shapes.skip},
+        settings=asdict(model.settings_),
+        kind=model.kind_.name,
+        data=model.data_,
+        fitted={"stopped": model.history_.stopped, "best_step": model.history_.best_step, "n_iter": model.n_iter_},
+        findings=[finding.to_dict() for finding in model.findings_],
+        versions={"python": platform.python_version(), "torch": torch.__version__},
+    )
+
+
+def load_model(path: str | Path, modules: dict[str, nn.Module] | None = None) -> Model:
+    """Return the fitted model of a run folder; ``modules`` hands back the user's own networks by role.
+
+    Raises `RunError` for what is missing or damaged. No code is executed and no class is named in the folder.
+    """
+    folder = Path(path)
+    config = read_config(folder)
+    needed, given = set(config.modules), set(modules or {})
+    if needed != given:
+        lacking = ", ".join(sorted(needed - given)) or "none"
+        raise UsageError(f"{str(path)!r} was fitted with the user's own networks for: {', '.join(config.modules) or 'none'}. Lacking in modules=: {lacking}.")
+    try:
+        model = _rebuilt(folder, config, modules or {})
+    except RunError:
+        raise
+    except Exception as error:
+        detail = str(error).partition("\n")[0]
+        raise RunError(f"{str(path)!r} is damaged: {detail}. Restore the folder from a copy, or fit again.") from error
+    return model
+
+
+def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Model:
+    cls: Any = MODELS[config.model].value
+    known = parameters_of(cls)
+    values = {name: checked(cls, name, value) for name, value in config.parameters.items() if name in known}
+    if len(values) < len(config.parameters):
+        raise RunError(f"{str(folder)!r} has parameters that {config.model} does not know: {sorted(set(config.parameters) - set(known))}.")
+    model: Model = cls(**values, **modules)
+    described = read_json(folder, "kind.json")
+    model.kind_ = kind_class(described["kind"]).from_dict(described["state"])
+    model.settings_ = Settings(**config.settings)
+    model.shapes_ = shapes_from(model, config)
+    with seeded(0):
+        nets = nn.ModuleDict(model.roles(model.shapes_))
+    tensors = read_tensors(folder)
+    model.restore_tensors({n.removeprefix("_fitted."): tensors.pop(n) for n in list(tensors) if n.startswith("_fitted.")})
+    nets.load_state_dict(tensors, strict=True)
+    model.network_ = nets.eval()
+    model.history_ = History(read_log(folder), config.fitted["stopped"], config.fitted["best_step"])
+    model.loss_curve_ = model.history_.losses
+    model.n_iter_ = config.fitted["n_iter"]
+    model.findings_ = [Finding(**finding) for finding in config.findings]
+    model.data_ = config.data
+    model.set_feature_attributes()
+    return model
+
+
+def shapes_from(model: Model, config: Config) -> Any:
+    """Return the shapes that the folder describes."""
+    from engram.models.parts import Shapes
+
+    own = {name: getattr(model, name) for name in config.modules}
+    told = config.shapes
+    return Shapes(
+        model.kind_.shape, told["code_size"], tuple(told["widths"]), told["family"], told["skip"], model.dropout, model.kind_.likelihood(), own
+    )

@@ -1,0 +1,233 @@
+"""The one loop: for each step, for each turn, sum the terms, go back, step. It knows no model and no kind of data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from engram.data.rows import Rows
+from engram.errors import DivergedError
+from engram.training.batches import Batch, Batches
+from engram.training.ema import Average
+from engram.training.settings import Settings, rate
+from engram.training.stopping import Watch
+
+REPORT_STEPS = 25  # a report is due when an epoch ends, but not more often than this
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One player's move.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the log.
+    roles : tuple of str
+        The networks that learn in it; all others are frozen.
+    every : int
+        It is taken at every so many steps.
+    repeats : int
+        How often it is taken in a row.
+    learning_rate : float or None
+        Its own learning rate; None takes the fit's.
+    betas : tuple of float
+        Adam's decay rates.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    every: int = 1
+    repeats: int = 1
+    learning_rate: float | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+class Player(Protocol):
+    """What the loop asks of a model."""
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """Return the turns of a step; a turn keeps its name for the whole fit."""
+
+    def terms(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        """Return the named terms whose sum the turn minimises: one value per row, (rows,), or one for the batch, ()."""
+
+    def after_step(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> None:
+        """Do what has no gradient: clip weights, move codebooks, revive units."""
+
+
+@dataclass
+class History:
+    """What a fit leaves in the log.
+
+    Parameters
+    ----------
+    reports : list of dict
+        One per report: step, epoch, seconds, rows_per_second, terms (means since the last report), validation.
+    stopped : str
+        Why it ended: "epochs", "early", "time".
+    best_step : int or None
+        The step whose weights were kept, by held-out rows; None without such rows.
+    """
+
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str = "epochs"
+    best_step: int | None = None
+
+    @property
+    def losses(self) -> list[float]:
+        """The sum of the terms at each report."""
+        return [sum(report["terms"].values()) for report in self.reports]
+
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def train(player: Player, nets: nn.ModuleDict, rows: Rows, validation: Rows | None, settings: Settings, report: Report | None = None) -> History:
+    """Train ``nets`` in place by the player's turns and return the history; raise `DivergedError` on numbers that are not finite."""
+    return _Fit(player, nets, rows, validation, settings, report).run()
+
+
+def averaged(terms: dict[str, Tensor], weight: Tensor | None) -> Tensor:
+    """Return the sum of the terms, averaged over rows (weighted where rows have weights): the only place that averages."""
+    total: Tensor | None = None
+    rows: Tensor | None = None
+    for value in terms.values():
+        if value.dim() == 0:
+            total = value if total is None else total + value
+        else:
+            rows = value if rows is None else rows + value
+    if rows is not None:
+        mean = rows.mean() if weight is None else (rows * weight).sum() / weight.sum()
+        total = mean if total is None else total + mean
+    if total is None:
+        raise TypeError("a turn without terms has nothing to minimise")
+    return total
+
+
+class _Fit:
+    """One fit under way: the state that a step changes, and the step."""
+
+    def __init__(self, player: Player, nets: nn.ModuleDict, rows: Rows, validation: Rows | None, settings: Settings, report: Report | None) -> None:
+        self.player, self.nets, self.settings, self.report = player, nets, settings, report
+        self.batches = Batches(rows, settings.batch_size, settings.seed)
+        self.total = self.batches.per_epoch * settings.max_epochs
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.bases: dict[str, float] = {}
+        self.learners: dict[str, list[nn.Parameter]] = {}
+        self.average = Average(nets, settings.ema, self.total) if settings.ema else None
+        self.watch = Watch(player, nets, validation, settings) if validation is not None else None
+        self.history = History()
+        self.sums: dict[str, Tensor] = {}
+        self.active: str | None = None
+        self.step = 0
+        self.started = time.perf_counter()
+
+    def run(self) -> History:
+        self.nets.train()
+        if self.watch is not None:
+            self.watch.look(0, self.nets)
+        since, steps_then = self.started, 0
+        for batch in self._stream():
+            self._step(batch)
+            self.step += 1
+            if self.step == self.total or (self.step % self.batches.per_epoch == 0 and self.step - steps_then >= REPORT_STEPS) or self._late():
+                now = time.perf_counter()
+                done = self._report(now - since, self.step - steps_then)
+                since, steps_then = now, self.step
+                if done:
+                    break
+        if self.average is not None:
+            self.average.swap(self.nets)
+        if self.watch is not None:
+            self.history.best_step = self.watch.restore(self.nets)
+        self.nets.requires_grad_(True).eval()
+        return self.history
+
+    def _late(self) -> bool:
+        limit = self.settings.max_time
+        return limit is not None and time.perf_counter() - self.started >= limit
+
+    def _stream(self) -> Iterator[Batch]:
+        for epoch in range(self.settings.max_epochs):
+            yield from self.batches.epoch(epoch)
+
+    def _progress(self) -> float:
+        share = self.step / self.total
+        limit = self.settings.max_time
+        return share if limit is None else min(1.0, max(share, (time.perf_counter() - self.started) / limit))
+
+    def _step(self, batch: Batch) -> None:
+        batch.progress = self._progress()
+        share = rate(self.settings.schedule, batch.progress)
+        for turn in self.player.turns(self.step):
+            if turn.every > 1 and self.step % turn.every:
+                continue
+            optimiser = self._optimiser(turn, share)
+            for _ in range(turn.repeats):
+                terms = self.player.terms(turn, self.nets, batch)
+                loss = averaged(terms, batch.weight)
+                loss.backward()  # type: ignore[no-untyped-call]
+                if self.settings.clip is not None:
+                    nn.utils.clip_grad_norm_(self.learners[turn.name], self.settings.clip)
+                optimiser.step()
+                optimiser.zero_grad()
+                self.player.after_step(turn, self.nets, batch)
+            self._log(terms, loss, batch.weight)
+        if self.average is not None:
+            self.average.update(self.nets, self.step)
+
+    @torch.no_grad()
+    def _log(self, terms: dict[str, Tensor], loss: Tensor, weight: Tensor | None) -> None:
+        """Add a turn's terms, as they were summed, to what the next report averages."""
+        for name, value in terms.items():
+            mean = loss.detach() if len(terms) == 1 else averaged({name: value}, weight)
+            known = self.sums.get(name)
+            self.sums[name] = mean if known is None else known + mean
+
+    def _optimiser(self, turn: Turn, share: float) -> torch.optim.Optimizer:
+        """Return the turn's optimiser at this moment's rate, and freeze all roles that are not its own."""
+        if turn.name not in self.optimisers:
+            self.learners[turn.name] = [p for role in turn.roles for p in self.nets[role].parameters()]
+            self.bases[turn.name] = turn.learning_rate or self.settings.learning_rate
+            self.optimisers[turn.name] = torch.optim.AdamW(
+                self.learners[turn.name], lr=1.0, betas=turn.betas, weight_decay=self.settings.weight_decay, fused=True
+            )
+        optimiser = self.optimisers[turn.name]
+        optimiser.param_groups[0]["lr"] = self.bases[turn.name] * share
+        if self.active != turn.name:
+            self.active = turn.name
+            for role, net in self.nets.items():
+                net.requires_grad_(role in turn.roles)
+        return optimiser
+
+    def _report(self, elapsed: float, steps: int) -> bool:
+        """Write a report; return True when training is over."""
+        terms = {name: float(total) / steps for name, total in self.sums.items()}
+        self.sums = {}
+        for name, value in terms.items():
+            if value != value or abs(value) == float("inf"):
+                raise DivergedError(
+                    f"the term {name!r} became {value} before step {self.step}: training diverged. "
+                    "Try a smaller learning_rate, clip=1.0, or look for extreme values in the data."
+                )
+        rows = len(self.batches.rows) / self.batches.per_epoch * steps
+        entry: dict[str, Any] = {"step": self.step, "epoch": self.step / self.batches.per_epoch, "seconds": round(time.perf_counter() - self.started, 4)}
+        entry |= {"rows_per_second": round(rows / max(elapsed, 1e-9), 1), "terms": terms}
+        stop = False
+        if self.watch is not None:
+            watched = self.nets if self.average is None else self.average.nets
+            entry["validation"], stop = self.watch.look(self.step, watched, self._progress())
+        self.history.reports.append(entry)
+        if self.report is not None:
+            self.report(entry)
+        if stop:
+            self.history.stopped = "early"
+        elif self._late():
+            self.history.stopped = "time"
+        return stop or self._late()

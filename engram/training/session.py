@@ -1,0 +1,44 @@
+"""The surroundings of a computation: a number of threads and a seeded random state, both put back afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute on so many threads."""
+    before = torch.get_num_threads()
+    if count != before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count != before:
+            torch.set_num_threads(before)
+
+
+@contextmanager
+def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Draw from torch's generators seeded with ``seed``; the caller's random state is as before afterwards."""
+    devices = [torch.cuda.current_device()] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def seed_from(random_state: Any) -> int:
+    """Return a seed from None (a fresh one), a number or a NumPy generator, without touching NumPy's global state."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0]) & 0x7FFFFFFF
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    if isinstance(random_state, int | np.integer):
+        return int(random_state) % 2**31
+    return int(check_random_state(random_state).randint(2**31))

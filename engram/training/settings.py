@@ -1,0 +1,101 @@
+"""The settings of a fit, and what "auto" stands for: pure functions of shapes, arithmetic and device, never of a clock."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from engram.errors import UsageError
+
+Auto = Literal["auto"]
+ONE_THREAD_BELOW = 50e6  # floating-point operations per step: below, a second thread costs more than it gives
+STEPS = 3000  # that a small data set gets at most
+EPOCHS = (30, 400)  # fewest and most passes over the rows
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the loop needs to know, resolved: no "auto" is left."""
+
+    batch_size: int
+    max_epochs: int
+    learning_rate: float
+    schedule: str = "cosine"
+    weight_decay: float = 0.0
+    clip: float | None = None
+    ema: float = 0.0
+    early_stopping: bool = True
+    n_iter_no_change: int = 10
+    tol: float = 1e-4
+    max_time: float | None = None
+    threads: int = 1
+    device: str = "cpu"
+    precision: str = "float32"
+    seed: int = 0
+    patience_from: float = 0.0  # share of training before which reports without improvement do not count
+
+
+def auto_batch_size(n_rows: int) -> int:
+    """A power of two near a sixteenth of the rows: 16 for a hundred, 256 from four thousand on."""
+    return int(2 ** min(max(round(math.log2(max(n_rows, 1) / 16)), 4), 8))
+
+
+def auto_epochs(n_rows: int, batch_size: int) -> int:
+    """As many passes as make `STEPS` steps, within `EPOCHS`."""
+    per_epoch = math.ceil(n_rows / batch_size)
+    return min(max(math.ceil(STEPS / per_epoch), EPOCHS[0]), EPOCHS[1])
+
+
+def auto_learning_rate(n_parameters: int) -> float:
+    """2e-3 for small networks, falling with the square root of the parameters to 5e-4."""
+    return min(2e-3, max(5e-4, 2e-3 * math.sqrt(1e5 / max(n_parameters, 1))))
+
+
+def flops_per_row(network: nn.Module, output_sizes: dict[str, int] | None = None) -> float:
+    """Twice the multiplications of linear layers (convolutions: times the positions in ``output_sizes``), forward only."""
+    total = 0.0
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear):
+            total += 2 * module.weight.numel()
+        elif isinstance(module, nn.Conv2d):
+            total += 2 * module.weight.numel() * (output_sizes or {}).get(name, 64)
+    return total
+
+
+def auto_threads(flops_per_step: float) -> int:
+    """One thread for small steps, else what torch was given."""
+    return 1 if flops_per_step < ONE_THREAD_BELOW else max(torch.get_num_threads(), 1)
+
+
+def auto_device() -> str:
+    """The accelerator if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def seconds(text: Any) -> float | None:
+    """Read a duration: a number of seconds, or a text such as "20s", "5m", "1.5h"."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([\d.]+)\s*([smh]?)\s*", str(text))
+    try:
+        value = float(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600}[match.group(2)] if match else 0.0
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise UsageError(f"max_time={text!r} is not a duration. Give seconds, or a text such as '20s', '5m', '1h'.")
+    return value
+
+
+def rate(schedule: str, progress: float, warm_up: float = 0.02) -> float:
+    """The share of the learning rate at a share ``progress`` of training: a short linear warm-up, then constant, cosine or linear decay to 1 %."""
+    rise = min(1.0, (progress + 1e-3) / warm_up)
+    if schedule == "constant":
+        return rise
+    if schedule == "linear":
+        return rise * (1 - 0.99 * progress)
+    return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))

@@ -1,0 +1,74 @@
+"""Held-out rows watched during a fit: the best weights are kept, and training ends when nothing improves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from engram.data.rows import Rows
+from engram.training.batches import Batch
+from engram.training.settings import Settings
+
+if TYPE_CHECKING:
+    from engram.training.loop import Player
+
+BLOCK = 4096  # rows evaluated at once
+NOISE = 20_240_229  # held-out losses that need noise always use the same
+
+
+class Watch:
+    """Evaluates the first turn's terms on held-out rows and remembers the best weights.
+
+    The weights at step 0 (a start at principal components, say) are replaced only by weights that are better by more than one standard
+    error of the paired differences over the held-out rows, so that luck on a few rows does not beat a closed form.
+    """
+
+    def __init__(self, player: Player, nets: nn.ModuleDict, rows: Rows, settings: Settings) -> None:
+        self.player, self.rows, self.settings = player, rows, settings
+        self.best = float("inf")
+        self.best_step = 0
+        self.kept: dict[str, Tensor] = {}
+        self.start: Tensor | None = None
+        self.waited = 0
+
+    @torch.no_grad()
+    def losses(self, nets: nn.ModuleDict) -> Tensor:
+        """Return the sum of the terms for each held-out row, (rows,), block by block."""
+        turn = self.player.turns(0)[0]
+        was_training = nets.training
+        nets.eval()
+        generator = torch.Generator(device=self.rows.x.device).manual_seed(NOISE)
+        found = []
+        for at in range(0, len(self.rows), BLOCK):
+            piece = self.rows.take(torch.arange(at, min(at + BLOCK, len(self.rows)), device=self.rows.x.device))
+            batch = Batch(piece.x, piece.mask, piece.y, piece.weight, generator=generator)
+            terms = self.player.terms(turn, nets, batch)
+            found.append(sum(terms.values(), torch.zeros(len(batch), device=piece.x.device)))
+        nets.train(was_training)
+        return torch.cat(found)
+
+    def look(self, step: int, nets: nn.ModuleDict, progress: float = 0.0) -> tuple[float, bool]:
+        """Return the mean held-out loss, and whether it is time to stop."""
+        losses = self.losses(nets)
+        loss = float(losses.mean())
+        needed = self.settings.tol * max(abs(self.best), 1e-12) if self.best < float("inf") else 0.0
+        improved = loss < self.best and (self.best_step > 0 or step == 0 or self._beats_start(losses))
+        self.waited = 0 if loss < self.best - needed or progress < self.settings.patience_from else self.waited + 1
+        if step == 0:
+            self.start = losses
+        if improved:
+            self.best, self.best_step = loss, step
+            self.kept = {name: value.detach().clone() for name, value in nets.state_dict().items()}
+        return loss, self.settings.early_stopping and self.waited >= self.settings.n_iter_no_change
+
+    def _beats_start(self, losses: Tensor) -> bool:
+        gain = (self.start if self.start is not None else losses) - losses
+        error = gain.std() / len(gain) ** 0.5 if len(gain) > 1 else gain.new_zeros(())
+        return bool(gain.mean() > error)
+
+    def restore(self, nets: nn.ModuleDict) -> int:
+        """Put the best weights back and return their step."""
+        nets.load_state_dict(self.kept)
+        return self.best_step

@@ -1,0 +1,280 @@
+"""Likelihoods against SciPy's densities, integrals, moments of draws and finite differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from engram.likelihoods import LIKELIHOODS, Bernoulli, Blocks, Categorical, Laplace, Likelihood, Normal, Poisson
+from engram.likelihoods.continuous import FLOOR, START, LocationScale
+from engram.likelihoods.discrete import RARE
+
+NAMES = sorted(LIKELIHOODS)
+
+
+def _made(name: str, size: int = 4, scale: float = 0.4) -> Likelihood:
+    made = LIKELIHOODS[name]((size,)).double()
+    if isinstance(made, LocationScale):
+        made.log_scale.data.fill_(math.log(scale))
+    return made
+
+
+def _output(rows: int = 50, size: int = 4, seed: int = 0) -> torch.Tensor:
+    return torch.randn(rows, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _drawn(likelihood: Likelihood, rows: int = 50) -> tuple[torch.Tensor, torch.Tensor]:
+    output = _output(rows, likelihood.size)
+    return output, likelihood.sample(output, torch.Generator().manual_seed(1)).detach()
+
+
+SCIPY: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "normal": lambda o, x: stats.norm(o, 0.4).logpdf(x),
+    "laplace": lambda o, x: stats.laplace(o, 0.4).logpdf(x),
+    "bernoulli": lambda o, x: stats.bernoulli(1 / (1 + np.exp(-o))).logpmf(x),
+    "poisson": lambda o, x: stats.poisson(np.exp(o)).logpmf(x),
+    "categorical": lambda o, x: stats.multinomial(
+        1, np.exp(o) / np.exp(o).sum(1, keepdims=True)
+    ).logpmf(x)[:, None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_log_probabilities_are_those_of_scipy(name: str) -> None:
+    likelihood = _made(name)
+    output, x = _drawn(likelihood)
+    found = likelihood.log_prob_columns(output, x).detach().numpy()
+    np.testing.assert_allclose(found, SCIPY[name](output.numpy(), x.numpy()), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["normal", "laplace"])
+def test_densities_integrate_to_one(name: str) -> None:
+    x = torch.linspace(-20, 20, 200_001, dtype=torch.float64)[:, None]
+    density = _made(name, 1).log_prob(torch.full_like(x, 0.3), x).exp()
+    assert torch.trapezoid(density, x[:, 0]).item() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "categorical", "poisson"])
+def test_probabilities_sum_to_one_over_all_values(name: str) -> None:
+    values = {
+        "bernoulli": [[0.0], [1.0]],
+        "categorical": np.eye(5).tolist(),
+        "poisson": [[float(i)] for i in range(60)],
+    }
+    x = torch.tensor(values[name], dtype=torch.float64)
+    output = _output(1, x.shape[1]).expand_as(x)
+    assert _made(name, x.shape[1]).log_prob(output, x).exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+VARIANCE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "normal": lambda mean: torch.full_like(mean, 0.4**2),
+    "laplace": lambda mean: torch.full_like(mean, 2 * 0.4**2),
+    "bernoulli": lambda mean: mean * (1 - mean),
+    "categorical": lambda mean: mean * (1 - mean),
+    "poisson": lambda mean: mean,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_have_the_mean_and_the_variance_of_the_distribution(name: str) -> None:
+    likelihood, output = _made(name), _output(1).expand(100_000, 4)
+    drawn = likelihood.sample(output, torch.Generator().manual_seed(0)).detach()
+    mean = likelihood.mean(output[:1])[0]
+    torch.testing.assert_close(drawn.mean(0), mean, atol=0.02, rtol=0)
+    torch.testing.assert_close(drawn.var(0), VARIANCE[name](mean), atol=0.02, rtol=0.03)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_repeat_with_the_seed_and_leave_the_global_state_alone(name: str) -> None:
+    before = torch.get_rng_state()
+    likelihood = _made(name)
+    assert torch.equal(_drawn(likelihood)[1], _drawn(likelihood)[1])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("method", ["log_prob_columns", "score_columns"])
+def test_a_mask_zeroes_exactly_the_masked_cells(name: str, method: str) -> None:
+    likelihood = _made(name)
+    output, x = _drawn(likelihood)
+    mask = torch.rand(50, likelihood.n_columns, generator=torch.Generator().manual_seed(2)) < 0.7
+    whole = getattr(likelihood, method)(output, x)
+    assert torch.equal(getattr(likelihood, method)(output, x, mask), torch.where(mask, whole, 0.0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stands_in_a_masked_cell_changes_neither_value_nor_gradient(name: str) -> None:
+    likelihood = _made(name)
+    output, x = _drawn(likelihood)
+    mask = torch.rand(50, likelihood.n_columns, generator=torch.Generator().manual_seed(2)) < 0.7
+    inputs = [output.requires_grad_(), *likelihood.parameters()]
+    other = torch.where(mask, x, 1e6)
+    values = [likelihood.log_prob(output, cells, mask).sum() for cells in (x, other)]
+    assert torch.equal(*values)
+    torch.testing.assert_close(*(torch.autograd.grad(value, inputs) for value in values))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("masked", [False, True])
+def test_log_prob_and_its_gradients_are_those_of_the_sum_of_its_columns(name: str, masked: bool) -> None:
+    likelihood = _made(name)
+    output, x = _drawn(likelihood)
+    mask = torch.rand(50, likelihood.n_columns, generator=torch.Generator().manual_seed(2)) < 0.7 if masked else None
+    inputs = [output.requires_grad_(), *likelihood.parameters()]
+    whole, parts = likelihood.log_prob(output, x, mask), likelihood.log_prob_columns(output, x, mask).sum(1)
+    torch.testing.assert_close(whole, parts)
+    torch.testing.assert_close(torch.autograd.grad(whole.sum(), inputs), torch.autograd.grad(parts.sum(), inputs))
+
+
+@pytest.mark.parametrize("name", ["normal", "laplace", "bernoulli", "poisson"])
+def test_pictures_count_like_their_flattened_rows(name: str) -> None:
+    flat, picture = _made(name, 12), LIKELIHOODS[name]((3, 2, 2)).double()
+    picture.load_state_dict(flat.state_dict())
+    output, x = _drawn(flat)
+    mask = x > 0
+    shaped = [t.view(50, 3, 2, 2) for t in (output, x, mask)]
+    assert torch.equal(picture.log_prob_columns(*shaped), flat.log_prob_columns(output, x, mask))
+    torch.testing.assert_close(picture.log_prob(*shaped[:2]), flat.log_prob(output, x))
+    assert picture.mean(shaped[0]).shape == picture.sample(shaped[0]).shape == (50, 3, 2, 2)
+
+
+def _means(name: str) -> torch.Tensor:
+    if name == "categorical":
+        return torch.tensor([[0.05, 0.15, 0.3, 0.5], [0.25, 0.25, 0.25, 0.25]], dtype=torch.float64)
+    return torch.linspace(0.05, 0.95, 8, dtype=torch.float64).view(2, 4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_link_gives_the_output_whose_mean_it_was_asked_for(name: str) -> None:
+    likelihood, mean = _made(name), _means(name)
+    torch.testing.assert_close(likelihood.mean(likelihood.link(mean).output), mean)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_slope_of_the_link_is_that_of_finite_differences(name: str) -> None:
+    likelihood, mean, step = _made(name), _means(name), 1e-6
+    slope = (likelihood.link(mean + step).output - likelihood.link(mean - step).output) / (2 * step)
+    torch.testing.assert_close(likelihood.link(mean).slope, slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_link_of_an_impossible_mean_stays_finite(name: str) -> None:
+    link = _made(name).link(torch.tensor([[0.0, 1.0, 0.0, 0.0]], dtype=torch.float64))
+    assert torch.isfinite(link.output).all()
+    assert (link.slope <= 1 / (RARE * (1 - RARE)) + 1e-9).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_discriminator_sees_is_differentiable_and_in_the_range_of_the_data(name: str) -> None:
+    output = _output().requires_grad_()
+    relaxed = _made(name).relaxed(output)
+    assert torch.autograd.grad(relaxed[:, 0].sum(), output)[0].abs().sum() > 0
+    assert name in ("normal", "laplace") or bool((relaxed >= 0).all())
+
+
+def test_a_categorical_row_of_zeros_is_missing_and_counts_zero() -> None:
+    assert not _made("categorical").log_prob(_output(), torch.zeros(50, 4).double()).any()
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "categorical", "poisson"])
+def test_extreme_outputs_give_finite_log_probabilities(name: str) -> None:
+    output = torch.tensor([[80.0, -80.0, 0.0, 30.0]], dtype=torch.float64)
+    x = torch.tensor([[0.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
+    assert torch.isfinite(_made(name).log_prob(output, x)).all()
+
+
+@pytest.mark.parametrize("name", ["normal", "laplace"])
+def test_the_most_likely_shared_scale_is_the_closed_form_over_all_cells(name: str) -> None:
+    likelihood = _made(name)
+    output, x = _drawn(likelihood)
+    residual = (x - output).numpy()
+    best = np.sqrt((residual**2).mean()) if name == "normal" else np.abs(residual).mean()
+    likelihood.log_scale.data.fill_(math.log(best))
+    slope = torch.autograd.grad(likelihood.log_prob(output, x).sum(), likelihood.log_scale)[0]
+    assert slope.item() == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["normal", "laplace"])
+def test_calibration_gives_each_column_its_closed_form_scale_shrunk_by_ten_rows(name: str) -> None:
+    likelihood = _made(name)
+    output, x = _drawn(likelihood)
+    mask = torch.rand(50, 4, generator=torch.Generator().manual_seed(2)) < 0.7
+    mask[:, 3] = False  # nothing is known of this one: it keeps the shared scale
+    likelihood.calibrate(output, x, mask)
+    for j in range(4):
+        seen = (x - output)[mask[:, j], j].numpy()
+        power = (seen**2).sum() if name == "normal" else len(seen) * np.abs(seen).mean() ** 2 if len(seen) else 0
+        expected = np.sqrt((power + 10 * 0.4**2) / (len(seen) + 10))
+        assert likelihood.column_scale[j].item() == pytest.approx(expected)
+
+
+def test_scores_use_the_scale_of_each_column_and_the_loss_does_not() -> None:
+    likelihood = _made("normal")
+    output, x = _drawn(likelihood)
+    before = likelihood.log_prob_columns(output, x)
+    assert torch.equal(likelihood.score_columns(output, x), before)
+    likelihood.calibrate(output, x * torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    expected = stats.norm(output.numpy(), likelihood.column_scale.numpy()).logpdf(x.numpy())
+    np.testing.assert_allclose(likelihood.score_columns(output, x).detach(), expected)
+    assert torch.equal(likelihood.log_prob_columns(output, x), before)
+
+
+@pytest.mark.parametrize("cls", [Normal, Laplace])
+def test_the_scale_starts_small_follows_the_start_and_reports_its_floor(cls: type[LocationScale]) -> None:
+    likelihood = cls((2,))
+    assert likelihood.log_scale.item() == START
+    likelihood.start(torch.tensor(0.25))
+    assert likelihood.log_scale.item() == pytest.approx(math.log(0.25))
+    assert likelihood.findings() == []
+    likelihood.log_scale.data.fill_(-30.0)
+    assert f"floor of {FLOOR:g}" in likelihood.findings()[0]
+    assert likelihood.floored().exp().item() == pytest.approx(FLOOR)
+
+
+def _blocks() -> tuple[Blocks, list[Likelihood]]:
+    parts = [Normal((3,)), Laplace((2,)), Bernoulli((2,)), Categorical((4,)), Poisson((1,)), Categorical((2,))]
+    return Blocks(parts).double(), parts
+
+
+def test_blocks_are_their_parts_side_by_side() -> None:
+    blocks, parts = _blocks()
+    output, x = _drawn(blocks)
+    mask = torch.rand(50, 10, generator=torch.Generator().manual_seed(2)) < 0.7
+    assert (blocks.size, blocks.n_outputs, blocks.n_columns) == (14, 14, 10)
+    start = at = 0
+    for part in parts:
+        o, v, m = output[:, start:][:, : part.size], x[:, start:][:, : part.size], mask[:, at:][:, : part.n_columns]
+        for method in ("log_prob_columns", "score_columns"):
+            whole = getattr(blocks, method)(output, x, mask)[:, at:][:, : part.n_columns]
+            assert torch.equal(whole, getattr(part, method)(o, v, m))
+        assert torch.equal(blocks.mean(output)[:, start:][:, : part.size], part.mean(o))
+        assert torch.equal(blocks.relaxed(output)[:, start:][:, : part.size], part.relaxed(o))
+        start, at = start + part.size, at + part.n_columns
+
+
+def test_blocks_draw_calibrate_start_and_report_as_their_parts_do() -> None:
+    (blocks, parts), (_, twins) = _blocks(), _blocks()
+    output, x = _drawn(blocks)
+    sizes, generator = [part.size for part in parts], torch.Generator().manual_seed(1)
+    pieces = list(zip(twins, output.split(sizes, 1), x.split(sizes, 1), strict=True))
+    assert torch.equal(x, torch.cat([twin.sample(o, generator) for twin, o, _ in pieces], 1))
+    for likelihood, o, v in [(blocks, output, x), *pieces]:
+        likelihood.start(torch.tensor(1e-9))
+        likelihood.calibrate(o, v)
+    for part, twin in zip(parts, twins, strict=True):
+        torch.testing.assert_close(part.state_dict(), twin.state_dict())
+    blocks.parts[0].log_scale.data.fill_(-30.0)
+    assert blocks.findings() == parts[0].findings()
+
+
+def test_the_link_of_blocks_gives_one_vector_of_means_back() -> None:
+    blocks, _ = _blocks()
+    mean = blocks.mean(_output(1, blocks.size))
+    link = blocks.link(mean)
+    torch.testing.assert_close(blocks.mean(link.output), mean)
+    assert link.slope.shape == mean.shape
