@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from torch import Tensor
 
 from engram.data.rows import Rows
@@ -80,7 +81,9 @@ class Kind(ABC):
         """Return bare data: a wrapper's content, a path's rows."""
         if isinstance(raw, Kind):
             return raw.raw
-        return read(raw).rows if isinstance(raw, str | Path) else raw
+        if isinstance(raw, str | Path):
+            return read(raw).rows
+        return np.asarray(raw) if hasattr(raw, "__array__") and not hasattr(raw, "to_numpy") and not isinstance(raw, Tensor) else raw
 
     @abstractmethod
     def with_wishes(self, *, columns: Any = None, likelihood: str = "auto") -> Kind:
@@ -126,8 +129,7 @@ def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
     """
     if isinstance(raw, Kind):
         return raw.with_wishes(**wishes), raw.raw
-    if isinstance(raw, str | Path):
-        raw = read(raw).rows
+    raw = Kind.opened(raw)
     if kind != "auto":
         cls = kind_class(kind)
         reason = cls.accepts(raw)

@@ -57,8 +57,8 @@ class Table(Kind):
     def accepts(cls, raw: Any) -> str | None:
         if isinstance(raw, pd.DataFrame) or sparse.issparse(raw) or hasattr(raw, "to_pandas"):
             return None
-        shape = np.shape(raw) if not hasattr(raw, "shape") else raw.shape
-        return None if len(shape) == 2 else f"a table has two dimensions, these data have {len(shape)} (Expected 2D array; reshape your data)"
+        n = len(np.shape(raw))
+        return None if n == 2 else f"a table has two dimensions, these data have {n}. Expected 2D array. Reshape your data"
 
     # --- from the user's form to one of two: a 2-D array or a DataFrame ---
 

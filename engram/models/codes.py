@@ -43,6 +43,11 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):  # type: i
     def _n_features_out(self) -> int:
         return self.shapes_.code_size
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
     def transform(self, X: Any) -> Array:
         """Return the codes of rows, (rows, code size) float32; for a VAE the means."""
         codes: Array = over_blocks(self, X, lambda nets, batch: self.encode(nets, batch)).numpy()

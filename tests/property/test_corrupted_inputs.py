@@ -63,10 +63,17 @@ def test_values_of_one_group_are_masked_together(groups: list[int], level: float
 
 
 def test_groups_are_masked_independently_of_each_other() -> None:
-    found = masking(torch.ones(20_000, 4), 0.3, torch.tensor([0, 0, 1, 2]), _seeded())
+    found = masking(torch.ones(20_000, 4), 0.4, torch.tensor([0, 0, 1, 2]), _seeded())
     both = ((found[:, 0] == 0) & (found[:, 2] == 0)).float().mean().item()
-    assert both == pytest.approx(0.3**2, abs=0.01)
-    assert (found[:, 1] == 0).float().mean().item() == pytest.approx(0.3, abs=0.015)
+    assert both == pytest.approx(0.4**2, abs=0.01)
+    assert (found[:, 1] == 0).float().mean().item() == pytest.approx(0.4, abs=0.015)
+
+
+def test_a_range_holds_for_groups_too_and_is_drawn_for_every_row() -> None:
+    shares = (masking(torch.ones(500, 2000), (0.2, 0.8), torch.arange(2000) // 2, _seeded()) == 0).float().mean(1)
+    assert 0.15 < shares.min().item() < 0.3
+    assert 0.7 < shares.max().item() < 0.85
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("name", NAMES)
