@@ -47,6 +47,15 @@ class Rows:
         return replace(self, x=self.x.to(device), **parts)
 
 
+def joined(first: Rows, second: Rows) -> Rows:
+    """Return the rows of both, without labels and weights."""
+    mask = None
+    if first.mask is not None or second.mask is not None:
+        columns = (first if first.mask is not None else second).mask.shape[1]  # type: ignore[union-attr]
+        mask = torch.cat([r.mask if r.mask is not None else torch.ones(len(r), columns, dtype=torch.bool) for r in (first, second)])
+    return Rows(torch.cat([first.x, second.x]), mask)
+
+
 def fingerprint(rows: Rows) -> str:
     """Return a short digest of encoded rows, to tell whether two data sets are the same."""
     digest = hashlib.sha256(repr(tuple(rows.x.shape)).encode())

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engram.corruptions import CORRUPTIONS
 from engram.data.kind import Kind, as_kind, warn_notes
-from engram.data.rows import Rows, fingerprint
+from engram.data.rows import Rows, fingerprint, joined
 from engram.models.parts import Shapes
 from engram.models.resolve import resolve_settings, resolve_shapes, split
 from engram.models.saving import save_model
@@ -118,7 +118,7 @@ class Model(BaseEstimator, ABC):  # type: ignore[misc]
     ema: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     early_stopping: bool = True
     validation_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1
-    n_iter_no_change: Annotated[int, Ge(1)] = 10
+    n_iter_no_change: Annotated[int, Ge(1)] = 20
     tol: Annotated[float, Ge(0)] = 1e-4
     threads: Annotated[int, Ge(1)] | Auto = "auto"
     device: str = "auto"
@@ -216,24 +216,29 @@ class Model(BaseEstimator, ABC):  # type: ignore[misc]
         self._turns = (Turn(type(self).__name__.lower(), tuple(self.role_names())),)
         with seeded(seed, device.type):
             nets = self.network_ if continued else nn.ModuleDict(self.roles(self.shapes_))
-            self.settings_ = resolve_settings(nets, len(rows), values, seed, device.type)
+            began = not continued and self.start(nets, rows)
+            self.settings_ = resolve_settings(nets, len(rows), values, seed, device.type, began=began)
             with threads(self.settings_.threads):
-                began = not continued and self.start(nets, rows)
                 nets.to(device)
                 watched = None if held_out is None else held_out.to(device)
                 progress = reporter(self.settings_, verbose=self.verbose)
                 self.history_ = train(self, nets, rows.to(device), watched, self.settings_, progress)
                 nets.to("cpu")
+                if began and self.history_.best_step == 0:
+                    self._keep_start(nets, rows, held_out)
                 seen = (rows if held_out is None else held_out).take(slice(0, CHECKED_ROWS))
                 with torch.no_grad():
                     self.findings_ += self.finish(nets, rows, seen)
         self.network_: nn.ModuleDict = nets
-        if began and self.history_.best_step == 0:
-            told = "training did not beat the start at principal components on held-out rows, so the start was kept"
-            self.findings_.append(Finding("kept-start", told, "These rows look linear: PCA does as well"))
         self.findings_ += [Finding("scale", text) for text in self.likelihood_findings()]
         self.loss_curve_ = self.history_.losses
         self.n_iter_ = max(1, round(self.history_.reports[-1]["epoch"])) if self.history_.reports else 1
+
+    def _keep_start(self, nets: nn.ModuleDict, rows: Rows, held_out: Rows | None) -> None:
+        """Training did not beat the closed form: take the closed form of all rows, the held-out ones included."""
+        self.start(nets, rows if held_out is None else joined(rows, held_out))
+        told = "training did not beat the start at principal components on held-out rows, so the start was kept"
+        self.findings_.append(Finding("kept-start", told, "These rows look linear: PCA does as well"))
 
     def set_feature_attributes(self) -> None:
         """Set scikit-learn's attributes about the columns seen at fit."""

@@ -20,10 +20,10 @@ FEWEST_TO_SPLIT = 10  # rows; with fewer, holding out would cost more than it te
 
 
 def auto_code_size(kind: Kind) -> int:
-    """A third of a table's encoded columns, at most 32; for pictures about the square root of their values, at least 16."""
+    """A third of a table's encoded columns, 2 to 32; for pictures about the square root of their values, at least 16."""
     size = math.prod(kind.shape)
     if kind.name == "table":
-        return max(1, min(math.ceil(size / 3), 32))
+        return max(1, min(max(2, math.ceil(size / 3)), 32, size))
     return max(1, min(size, max(16, 2 ** round(math.log2(math.sqrt(size))))))
 
 
@@ -42,10 +42,14 @@ def resolve_shapes(kind: Kind, values: dict[str, Any]) -> Shapes:
     return Shapes(kind.shape, code_size, widths, family, skip, values["dropout"], kind.likelihood(), modules)
 
 
-def resolve_settings(nets: nn.Module, n_rows: int, values: dict[str, Any], seed: int, device: str) -> Settings:
-    """Return the settings of a fit without any "auto"."""
+WARMUP = 0.25  # share of training over which a VAE's KL term rises, where training does not begin at a closed form
+
+
+def resolve_settings(nets: nn.Module, n_rows: int, values: dict[str, Any], seed: int, device: str, *, began: bool) -> Settings:
+    """Return the settings of a fit without any "auto"; ``began`` says that the networks begin at a closed form."""
     batch_size = auto_batch_size(n_rows) if values["batch_size"] == "auto" else values["batch_size"]
     batch_size = min(batch_size, n_rows)
+    warmup = values.get("warmup", 0.0)
     n_parameters = sum(p.numel() for p in nets.parameters())
     count = auto_threads(3 * flops_per_row(nets) * batch_size) if values["threads"] == "auto" else values["threads"]
     return Settings(
@@ -64,7 +68,7 @@ def resolve_settings(nets: nn.Module, n_rows: int, values: dict[str, Any], seed:
         device=device,
         precision="float32" if values["precision"] == "auto" else values["precision"],
         seed=seed,
-        patience_from=values.get("warmup", 0.0),
+        warmup=(0.0 if began else WARMUP) if warmup == "auto" else warmup,
     )
 
 

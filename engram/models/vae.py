@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Interval
@@ -43,8 +43,9 @@ class VAE(Codes, Model):
     ----------
     beta : float
         Weight of the KL term; 1 is the evidence lower bound.
-    warmup : float
-        Share of training over which the weight rises from 0 to beta; it always ends, since it is a share.
+    warmup : float or "auto"
+        Share of training over which the weight rises from 0 to beta; it always ends, since it is a share. "auto" is .25, or 0 where training
+        begins at probabilistic PCA: there the code is in use from the start, and a warm-up would only undo it.
     free_bits : float
         Nats per code unit that cost nothing.
     capacity : float or None
@@ -52,7 +53,7 @@ class VAE(Codes, Model):
     """
 
     beta: Annotated[float, Ge(0)] = 1.0
-    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.25
+    warmup: Annotated[float, Interval(ge=0, lt=1)] | Literal["auto"] = "auto"
     free_bits: Annotated[float, Ge(0)] = 0.0
     capacity: Annotated[float, Ge(0)] | None = None
 
@@ -82,7 +83,7 @@ class VAE(Codes, Model):
 
     def _kl_term(self, kl: Tensor, progress: float, training: bool) -> Tensor:
         """Weight the KL, (rows, code size) -> (rows,) or, with free bits, ()."""
-        risen = 1.0 if progress >= self.warmup else progress / self.warmup
+        risen = 1.0 if progress >= self.settings_.warmup else progress / self.settings_.warmup
         if self.capacity is not None:
             return self.beta * (kl.sum(1) - risen * self.capacity).abs()
         if self.free_bits and training:
@@ -141,10 +142,9 @@ class VAE(Codes, Model):
         self.kl_ = kl_normal(mean, log_var).mean(0).numpy()
         active = int((mean.var(0, unbiased=False) > ACTIVE).sum()) if len(mean) > 1 else mean.shape[1]
         gain = self.log_density(nets, batch) - without_code(nets.decoder.likelihood, rows, held_out)
-        error = float(gain.std()) / len(gain) ** 0.5 if len(gain) > 1 else 0.0
-        found = float(gain.mean())
-        if active == 0 or self.kl_.sum() < 0.05 or found < 2 * error:
-            told = f"collapsed: on held-out rows the code gains {found:.2f} ± {error:.2f} nats over no code at all (KL {self.kl_.sum():.2f} nats)"
+        found, error = median_and_error(gain)
+        if active == 0 or self.kl_.sum() < 0.05 or found < 3 * error:
+            told = f"collapsed: on half of the held-out rows the code gains less than {found:.2f} ± {error:.2f} nats over no code (KL {self.kl_.sum():.2f})"
             return [Finding("collapsed", told, "The columns may have nothing in common; else try a smaller beta, a longer warmup, or free_bits")]
         if active < mean.shape[1]:
             told = f"{mean.shape[1] - active} of {mean.shape[1]} code units are inactive"
@@ -157,6 +157,12 @@ def balanced_noise(n: int, size: int) -> Tensor:
     half = torch.randn((n + 1) // 2, size, generator=torch.Generator().manual_seed(1))
     half = half / half.square().mean(0).sqrt()
     return torch.cat([half, -half])[:n]
+
+
+def median_and_error(values: Tensor) -> tuple[float, float]:
+    """Return the median and its standard error by the median absolute deviation (1.4826 and 1.2533 make them the normal's)."""
+    median = values.median()
+    return float(median), float(1.2533 * 1.4826 * (values - median).abs().median() / len(values) ** 0.5)
 
 
 def without_code(likelihood: Any, rows: Rows, held_out: Rows) -> Tensor:

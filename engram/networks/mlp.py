@@ -23,12 +23,12 @@ class MLP:
     """Fully connected layers; no hidden layer makes the network linear."""
 
     def widths(self, shape: tuple[int, ...], code_size: int) -> tuple[int, ...]:
-        """One layer for small rows, two from 256 values on: between the row and the code in width."""
+        """Two layers: for rows of less than 256 values both of 64 or twice the code, else falling towards the code."""
         size = 1
         for n in shape:
             size *= n
         if size < 256:
-            return (max(64, 2 * code_size),)
+            return (max(64, 2 * code_size),) * 2
         return (512, 256) if size >= 512 else (256, 128)
 
     def encoder(self, shape: tuple[int, ...], widths: tuple[int, ...], dropout: float) -> Body:

@@ -37,7 +37,7 @@ class Settings:
     device: str = "cpu"
     precision: str = "float32"
     seed: int = 0
-    patience_from: float = 0.0  # share of training before which reports without improvement do not count
+    warmup: float = 0.0  # share of training over which a term's weight rises; reports without improvement do not count before its end
 
 
 def auto_batch_size(n_rows: int) -> int:

@@ -55,7 +55,7 @@ class Watch:
         loss = float(losses.mean())
         needed = self.settings.tol * max(abs(self.best), 1e-12) if self.best < float("inf") else 0.0
         improved = loss < self.best and (self.best_step > 0 or step == 0 or self._beats_start(losses))
-        self.waited = 0 if loss < self.best - needed or progress < self.settings.patience_from else self.waited + 1
+        self.waited = 0 if loss < self.best - needed or progress < self.settings.warmup else self.waited + 1
         if step == 0:
             self.start = losses
         if improved:

@@ -1,0 +1,83 @@
+"""What is known of a metric beside its formula: which direction is better, its unit, and the arrays that it needs.
+
+The arrays have one name each, the same in all metrics:
+
+===============  ================================================================================================
+x                encoded rows, (rows, ...)
+reconstruction   the same rows as a model gives them back, (rows, ...)
+mask             where a cell of ``x`` was observed, (rows, ...) bool; not given: everywhere
+log_prob         log p(x) per row, (rows,), nats of the user's units
+scores           a score per row, (rows,), higher = more normal
+y                labels, (rows,), 1 or True = anomaly
+===============  ================================================================================================
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from engram.errors import UsageError
+from engram.registry import METRICS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric and how to read it.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the registry.
+    function : callable
+        Arrays with one item per row to one number.
+    better : str
+        "higher" or "lower".
+    unit : str
+        Of the value, in words.
+    needs : tuple of str
+        Names of the arrays that it cannot do without.
+    takes : tuple of str
+        Names of all arrays that it can use.
+    """
+
+    name: str
+    function: Callable[..., float]
+    better: Better
+    unit: str
+    needs: tuple[str, ...]
+    takes: tuple[str, ...]
+
+    def lacking(self, arrays: Mapping[str, Array]) -> list[str]:
+        """Return which of the needed arrays are not there."""
+        return [name for name in self.needs if name not in arrays]
+
+    def inputs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Return those of the arrays that the metric uses."""
+        return {name: arrays[name] for name in self.takes if name in arrays}
+
+    def value(self, arrays: Mapping[str, Array]) -> float:
+        """Return the metric of the arrays by name; other arrays are ignored."""
+        return float(self.function(**self.inputs(arrays)))
+
+    def gain(self, value: float, other: float) -> float:
+        """Return by how much ``value`` is better than ``other``: negative where it is worse."""
+        return value - other if self.better == "higher" else other - value
+
+
+def metric(name: str) -> Metric:
+    """Return a registered metric by name; an unknown name raises `UsageError` with the nearest known ones."""
+    entry = METRICS[name]
+    better, unit = entry.parameters.get("better"), entry.parameters.get("unit")
+    if better not in ("higher", "lower") or not unit:
+        raise UsageError(f"the metric {name!r} must be registered with better='higher' or 'lower' and with a unit.")
+    parameters = inspect.signature(entry.value).parameters.values()
+    needs = tuple(p.name for p in parameters if p.default is p.empty)
+    return Metric(name, entry.value, better, unit, needs, tuple(p.name for p in parameters))
