@@ -88,6 +88,33 @@ def inferred(name: Any, series: pd.Series[Any], wish: str | None, *, flags: bool
     return _with_values(column, present, asked=wish is not None)
 
 
+def inferred_numbers(values: np.ndarray[Any, np.dtype[Any]]) -> list[Column]:
+    """Find out the columns of an array of numbers, all at once: number, constant or empty."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        plain = bool(np.isfinite(values.sum(dtype=np.float64)))
+    if not plain:
+        check_finite(values, list(range(values.shape[1])))
+    missing = np.zeros(values.shape[1], dtype=int) if plain else np.isnan(values).sum(0)
+    empty = missing == len(values)
+    filled = values if plain else np.where(empty, 0.0, values)  # a column without any value has no mean
+    low, high = (f(filled, axis=0).astype(np.float64) for f in ((np.min, np.max) if plain else (np.nanmin, np.nanmax)))
+    size = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo(np.float64).tiny)  # squares of 1e300 would overflow
+    scaled = filled / size
+    mean, scale = (f(scaled, axis=0) * size for f in ((np.mean, np.std) if plain else (np.nanmean, np.nanstd)))
+    found = []
+    for i in range(values.shape[1]):
+        if empty[i]:
+            found.append(Column(i, "empty", str(values.dtype), missing=int(missing[i])))
+            continue
+        column = Column(i, "number", str(values.dtype), low=float(low[i]), high=float(high[i]), missing=int(missing[i]))
+        if low[i] == high[i]:
+            column.type, column.values = "constant", [float(low[i])]
+        else:
+            column.mean, column.scale = float(mean[i]), float(scale[i]) or 1.0
+        found.append(column)
+    return found
+
+
 def _type_of(present: pd.Series[Any], *, flags: bool) -> str:
     if pd.api.types.is_bool_dtype(present.dtype):
         return "boolean"

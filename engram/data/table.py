@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from engram.data.columns import FAR, IGNORED, Column, as_numbers, check_finite, inferred
+from engram.data.columns import FAR, IGNORED, Column, as_numbers, check_finite, inferred, inferred_numbers
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.errors import DataError, DataTypeError, UsageError, nearest
@@ -89,22 +89,25 @@ class Table(Kind):
 
     def fit(self, raw: Any) -> Table:
         opened = self._opened(raw)
-        if isinstance(opened, np.ndarray):
-            self.dtype = str(opened.dtype)
-            frame = pd.DataFrame(opened)
+        self.dtype = str(opened.dtype) if isinstance(opened, np.ndarray) else None
+        if isinstance(opened, np.ndarray) and not self.wishes:
+            self.fields = inferred_numbers(opened)
         else:
-            self.dtype, frame = None, opened
+            self.fields = self._inferred(pd.DataFrame(opened))
+        if not any(c.type not in IGNORED for c in self.fields):
+            self._keep_constants()
+        self._set_scales(opened)
+        self._lay_out()
+        return self
+
+    def _inferred(self, frame: pd.DataFrame) -> list[Column]:
+        """Find out the columns of a DataFrame, heeding what the user asked for."""
         names = {str(c) for c in frame.columns}
         for wish in self.wishes:
             if wish not in names:
                 raise UsageError(f"columns= names {wish!r}, which these data do not have. {nearest(wish, names)}")
         flags = self.dtype is None
-        self.fields = [inferred(name, frame[name], self.wishes.get(str(name)), flags=flags) for name in frame.columns]
-        if not any(c.type not in IGNORED for c in self.fields):
-            self._keep_constants()
-        self._set_scales(frame)
-        self._lay_out()
-        return self
+        return [inferred(name, frame[name], self.wishes.get(str(name)), flags=flags) for name in frame.columns]
 
     def _keep_constants(self) -> None:
         """With nothing that varies (one row, say), constants are all there is: learn them."""
@@ -116,9 +119,10 @@ class Table(Kind):
             seen = "; ".join(f"{c.name}: {c.describe()}" for c in self.fields[:5])
             raise DataError(f"no column can be learned from ({seen}). Give at least one column with values that repeat or are numbers.")
 
-    def _set_scales(self, frame: pd.DataFrame) -> None:
+    def _set_scales(self, opened: Array | pd.DataFrame) -> None:
         numbers = [c for c in self.fields if c.type == "number"]
         if self.number_likelihood in ("bernoulli", "poisson"):
+            frame = pd.DataFrame(opened)
             for c in numbers:
                 self._check_raw(c, frame)
                 c.mean, c.scale = 0.0, 1.0

@@ -30,7 +30,9 @@ def auroc(scores: Array, y: Array) -> float:
     """
     labels, values = np.asarray(y), np.asarray(scores)
     if labels.shape != values.shape or labels.ndim != 1:
-        raise DataError(f"scores and labels must be one per row, these are of shapes {values.shape} and {labels.shape}.")
+        raise DataError(
+            f"scores and labels must be one per row, these are of shapes {values.shape} and {labels.shape}."
+        )
     if not np.isin(labels, (0, 1)).all():
         raise DataError("labels must be 1 or True for an anomaly and 0 or False for a normal row.")
     anomaly = labels.astype(bool)

@@ -55,8 +55,8 @@ def squared_error(x: Array, reconstruction: Array, mask: Array | None = None) ->
 def _cells(x: Array, reconstruction: Array, mask: Array | None) -> tuple[Array, Array, Array]:
     """Return rows, errors (both zero where not observed) and where cells were observed: (rows, values) float64."""
     if np.shape(x) != np.shape(reconstruction) or (mask is not None and np.shape(mask) != np.shape(x)):
-        shapes = {"x": np.shape(x), "reconstruction": np.shape(reconstruction), "mask": np.shape(mask)}
-        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if shape)
+        given = {"x": x, "reconstruction": reconstruction, "mask": mask}
+        told = ", ".join(f"{name} {np.shape(array)}" for name, array in given.items() if array is not None)
         raise DataError(f"rows, their reconstruction and the mask must be of one shape, these are: {told}.")
     n = len(x)
     values = np.asarray(x, dtype=np.float64).reshape(n, -1)

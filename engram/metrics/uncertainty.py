@@ -36,7 +36,8 @@ def deviations(metric: Metric, arrays: Mapping[str, Array], *, draws: int = DRAW
     defined = np.isfinite(values)
     if defined.sum() < 2:
         return np.full(draws, np.nan)
-    return np.where(defined, values - values[defined].mean(), np.nan) * np.sqrt(m / n)
+    spread: Array = np.where(defined, values - values[defined].mean(), np.nan) * np.sqrt(m / n)
+    return spread
 
 
 def standard_error(deviations: Array) -> float:

@@ -14,6 +14,7 @@ from engram.data.rows import Rows
 from engram.errors import DivergedError
 from engram.training.batches import Batch, Batches
 from engram.training.ema import Average
+from engram.training.optimiser import Adam
 from engram.training.settings import Settings, rate
 from engram.training.stopping import Watch
 
@@ -117,9 +118,7 @@ class _Fit:
         self.player, self.nets, self.settings, self.report = player, nets, settings, report
         self.batches = Batches(rows, settings.batch_size, settings.seed)
         self.total = self.batches.per_epoch * settings.max_epochs
-        self.optimisers: dict[str, torch.optim.Optimizer] = {}
-        self.bases: dict[str, float] = {}
-        self.learners: dict[str, list[nn.Parameter]] = {}
+        self.optimisers: dict[str, Adam] = {}
         self.average = Average(nets, settings.ema, self.total) if settings.ema else None
         self.watch = Watch(player, nets, validation, settings) if validation is not None else None
         self.history = History()
@@ -168,15 +167,14 @@ class _Fit:
         for turn in self.player.turns(self.step):
             if turn.every > 1 and self.step % turn.every:
                 continue
-            optimiser = self._optimiser(turn, share)
+            optimiser = self._optimiser(turn)
             for _ in range(turn.repeats):
                 terms = self.player.terms(turn, self.nets, batch)
                 loss = averaged(terms, batch.weight)
                 loss.backward()  # type: ignore[no-untyped-call]
                 if self.settings.clip is not None:
-                    nn.utils.clip_grad_norm_(self.learners[turn.name], self.settings.clip)
-                optimiser.step()
-                optimiser.zero_grad()
+                    nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
+                optimiser.step(share)
                 self.player.after_step(turn, self.nets, batch)
             self._log(terms, loss, batch.weight)
         if self.average is not None:
@@ -190,21 +188,17 @@ class _Fit:
             known = self.sums.get(name)
             self.sums[name] = mean if known is None else known + mean
 
-    def _optimiser(self, turn: Turn, share: float) -> torch.optim.Optimizer:
-        """Return the turn's optimiser at this moment's rate, and freeze all roles that are not its own."""
+    def _optimiser(self, turn: Turn) -> Adam:
+        """Return the turn's optimiser, and freeze all roles that are not its own."""
         if turn.name not in self.optimisers:
-            self.learners[turn.name] = [p for role in turn.roles for p in self.nets[role].parameters()]
-            self.bases[turn.name] = turn.learning_rate or self.settings.learning_rate
-            self.optimisers[turn.name] = torch.optim.AdamW(
-                self.learners[turn.name], lr=1.0, betas=turn.betas, weight_decay=self.settings.weight_decay, fused=True
-            )
-        optimiser = self.optimisers[turn.name]
-        optimiser.param_groups[0]["lr"] = self.bases[turn.name] * share
+            learners = [p for role in turn.roles for p in self.nets[role].parameters()]
+            rate = turn.learning_rate or self.settings.learning_rate
+            self.optimisers[turn.name] = Adam(learners, rate, turn.betas, self.settings.weight_decay)
         if self.active != turn.name:
             self.active = turn.name
             for role, net in self.nets.items():
                 net.requires_grad_(role in turn.roles)
-        return optimiser
+        return self.optimisers[turn.name]
 
     def _report(self, elapsed: float, steps: int) -> bool:
         """Write a report; return True when training is over."""

@@ -45,10 +45,11 @@ class PCA(Baseline):
             return self._log_density(centred, torch.full((len(x),), float(x.shape[1])), precision).numpy()
         seen = torch.from_numpy(mask).double()
         k = self.vectors.shape[0]
+        block = max(1, BLOCK // k**2)
         products = (self.model.weight[:, :, None] * self.model.weight[:, None, :]).flatten(1)
         parts = [
             self._log_density(c * s, s.sum(1), (s @ products).view(len(s), k, k))
-            for c, s in zip(*(t.split(max(1, BLOCK // k**2)) for t in (centred, seen)), strict=True)
+            for c, s in zip(torch.split(centred, block), torch.split(seen, block), strict=True)
         ]
         return torch.cat(parts).numpy()
 
@@ -61,7 +62,8 @@ class PCA(Baseline):
         whitened = torch.linalg.solve_triangular(factor, projected, upper=False)[..., 0]
         distance = (centred.square().sum(1) - whitened.square().sum(1)) / noise
         log_det = (observed - k) * math.log(noise) + 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * (distance + log_det + observed * LOG_2_PI)
+        density: Tensor = -0.5 * (distance + log_det + observed * LOG_2_PI)
+        return density
 
 
 def _tensor(x: Array) -> Tensor:

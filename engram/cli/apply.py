@@ -1,0 +1,85 @@
+"""``engram apply RUN SOURCE -o FILE``: codes, reconstructions or scores of rows, by a fitted model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engram.cli.console import console
+from engram.cli.options import common, dry_run_parameter, force_parameter, label_parameter, with_parameters
+from engram.errors import UsageError
+
+if TYPE_CHECKING:
+    from engram.cli.sources import Given
+    from engram.models.model import Model
+
+METHODS = {"codes": "transform", "reconstruction": "reconstruct", "scores": "score_samples"}
+
+
+@click.command(no_args_is_help=True)
+@click.argument("run", metavar="RUN")
+@click.argument("source", metavar="SOURCE")
+@click.option("-o", "--output", metavar="FILE", help="A .csv, .parquet or .npy file to write; - is CSV on standard output.")
+@click.option("--get", type=click.Choice(list(METHODS)), default="codes", show_default=True, help="What to compute.")
+@with_parameters(
+    label_parameter("A column that is no input: it is copied beside codes and scores."),
+    force_parameter("a file"),
+    dry_run_parameter("Check the run and the rows, and say what would be written."),
+)
+@common
+def apply(run: str, source: str, output: str | None, get: str, label: str | None, force: bool, dry_run: bool) -> None:
+    """Apply a fitted model to rows and write a file.
+
+    Codes have the columns code0, code1, ...; scores the columns row (from 0) and score (in nats, higher is more
+    normal); a reconstruction has the columns that the model was fitted on. Pictures come back as .npy or a .png sheet.
+    """
+    from engram.cli.output import PICTURES, TABLES, target, write
+    from engram.cli.sources import opened
+    from engram.models.saving import load_model
+
+    voice = console()
+    if output is None and not dry_run:
+        raise UsageError("Missing option '-o FILE': a .csv, .parquet or .npy file to write, or - for standard output.")
+    model = load_model(run)
+    are_pictures = get == "reconstruction" and model.kind_.name == "images"
+    to = None
+    if output is not None:
+        what = "pictures" if are_pictures else get
+        to = target(output, PICTURES if are_pictures else TABLES, force=force, what=what, json=voice.json)
+        if to.suffix == ".npy" and label is not None:
+            raise UsageError("--label cannot stand in a .npy file, which holds numbers only. Write .csv or .parquet.")
+    method = getattr(model, METHODS[get], None)
+    if method is None:
+        raise UsageError(f"a {type(model).__name__} has no {get}. It can: {', '.join(_can(model))}.")
+    given = opened(source, label=label)
+    if dry_run:
+        model.encoded(given.rows)  # type: ignore[attr-defined]
+        told = f"the run and the {len(given)} rows are fine; {get} would be written" + (f" to {to.name}." if to else ".")
+        voice.finish("apply", {"run": run, "rows": len(given), "get": get, "output": output}, told)
+    elif to is not None:
+        rows = method(given.rows)
+        write(rows if to.suffix in (".npy", ".png") else table(get, rows, given), to)
+        voice.say(f"wrote {get} of {len(given)} row{'s' * (len(given) > 1)} to {to.name}.")
+        voice.finish("apply", {"run": run, "rows": len(given), "get": get, "output": output})
+
+
+def _can(model: Model) -> list[str]:
+    return [get for get, method in METHODS.items() if hasattr(model, method)] or ["sample"]
+
+
+def table(get: str, rows: Any, given: Given) -> Any:
+    """Return codes, scores or a reconstruction as a DataFrame with named columns."""
+    import pandas as pd
+
+    if get == "reconstruction":
+        return rows
+    if get == "scores":
+        found = pd.DataFrame({"row": range(len(rows)), "score": rows})
+    else:
+        found = pd.DataFrame(rows, columns=[f"code{i}" for i in range(rows.shape[1])])
+    if given.label is not None:
+        if given.label in found.columns:
+            raise UsageError(f"the label {given.label!r} is called like a column of the result. Rename it.")
+        found.insert(0, given.label, given.y)
+    return found

@@ -1,0 +1,232 @@
+"""``engram fit NAME SOURCE -o RUN``: fit a model, judge it on rows it has not seen, leave a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engram.cli.console import Console, aligned, console
+from engram.cli.flags import ModelOption, given_flags, model_options
+from engram.cli.options import common_parameters, dry_run_parameter, force_parameter, label_parameter, seed_parameter
+from engram.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from engram.cli.sources import Given
+    from engram.models.model import Model
+    from engram.registry import Entry
+
+
+class FitCommand(click.Command):
+    """The command of one model: its own flags stand under a heading of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the common options first, then the model's."""
+        records = [(p, p.get_help_record(ctx)) for p in self.get_params(ctx)]
+        for heading, own in (("Options", False), (f"Parameters of {self.name}", True)):
+            shown = [record for p, record in records if record and isinstance(p, ModelOption) == own]
+            with formatter.section(heading):
+                formatter.write_dl(shown)
+
+
+class FitGroup(click.Group):
+    """One command per registered model, made when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the models."""
+        from engram.registry import MODELS
+
+        return MODELS.names()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a model, or None for an unknown name."""
+        from engram.registry import MODELS
+
+        return model_command(MODELS[cmd_name]) if cmd_name in MODELS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the model; an unknown name is answered with the nearest ones."""
+        name = args[0]
+        if name.startswith("-"):
+            raise click.UsageError(f"No such option {name!r} here: options go after NAME and SOURCE.", ctx)
+        name = name.lower().replace("_", "-")
+        if name not in self.list_commands(ctx):
+            found = nearest(name, self.list_commands(ctx))
+            raise click.UsageError(f"unknown model {args[0]!r}. {found} Write: engram fit NAME SOURCE -o RUN", ctx)
+        return name, self.get_command(ctx, name), args[1:]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what stands before NAME; only --help may."""
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            raise click.UsageError(f"No such option {args[0]!r} here: options go after NAME and SOURCE.", ctx)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=FitGroup, subcommand_metavar="NAME SOURCE -o RUN [OPTIONS]")
+def fit() -> None:
+    """Fit a model to your data and write a run folder.
+
+    A seeded fifth of the rows (at most 10,000) is held out: the results, beside those of simple baselines, are of these
+    rows, which the model has not seen. `engram fit NAME --help` lists what can be set; all of it is automatic otherwise.
+    """
+
+
+def model_command(entry: Entry[type]) -> click.Command:
+    """Return ``engram fit NAME`` for one model."""
+    told = f"Fit {entry.name} to SOURCE. {entry.summary}.\n\nThe paper and the formula: {_first_line(entry.value)}"
+    dry_run = "Say what was found out and what would be done; train and write nothing."
+    parameters = [
+        click.Argument(["source"], metavar="SOURCE"),
+        click.Option(["-o", "--output"], metavar="RUN", help="The run folder to write."),
+        label_parameter("A column that is no input: it colours the report."),
+        click.Option(["--column"], multiple=True, metavar="NAME=TYPE", help="Correct the type of a column."),
+        click.Option(["--drop"], multiple=True, metavar="NAME", help="Leave a column out."),
+        seed_parameter(),
+        force_parameter("a run folder"),
+        dry_run_parameter(dry_run),
+        *common_parameters(),
+        *model_options(entry.value, entry.parameters),
+    ]
+    return FitCommand(
+        entry.name,
+        params=parameters,
+        callback=lambda **options: _fit(entry, **options),
+        help=told,
+        short_help=entry.summary,
+        no_args_is_help=True,
+    )
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+def _fit(
+    entry: Entry[type],
+    *,
+    source: str,
+    output: str | None,
+    label: str | None,
+    column: Sequence[str],
+    drop: Sequence[str],
+    seed: int,
+    force: bool,
+    dry_run: bool,
+    **_: Any,
+) -> None:
+    from engram.cli.folder import claimed
+    from engram.cli.sources import opened, parts, types_of
+
+    voice = console()
+    if output is None and not dry_run:
+        raise UsageError("Missing option '-o RUN': the folder to write. (--dry-run writes nothing and needs none.)")
+    target = None if output is None else claimed(output, force=force)
+    given = opened(source, label=label)
+    model = entry.value(**{**entry.parameters, **given_flags(click.get_current_context()), "random_state": seed})
+    model.columns = types_of(given, tuple(column), tuple(drop)) or None
+    fitted, test = parts(given, seed)
+    planned = _checked(model, given, fitted)
+    if dry_run:
+        voice.finish("fit", planned | {"test_rows": len(test or ())}, _plan_text(entry.name, given, planned, test))
+    elif target is not None:
+        _fit_and_write(entry.name, model, given, fitted, test, target, seed=seed, force=force, voice=voice)
+
+
+def _checked(model: Model, given: Given, fitted: Given) -> dict[str, Any]:
+    """Look at all the rows before any work is done, and return the plan of the fit."""
+    from engram.cli.plan import plan
+
+    return plan(model, fitted.rows, check=given.rows)
+
+
+def _fit_and_write(
+    name: str,
+    model: Model,
+    given: Given,
+    fitted: Given,
+    test: Given | None,
+    target: Path,
+    *,
+    seed: int,
+    force: bool,
+    voice: Console,
+) -> None:
+    from engram.cli.folder import written
+    from engram.cli.judge import judged, report_files
+
+    voice.say(f"fitting {name} to {len(fitted)} rows of {given.name} ...")
+    model.verbose = voice.verbose
+    model.fit(fitted.rows)
+    model.verbose = 0
+    voice.clear_line()
+    report = None
+    if test is not None:
+        voice.say(f"judging it on {len(test)} held-out rows, beside baselines ...")
+        report = judged(model, test, fitted, seed=seed)
+    with written(model, target, force=force) as folder:
+        names = report_files(folder, model, report, test, seed=seed)
+    result = {
+        "run": str(target),
+        "model": name,
+        "rows": {"given": len(given), "fitted": len(fitted), "test": 0 if test is None else len(test)},
+        "findings": [finding.to_dict() for finding in model.findings_],
+        "report": None if report is None else report.to_dict(),
+        "files": names,
+    }
+    voice.finish("fit", result, _fit_text(name, model, given, test, report, target, names))
+
+
+def _fit_text(
+    name: str, model: Model, given: Given, test: Given | None, report: Any, target: Path, names: list[str]
+) -> str:
+    """Return what a fit says on a terminal."""
+    from engram.cli.judge import NOT_CHECKED, findings_text
+
+    trained = f"{model.n_iter_} epochs, code size {model.shapes_.code_size}, seed {model.settings_.seed}"
+    lines = [f"{name} on {given.name}: {trained}."]
+    if test is None:
+        lines += [f"{len(given)} row{'s' * (len(given) > 1)}: {NOT_CHECKED}"]
+    else:
+        kept = len(given) - len(test)
+        lines += [f"Fitted on {kept} rows; the numbers are of {len(test)} held-out rows it has not seen.", ""]
+        lines += [report.to_text()]
+    lines += ["", findings_text(model, report)]
+    lines += ["", f"Run folder: {target} ({', '.join(names)})", "", "What next:"]
+    return "\n".join([*lines, next_steps(model, str(target))])
+
+
+def next_steps(model: Model, run: str) -> str:
+    """Return commands to go on with."""
+    run = f"'{run}'" if " " in run else run
+    is_table = model.kind_.name == "table"
+    new, suffix = ("NEW.csv", "csv") if is_table else ("NEW.npy", "npy")
+    rows = [(f"engram inspect {run}", "what was found out and how it went")]
+    if hasattr(model, "transform"):
+        rows += [(f"engram apply {run} {new} -o codes.{suffix}", "codes of new rows")]
+    if hasattr(model, "score_samples"):
+        rows += [(f"engram apply {run} {new} --get scores -o scores.csv", "low scores are unusual rows")]
+    rows += [(f"engram sample {run} -n 100 -o rows.{suffix if is_table else 'png'}", "new rows")]
+    return aligned(rows)
+
+
+def _plan_text(name: str, given: Given, planned: dict[str, Any], test: Given | None) -> str:
+    """Return a dry run in words."""
+    columns = planned["columns"]
+    shown = aligned([(column["name"], column["type"]) for column in columns[:60]], indent="    ")
+    more = [f"    ... and {len(columns) - 60} more"] if len(columns) > 60 else []
+    facts = [(key.replace("_", " "), _fact(value)) for key, value in planned.items() if key not in ("columns", "notes")]
+    held = "none held out: too few to spare" if test is None else f"{len(test)} held out for the report"
+    rows = [("rows", f"{len(given)} ({held})"), *facts]
+    return "\n".join([f"{name} on {given.name}: a dry run, nothing is trained or written.", "", aligned(rows)] + (
+        ["", "  columns:", shown, *more] if columns else []
+    ))
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, list):
+        return " x ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,94 @@
+"""``engram inspect RUN``: what a run folder holds, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engram.cli.console import aligned, console
+from engram.cli.options import common
+
+COLUMNS = 100  # most columns that are shown
+
+
+@click.command(no_args_is_help=True)
+@click.argument("run", metavar="RUN")
+@common
+def inspect(run: str) -> None:
+    """Say what a run folder holds: parameters, what "auto" became, columns, findings, results."""
+    found = contents(Path(run))
+    console().finish("inspect", found, in_words(run, found))
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """Return what a run folder says; raise `RunError` where it is damaged."""
+    from engram.data.kind import kind_class
+    from engram.models.saving import load_model
+    from engram.training.run import read_config, read_json, read_tensors
+
+    config = read_config(folder)
+    if config.modules:
+        described = read_json(folder, "kind.json")
+        columns = kind_class(described["kind"]).from_dict(described["state"]).describe()
+    else:
+        columns = load_model(folder).kind_.describe()  # builds the networks and checks the weights against them
+    tensors = read_tensors(folder)
+    return {
+        "model": config.model,
+        "written_by": config.engram,
+        "given": given_parameters(config.model, config.parameters),
+        "own_networks": config.modules,
+        "automatic": {**config.shapes, **config.settings},
+        "weights": sum(t.numel() for name, t in tensors.items() if not name.startswith("_fitted.")),
+        "kind": config.kind,
+        "data": config.data,
+        "columns": [{"name": name, "type": told} for name, told in columns],
+        "training": config.fitted,
+        "findings": config.findings,
+        "report": read_json(folder, "report.json") if (folder / "report.json").is_file() else None,
+        "files": sorted(path.name for path in folder.iterdir()),
+    }
+
+
+def given_parameters(model: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are not the model's defaults."""
+    from engram.parameters import parameters_of, to_json
+    from engram.registry import MODELS
+
+    defaults = to_json({name: p.default for name, p in parameters_of(MODELS[model].value).items()})
+    return {name: value for name, value in parameters.items() if name not in defaults or value != defaults[name]}
+
+
+def in_words(run: str, found: dict[str, Any]) -> str:
+    """Return the contents of a run folder as text."""
+    data, training = found["data"], found["training"]
+    rows = [
+        ("model", f"{found['model']}, written by Engram {found['written_by']}"),
+        ("rows", f"{data['rows']} {found['kind']} rows ({data['trained_on']} trained on), fingerprint {data['fingerprint']}"),
+        ("training", f"{training['n_iter']} epochs; ended by: {training['stopped']}"),
+        ("weights", f"{found['weights']:,}"),
+        ("given", ", ".join(f"{name}={value}" for name, value in found["given"].items()) or "nothing, all automatic"),
+        *((name.replace("_", " "), _text(value)) for name, value in found["automatic"].items()),
+    ]
+    columns = [(column["name"], column["type"]) for column in found["columns"]]
+    more = [f"  ... and {len(columns) - COLUMNS} more"] if len(columns) > COLUMNS else []
+    findings = [f"  - {finding['message']}. {finding['advice']}".rstrip() for finding in found["findings"]]
+    report = found["report"]
+    return "\n".join(
+        [run, aligned(rows), "", "columns", aligned(columns[:COLUMNS]), *more]
+        + ["", "findings", *(findings or ["  nothing unusual"])]
+        + ["", "results", results_text(report) if report else "  none in the folder: run engram evaluate"]
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " x ".join(map(str, value)) or "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
+
+
+def results_text(report: dict[str, Any]) -> str:
+    """Return the results of a report.json as a table."""
+    raise NotImplementedError

@@ -1,0 +1,32 @@
+"""``engram list``: the names that commands take."""
+
+from __future__ import annotations
+
+import click
+
+from engram.cli.console import aligned, console
+from engram.cli.options import common
+
+WHAT = ("models", "metrics", "baselines", "likelihoods")
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(WHAT), required=False)
+@common
+def list_names(what: str | None) -> None:
+    """List models, metrics, baselines and likelihoods, each with what it is."""
+    found = {part: names(part) for part in WHAT if what in (None, part)}
+    parts = [f"{part}\n{aligned(list(rows.items()))}" for part, rows in found.items()]
+    console().finish("list", found, "\n\n".join(parts))
+
+
+def names(what: str) -> dict[str, str]:
+    """Return names with one-line summaries."""
+    if what == "likelihoods":
+        from engram.likelihoods import LIKELIHOODS
+
+        return {name: (cls.__doc__ or "").strip().partition("\n")[0] for name, cls in sorted(LIKELIHOODS.items())}
+    from engram.registry import BASELINES, METRICS, MODELS, Registry
+
+    registries: dict[str, Registry[type]] = {"models": MODELS, "metrics": METRICS, "baselines": BASELINES}  # type: ignore[dict-item]
+    return {entry.name: entry.summary for entry in registries[what]}

@@ -1,0 +1,81 @@
+"""Options that commands share, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from engram.cli.console import Console
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _setting(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """Return a callback that sets an attribute of the command's console."""
+
+    def set_it(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value:
+            setattr(ctx.ensure_object(Console), name, True)
+
+    return set_it
+
+
+def common_parameters() -> list[click.Parameter]:
+    """Return the options that every command has: --json, --quiet, --debug."""
+    told = {
+        "json": "Write one JSON object to standard output and nothing else.",
+        "quiet": "Say nothing but notes and errors.",
+        "debug": "Show tracebacks and all warnings.",
+    }
+    return [
+        click.Option([f"--{name}"], is_flag=True, expose_value=False, callback=_setting(name), help=text)
+        for name, text in told.items()
+    ]
+
+
+def common(command: F) -> F:
+    """Add --json, --quiet and --debug to a command."""
+    for parameter in reversed(common_parameters()):
+        _added(command, parameter)
+    return command
+
+
+def _added(command: Any, parameter: click.Parameter) -> None:
+    """Do what click's own decorators do with a ready parameter."""
+    if not hasattr(command, "__click_params__"):
+        command.__click_params__ = []
+    command.__click_params__.append(parameter)
+
+
+def seed_parameter() -> click.Option:
+    """--seed."""
+    told = "The same seed gives the same result."
+    return click.Option(["--seed"], type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help=told)
+
+
+def force_parameter(what: str) -> click.Option:
+    """--force."""
+    return click.Option(["--force"], is_flag=True, help=f"Replace {what} that exists.")
+
+
+def dry_run_parameter(told: str) -> click.Option:
+    """--dry-run."""
+    return click.Option(["--dry-run"], is_flag=True, help=told)
+
+
+def label_parameter(told: str) -> click.Option:
+    """--label."""
+    return click.Option(["--label"], metavar="NAME", help=told)
+
+
+def with_parameters(*parameters: click.Parameter) -> Callable[[F], F]:
+    """Add ready parameters to a command, in this order."""
+
+    def add(command: F) -> F:
+        for parameter in reversed(parameters):
+            _added(command, parameter)
+        return command
+
+    return add

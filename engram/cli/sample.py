@@ -1,0 +1,64 @@
+"""``engram sample RUN -n N``: draw new rows from a fitted model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from engram.cli.console import console
+from engram.cli.options import common, dry_run_parameter, force_parameter, seed_parameter, with_parameters
+from engram.errors import UsageError
+
+
+@click.command(no_args_is_help=True)
+@click.argument("run", metavar="RUN")
+@click.option("-n", "--rows", "n", type=click.IntRange(1), required=True, help="How many rows.")
+@click.option("-o", "--output", metavar="FILE", help="A file to write; without it, or with -, CSV on standard output.")
+@with_parameters(
+    seed_parameter(),
+    force_parameter("a file"),
+    dry_run_parameter("Check the run, and say what would be written."),
+)
+@common
+def sample(run: str, n: int, output: str | None, seed: int, force: bool, dry_run: bool) -> None:
+    """Draw new rows from a fitted model.
+
+    Rows of tables are written as .csv, .parquet or .npy; pictures as .npy, or as a .png sheet of them.
+    """
+    from engram.cli.output import PICTURES, TABLES, target, write
+    from engram.models.saving import load_model
+
+    voice = console()
+    model = load_model(run)
+    are_pictures = model.kind_.name == "images"
+    if output is None and are_pictures and not dry_run:
+        raise UsageError("pictures cannot be written as CSV. Give -o FILE.npy, or -o FILE.png for a sheet of them.")
+    to = None
+    if output is not None or not (voice.json or dry_run):
+        what = "pictures" if are_pictures else "rows"
+        to = target(output or "-", PICTURES if are_pictures else TABLES, force=force, what=what, json=voice.json)
+    result: dict[str, Any] = {"run": run, "rows": n, "seed": seed, "output": output}
+    if dry_run:
+        voice.finish("sample", result, f"the run is fine; {n} rows would be drawn.")
+        return
+    rows = _drawn(model, n, seed)
+    if to is None:
+        voice.finish("sample", result | {"drawn": _records(rows)})
+        return
+    write(rows, to)
+    if to.path is not None:
+        voice.say(f"wrote {n} row{'s' * (n > 1)} to {to.name}.")
+        voice.finish("sample", result)
+
+
+def _drawn(model: Any, n: int, seed: int) -> Any:
+    try:
+        return model.sample(n, random_state=seed)
+    except NotImplementedError:
+        raise UsageError(f"a {type(model).__name__} cannot draw rows: it has no prior over codes. Fit a vae.") from None
+
+
+def _records(rows: Any) -> list[Any]:
+    """Return rows as JSON has them: objects for named columns, lists for arrays."""
+    return rows.to_dict("records") if hasattr(rows, "to_dict") else rows.tolist()  # type: ignore[no-any-return]

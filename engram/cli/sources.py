@@ -1,0 +1,126 @@
+"""SOURCE as the commands take it: rows and labels apart, names of columns checked, rows held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engram.errors import DataError, UsageError, nearest
+
+FEWEST = 20  # rows; with fewer, no test part is held out
+TEST_SHARE = 0.2
+TEST_ROWS = 10_000  # most rows of a test part
+LABELS = ("label", "labels", "target", "y")  # what --label may call labels that come beside the rows
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was read from a SOURCE.
+
+    Parameters
+    ----------
+    name : str
+        What to call it in messages.
+    rows : array or DataFrame
+        The rows without labels.
+    y : array or None
+        A label per row.
+    label : str or None
+        The labels' name.
+    """
+
+    name: str
+    rows: Any
+    y: Any = None
+    label: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: Any) -> Given:
+        """Return the rows with these numbers; a DataFrame's keep their row numbers for messages."""
+        rows = self.rows.iloc[index] if hasattr(self.rows, "iloc") else self.rows[index]
+        return Given(self.name, rows, None if self.y is None else self.y[index], self.label)
+
+
+def opened(source: str, *, label: str | None = None) -> Given:
+    """Read a SOURCE and take the labels out of its rows."""
+    from engram.data.source import read
+
+    found = read(source)
+    rows, y = found.rows, found.y
+    shape = getattr(rows, "shape", ())
+    if shape and shape[0] == 0:
+        raise DataError(f"{found.name!r} has no rows. Give a file with at least one.")
+    if label is not None:
+        rows, y = _without_label(found.name, rows, y, label)
+    return Given(found.name, rows, None if y is None else _as_array(y), label)
+
+
+def _without_label(name: str, rows: Any, y: Any, label: str) -> tuple[Any, Any]:
+    if hasattr(rows, "columns"):
+        by_text = {str(column): column for column in rows.columns}
+        if label in by_text:
+            if rows.shape[1] == 1:
+                raise UsageError(f"--label {label!r} is the only column of {name!r}: nothing is left to learn from.")
+            return rows.drop(columns=by_text[label]), rows[by_text[label]]
+        if y is not None and label in LABELS:
+            return rows, y
+        raise UsageError(f"--label {label!r}: {name!r} has no such column. {nearest(label, by_text)}")
+    if y is not None and label in LABELS:
+        return rows, y
+    if len(rows.shape) == 2 and label.isdecimal() and int(label) < rows.shape[1] > 1:
+        import numpy as np
+
+        return np.delete(rows, int(label), axis=1), rows[:, int(label)]
+    columns = f"a column number from 0 to {rows.shape[1] - 1}" if len(rows.shape) == 2 else "a table, or a .npz with y"
+    raise UsageError(f"--label {label!r}: {name!r} is an array without names. Give {columns}.")
+
+
+def _as_array(y: Any) -> Any:
+    """Return labels as an array; texts as objects, so that they compare as they stand in the file."""
+    import numpy as np
+
+    if not hasattr(y, "to_numpy"):
+        return np.asarray(y)
+    numeric = getattr(y.dtype, "kind", "O") in "iufb" and not hasattr(y.dtype, "na_value")
+    return y.to_numpy() if numeric else y.to_numpy(dtype=object)
+
+
+def types_of(given: Given, columns: tuple[str, ...], drop: tuple[str, ...]) -> dict[str, str]:
+    """Read --column NAME=TYPE and --drop NAME; check that the columns and types exist."""
+    from engram.data.columns import TYPES
+
+    wishes: dict[str, str] = {}
+    for text in columns:
+        name, equals, kind = text.rpartition("=")
+        if not equals or not name:
+            raise UsageError(f"--column {text!r} is not NAME=TYPE, as in --column zip=category.")
+        if kind not in TYPES:
+            raise UsageError(f"--column {text!r}: there is no type {kind!r}. {nearest(kind, TYPES)}")
+        wishes[name] = kind
+    wishes.update(dict.fromkeys(drop, "drop"))
+    if hasattr(given.rows, "columns"):
+        known = {str(column) for column in given.rows.columns}
+    elif len(given.rows.shape) == 2:
+        known = {str(i) for i in range(given.rows.shape[1])}
+    else:
+        known = set()
+    for name, kind in wishes.items():
+        if name not in known:
+            flag = "--drop" if kind == "drop" else "--column"
+            told = "it is the label" if name == given.label else f"{given.name!r} has no such column"
+            raise UsageError(f"{flag} {name!r}: {told}. {nearest(name, known) if known else 'It is no table.'}")
+    return wishes
+
+
+def parts(given: Given, seed: int) -> tuple[Given, Given | None]:
+    """Return (rows to fit on, rows held out for the report or None): a seeded fifth, in the order of the source."""
+    import numpy as np
+
+    n = len(given)
+    if n < FEWEST:
+        return given, None
+    order = np.random.default_rng(seed).permutation(n)
+    n_test = min(round(n * TEST_SHARE), TEST_ROWS)
+    return given.take(np.sort(order[n_test:])), given.take(np.sort(order[:n_test]))

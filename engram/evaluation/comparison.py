@@ -1,0 +1,96 @@
+"""What models and baselines give for the same rows: arrays by the names that metrics use."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engram.data.kind import DataWarning, Kind
+from engram.data.rows import Rows
+from engram.evaluation.baselines import Baseline
+from engram.likelihoods import Blocks, Likelihood
+from engram.likelihoods.continuous import LocationScale
+from engram.registry import BASELINES
+
+if TYPE_CHECKING:
+    from engram.models.codes import Codes
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Outputs = dict[str, Array]
+FOLDS = 5
+
+
+def flat(rows: Rows, kind: Kind) -> tuple[Array, Array | None]:
+    """Return encoded rows as (rows, values), and where they were observed."""
+    x = rows.x.flatten(1).numpy()
+    if rows.mask is None:
+        return x, None
+    mask = rows.mask if kind.groups is None else rows.mask[:, kind.groups]
+    return x, mask.flatten(1).numpy()
+
+
+def has_density(kind: Kind) -> bool:
+    """Whether rows have a density: where some columns are flags, counts or categories, a normal one says nothing."""
+    parts = [m for m in kind.likelihood().modules() if isinstance(m, Likelihood) and not isinstance(m, Blocks)]
+    return all(isinstance(part, LocationScale) for part in parts)
+
+
+def of_model(model: Codes, X: Any) -> Outputs:
+    """Return what the model can give for rows."""
+    outputs: Outputs = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # said once, when the rows were encoded
+        if hasattr(model, "reconstructed"):
+            outputs["reconstruction"] = model.reconstructed(X).flatten(1).numpy()
+        if hasattr(model, "score_samples"):
+            outputs["scores"] = model.score_samples(X)
+            if hasattr(model, "log_likelihood"):  # without it, scores are log p(x | code): no density of rows
+                outputs["log_prob"] = outputs["scores"]
+    return outputs
+
+
+def of_baselines(
+    names: Sequence[str], kind: Kind, rows: Rows, train: Rows | None, code_size: int, seed: int
+) -> tuple[dict[str, Outputs], str]:
+    """Return the outputs of each baseline, and in words what it was fitted on.
+
+    With training rows it is fitted on those; without, on four fifths of the rows at a time, for the other fifth.
+    """
+    x, mask = flat(rows, kind)
+    if train is not None:
+        told = f"fitted on {len(train)} training rows"
+        fits = [(flat(train, kind), np.arange(len(x)))]
+    elif len(x) > 1:
+        count = min(FOLDS, len(x))
+        told = f"cross-fitted on these rows in {count} folds, each row by the other folds"
+        fits = [((x[rest], None if mask is None else mask[rest]), fold) for fold, rest in _folds(len(x), count, seed)]
+    else:
+        return {}, "none: one row is too few to cross-fit baselines; pass train="
+    results: dict[str, Outputs] = {}
+    for name in names:
+        parts: list[Outputs] = []
+        for (known, observed), fold in fits:
+            baseline = BASELINES[name].value().fit(known, observed, code_size=code_size, random_state=seed)
+            parts.append(_of_baseline(baseline, kind, x[fold], None if mask is None else mask[fold]))
+        back = np.argsort(np.concatenate([fold for _, fold in fits]))
+        results[name] = {key: np.concatenate([part[key] for part in parts])[back] for key in parts[0]}
+    return results, told
+
+
+def _folds(n: int, count: int, seed: int) -> Iterator[tuple[Array, Array]]:
+    """Give (rows of a fold, all other rows)."""
+    order = np.random.default_rng(seed).permutation(n)
+    for fold in np.array_split(order, count):
+        yield fold, np.setdiff1d(order, fold)
+
+
+def _of_baseline(baseline: Baseline, kind: Kind, x: Array, mask: Array | None) -> Outputs:
+    outputs = {"reconstruction": baseline.reconstruct(x, mask), "scores": baseline.score_samples(x, mask)}
+    log_prob = baseline.log_likelihood(x, mask) if has_density(kind) else None
+    if log_prob is not None:
+        volume = kind.log_volume.double().numpy()  # one value per column: with a density, columns are values
+        outputs["log_prob"] = log_prob - (volume.sum() if mask is None else (mask * volume).sum(1))
+    return {key: value for key, value in outputs.items() if value is not None}

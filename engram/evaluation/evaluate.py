@@ -1,0 +1,208 @@
+"""A model beside simple methods: the metrics and baselines that the kind of data declares, on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from engram.data.kind import warn_notes
+from engram.data.rows import Rows, fingerprint
+from engram.evaluation.comparison import Outputs, flat, has_density, of_baselines, of_model
+from engram.evaluation.labels import anomalies
+from engram.evaluation.pictures import pictures
+from engram.evaluation.report import Report, Result
+from engram.metrics.metric import Metric, metric
+from engram.metrics.uncertainty import DRAWS, deviations, standard_error
+from engram.training import Finding
+from engram.training.session import seed_from, threads
+
+if TYPE_CHECKING:
+    from engram.models.codes import Codes
+
+Array = np.ndarray[Any, np.dtype[Any]]
+LEAST = 0.5  # standard errors of the model's own value that a difference must reach to be worth a finding
+ADVICE = {  # by what the metric needs
+    "reconstruction": "Use {0} for this, or try more epochs, a larger n_iter_no_change, or more rows",
+    "scores": "Rank anomalies with {0}, or fit on rows without anomalies, or try a smaller code",
+    "log_prob": "Use {0} for this, or try beta=1, another code size, or more rows",
+}
+
+
+def evaluate(
+    model: Codes,
+    X: Any,
+    y: Any = None,
+    *,
+    train: Any = None,
+    metrics: Sequence[str] | None = None,
+    random_state: Any = 0,
+) -> Report:
+    """Judge a fitted model beside simple methods on the same rows.
+
+    Parameters
+    ----------
+    model : model
+        A fitted model.
+    X : like the data of `fit`
+        Rows, better such as the model has not seen.
+    y : array of one label per row, optional
+        Labels. Two values (1 or True: anomaly) bring the metrics of detection; all colour the pictures.
+    train : like X, optional
+        The rows that the model was fitted on: baselines are fitted on them too. Without, they are cross-fitted on X.
+    metrics : sequence of str, optional
+        Names of metrics instead of those that suit the kind of data.
+    random_state : int, RandomState or None
+        Seed of folds, baselines, standard errors and the pictures' draws.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    UsageError
+        A metric is unknown.
+    DataError
+        The rows are not such as the model was fitted on, or labels are not one per row.
+    """
+    check_is_fitted(model)
+    kind, name = model.kind_, type(model).__name__
+    chosen = [metric(m) for m in ((metrics,) if isinstance(metrics, str) else metrics or kind.metrics)]
+    seed = seed_from(random_state)
+    X = kind.opened(X)
+    rows = model.encoded(X)
+    warn_notes([rows])
+    trained = None if train is None else model.encoded(kind.opened(train))
+    labels, told = anomalies(y, len(rows))
+    with threads(model.settings_.threads):
+        code_size = model.shapes_.code_size
+        beside, fitted_on = of_baselines(kind.baselines, kind, rows, trained, code_size, seed)
+        own = of_model(model, X)
+    shared = _shared(rows, model, labels)
+    subjects = {subject: shared | outputs for subject, outputs in {name: own, **beside}.items()}
+    split, findings = _split(model, rows, trained)
+    findings += [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
+    protocol: dict[str, Any] = {
+        "features": f"encoded rows of {rows.x[0].numel()} values ({kind.name})",
+        "rows": len(rows),
+        "split": split,
+        "baseline_rows": fitted_on,
+        "seed": seed,
+        "errors": f"bootstrap over rows, {DRAWS} draws",
+    }
+    results, notes, beaten = [], [], []
+    for one in chosen:
+        found, reason = _compared(one, name, subjects, protocol | _quantity(one, model, told), seed)
+        results += [result for result, _ in found.values()]
+        beaten += _beaten(one, name, found)
+        if reason:
+            notes.append(f"{one.name}: left out, {told if 'y' in one.needs and labels is None else reason}")
+    if any("log_prob" in one.needs for one in chosen) and "log_prob" in subjects[name] and not has_density(kind):
+        notes.append("log-likelihood: only of the model; columns of flags, counts or categories have no normal density")
+    return Report(
+        model=name,
+        metrics=[r for r in results if r.subject == name],
+        baselines=[r for r in results if r.subject != name],
+        findings=[*model.findings_, *findings, *_worse(name, beaten)],
+        protocol={**protocol, "notes": notes},
+        columns=kind.describe(),
+        draw=partial(pictures, model, X, y, random_state=seed),
+    )
+
+
+def _shared(rows: Rows, model: Codes, labels: Array | None) -> Outputs:
+    """Return what is the same for all subjects."""
+    x, mask = flat(rows, model.kind_)
+    shared: dict[str, Array | None] = {"x": x, "mask": mask, "y": labels}
+    return {key: value for key, value in shared.items() if value is not None}
+
+
+def _compared(
+    one: Metric, name: str, subjects: dict[str, Outputs], protocol: dict[str, Any], seed: int
+) -> tuple[dict[str, tuple[Result, Array]], str]:
+    """Return the results of a metric with their bootstrap deviations by subject, or why there are none."""
+    lacking = one.lacking(subjects[name])
+    if lacking:
+        what = "a log-likelihood of rows" if "log_prob" in lacking else " or ".join(lacking)
+        return {}, f"{name} does not give {what}"
+    found = {}
+    for subject, outputs in subjects.items():
+        if one.lacking(outputs):
+            continue
+        value = one.value(outputs)
+        if np.isfinite(value):
+            spread = deviations(one, outputs, random_state=seed)
+            error = standard_error(spread)
+            result = Result(one.name, subject, value, error, one.better, one.unit, protocol)
+            found[subject] = (result, spread)
+    return (found, "") if name in found else ({}, "it is not defined for these rows")
+
+
+def _beaten(one: Metric, name: str, found: dict[str, tuple[Result, Array]]) -> list[tuple[str, str, str]]:
+    """Return (the best baseline, the two values in words, advice) where one beats the model.
+
+    It does by more than two standard errors of the difference. Since both were judged on the same rows, that error is
+    smaller than the two values' own errors suggest; the difference must therefore also be worth something beside those.
+    """
+    if name not in found:
+        return []
+    own, spread = found[name]
+    better: list[tuple[float, Result]] = []
+    for result, other in found.values():
+        gain = one.gain(result.value, own.value)
+        if result is not own and gain > 2 * standard_error(other - spread) and gain > LEAST * own.error:
+            better.append((gain, result))
+    if not better:
+        return []
+    best = max(better, key=lambda pair: pair[0])[1]
+    values = f"{one.name} {best.text(own.decimals())} against {own.text()} {one.unit} ({one.better} is better)"
+    advice = next((text for needed, text in ADVICE.items() if needed in one.needs), "Use {0} for this")
+    return [(best.subject, values, advice.format(best.subject))]
+
+
+def _worse(name: str, beaten: list[tuple[str, str, str]]) -> list[Finding]:
+    """Return one finding per baseline and advice, whatever the number of metrics that say so."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for baseline, values, advice in beaten:
+        said.setdefault((baseline, advice), []).append(values)
+    return [
+        Finding("worse-than-baseline", f"{baseline} does better than {name}: {'; '.join(values)}", advice)
+        for (baseline, advice), values in said.items()
+    ]
+
+
+def _quantity(one: Metric, model: Codes, told: str) -> dict[str, Any]:
+    """Say what a metric was computed from, where its name leaves that open."""
+    elbo = hasattr(model, "log_likelihood")
+    if "log_prob" in one.needs:
+        return {"quantity": "of the model the ELBO, a lower bound"}
+    if "scores" in one.needs:
+        return {"quantity": f"scores: {'the ELBO' if elbo else 'log p(x | code)'}; {told}"}
+    return {}
+
+
+def _split(model: Codes, rows: Rows, trained: Rows | None) -> tuple[str, list[Finding]]:
+    """Say how the rows stand to those that the model was fitted on."""
+    findings = []
+    fitted = model.data_["fingerprint"]
+    if trained is not None and fingerprint(trained) != fitted:
+        told = "the rows given as train= are not those that the model was fitted on"
+        findings.append(Finding("other-training-rows", told, "Model and baselines then learned from different rows"))
+    if fingerprint(rows) == fitted:
+        told = (
+            "these are the rows that the model was fitted on, which flatters it beside baselines that did not see them"
+        )
+        findings.append(Finding("training-rows", told, "Evaluate on rows that were kept apart"))
+        return "the rows that the model was fitted on", findings
+    if trained is None:
+        return "not the set that the model was fitted on", findings
+    known = {row.tobytes() for row in trained.x.numpy()}
+    again = sum(row.tobytes() in known for row in rows.x.numpy())
+    if 2 * again >= len(rows):
+        told = f"{again} of the {len(rows)} rows are also training rows, which flatters whatever learned from them"
+        findings.append(Finding("training-rows", told, "Evaluate on rows that were kept apart"))
+    return f"{again} of {len(rows)} rows equal a training row", findings

@@ -1,0 +1,47 @@
+"""Which of the user's labels mean an anomaly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engram.errors import DataError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def anomalies(y: Any, n_rows: int) -> tuple[Array | None, str]:
+    """Return (where a row is an anomaly or None, what was made of the labels in words).
+
+    1 or True is an anomaly beside 0 or False, and -1 beside 1 (scikit-learn's way); of two other values it is the
+    rarer one. More or fewer values, or missing labels, are no such labels.
+    """
+    if y is None:
+        return None, "no labels y were given"
+    labels = one_per_row(y, n_rows)
+    if labels.isna().any():
+        return None, f"{int(labels.isna().sum())} of the labels y are missing"
+    counts = labels.value_counts()
+    if len(counts) != 2:
+        found = f"{len(counts)} different values" if len(counts) > 1 else f"only the value {counts.index[0]!r}"
+        return None, f"the labels y have {found}; anomaly or normal takes two"
+    values = set(counts.index)
+    if values in ({0, 1}, {-1, 1}):
+        anomaly = 1 if 0 in values else -1
+    elif counts.iloc[0] == counts.iloc[1]:
+        return None, "both labels y are equally frequent; give 1 for anomalies and 0 for normal rows"
+    else:
+        anomaly = counts.index[-1]
+    return (labels == anomaly).to_numpy(dtype=bool), f"an anomaly has the label {anomaly!s}"
+
+
+def one_per_row(y: Any, n_rows: int) -> pd.Series[Any]:
+    """Return labels as a series; raise `DataError` where there is not one per row."""
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or len(labels) != n_rows:
+        raise DataError(f"y must hold one label per row: there are {n_rows} rows, and y is of shape {labels.shape}.")
+    return pd.Series(labels)

@@ -1,0 +1,319 @@
+"""Pictures of a fitted model as PNG bytes: the loss, reconstructed rows, generated rows, a map of the codes.
+
+A function returns None where a model or a kind of data has no such picture.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from engram.data.images import Images
+from engram.data.kind import DataWarning
+from engram.data.table import Table
+from engram.evaluation.labels import one_per_row
+from engram.maths.linear import principal_components
+from engram.training.session import seed_from
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from engram.models.codes import Codes
+
+Array = np.ndarray[Any, np.dtype[Any]]
+BLUE, ORANGE, GREY = "#2f6fb0", "#e07b39", "#8a93a3"
+CLASSES = ("#2f6fb0", "#e07b39", "#3f9a5f", "#c44e6a", "#8064a8", "#8c6d4f", "#d18fc2", "#7f8794", "#b6ad3e", "#3db0bd")
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.titlesize": 10,
+    "axes.labelcolor": "#47505f",
+    "xtick.color": "#47505f",
+    "ytick.color": "#47505f",
+    "legend.frameon": False,
+}
+ACROSS = 10  # pictures in a line
+MOST_COLUMNS = 6  # of a table in one picture
+MOST_POINTS = 3000
+WIDTH = 8.0  # inches, at DPI dots each
+DPI = 110
+
+
+def pictures(model: Codes, X: Any, y: Any = None, *, random_state: Any = 0) -> dict[str, bytes]:
+    """Return all pictures that the model and its data allow, by name: what a report shows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # said when the rows were evaluated
+        made = {
+            "loss_curve": loss_curve(model),
+            "reconstructions": reconstructions(model, X),
+            "samples": samples(model, X, random_state=random_state),
+            "code_map": code_map(model, X, y),
+        }
+    return {name: content for name, content in made.items() if content is not None}
+
+
+def loss_curve(model: Codes) -> bytes:
+    """Draw the loss of every report of a fit, on training rows and on held-out rows."""
+    reports = model.history_.reports
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        epochs = [report["epoch"] for report in reports]
+        marker = "o" if len(reports) < 3 else ""
+        axes.plot(epochs, model.history_.losses, color=BLUE, marker=marker, label="training rows")
+        held_out = [(report["epoch"], report["validation"]) for report in reports if "validation" in report]
+        if held_out:
+            axes.plot(*zip(*held_out, strict=True), color=ORANGE, marker=marker, label="held-out rows")
+        kept = [report["epoch"] for report in reports if report["step"] == model.history_.best_step]
+        if kept:
+            axes.axvline(kept[0], color=GREY, linewidth=1, linestyle=":", label="weights kept")
+        axes.set_xlabel("epochs")
+        axes.set_ylabel("loss, nats a row of encoded units")
+        axes.legend()
+
+    return _png(draw, (WIDTH, 3.4))
+
+
+def reconstructions(model: Codes, X: Any) -> bytes | None:
+    """Draw rows and what comes back: pictures above each other, numbers as real against reconstructed values."""
+    kind = model.kind_
+    if isinstance(kind, Images):
+        rows = X[: 2 * ACROSS]
+        pairs = zip(_shown(model.encoded(rows).x, ACROSS), _shown(model.reconstructed(rows), ACROSS), strict=True)
+        return _strips([("real", "back")] * math.ceil(len(rows) / ACROSS), [line for pair in pairs for line in pair])
+    if not isinstance(kind, Table):
+        return None
+    rows = _some(kind.opened(X))
+    real, back = _frame(kind, rows), _frame(kind, model.reconstruct(rows))
+    columns = [c.name for c in kind.fields if c.type in ("number", "count")][:MOST_COLUMNS]
+    if not columns:
+        return None
+
+    def draw(axes: Axes, name: Any) -> None:
+        pair = pd.DataFrame({"real": _numbers(real[name]), "back": _numbers(back[name])}).dropna()
+        axes.scatter(pair["real"], pair["back"], s=9, color=BLUE, alpha=_alpha(len(pair)), linewidths=0)
+        axes.axline((float(real_mid := pair["real"].mean()), real_mid), slope=1, color=GREY, linewidth=1, linestyle=":")
+        axes.set_xlabel("real")
+        axes.set_ylabel("reconstructed")
+
+    return _panels(columns, draw)
+
+
+def samples(model: Codes, X: Any = None, *, random_state: Any = 0) -> bytes | None:
+    """Draw generated rows: pictures as a grid, columns of a table as histograms beside those of the rows X."""
+    kind = model.kind_
+    n = 3 * ACROSS if isinstance(kind, Images) else 1000
+    try:
+        rows = model.sample(n, random_state=seed_from(random_state))
+    except (AttributeError, NotImplementedError):
+        return None  # not a generative model
+    if isinstance(kind, Images):
+        return _strips([], _shown(model.encoded(rows).x, ACROSS))
+    if not isinstance(kind, Table):
+        return None
+    generated = _frame(kind, rows)
+    real = None if X is None else _frame(kind, kind.opened(X))
+    columns = [c.name for c in kind.fields if c.width][:MOST_COLUMNS]
+
+    def draw(axes: Axes, name: Any) -> None:
+        both = [("real", GREY, None if real is None else real[name]), ("generated", BLUE, generated[name])]
+        given = [(label, colour, column.dropna()) for label, colour, column in both if column is not None]
+        if kind.fields[[c.name for c in kind.fields].index(name)].type in ("number", "count"):
+            _histograms(axes, [(label, colour, _numbers(column)) for label, colour, column in given])
+        else:
+            _bars(axes, given)
+        axes.set_ylabel("share of rows")
+        if name == columns[0]:
+            axes.legend()
+
+    return _panels(columns, draw)
+
+
+def code_map(model: Codes, X: Any, y: Any = None) -> bytes | None:
+    """Draw the codes along their first two principal components, coloured by the labels y where there are any."""
+    if not hasattr(model, "transform"):
+        return None
+    codes = model.transform(X)
+    labels = None if y is None else one_per_row(y, len(codes))
+    if len(codes) > MOST_POINTS:
+        chosen = np.linspace(0, len(codes) - 1, MOST_POINTS).astype(int)
+        codes, labels = codes[chosen], None if labels is None else labels.iloc[chosen]
+    found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
+    places = (codes - found.mean.numpy()) @ found.vectors.T.numpy()
+    share = found.variances / (
+        found.residual * max(codes.shape[1] - len(found.vectors), 0) + found.variances.sum()
+    ).clamp(min=1e-30)
+    flat = places.shape[1] == 1
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        # a code of size 1 is spread upwards at random, so that rows do not hide each other
+        up = np.random.default_rng(0).uniform(-1, 1, len(places)) if flat else places[:, 1]
+        _coloured(figure, axes, places[:, 0], up, labels)
+        axes.set_xlabel("code" if flat else f"component 1 ({float(share[0]):.0%} of the variance)")
+        axes.set_ylabel("" if flat else f"component 2 ({float(share[1]):.0%})")
+        if flat:
+            axes.set_yticks([])
+
+    return _png(draw, (WIDTH, 3.0 if flat else 5.4))
+
+
+# --- pieces ---
+
+
+def _png(draw: Callable[[Figure], None], size: tuple[float, float]) -> bytes:
+    """Draw on a figure of its own: pyplot and its global state are never touched, and nothing is left to close."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    content = io.BytesIO()
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a sign that the font lacks, in a column's name
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+        draw(figure)
+        figure.savefig(content, format="png", metadata={"Software": None})
+    return content.getvalue()
+
+
+def _panels(columns: list[Any], draw: Callable[[Axes, Any], None]) -> bytes:
+    """Draw one small panel per column of a table, up to three in a line."""
+    across = min(3, len(columns))
+    down = math.ceil(len(columns) / across)
+
+    def all_of(figure: Figure) -> None:
+        places = figure.subplots(down, across, squeeze=False).ravel()
+        for place, name in zip(places, columns, strict=False):
+            draw(place, name)
+            place.set_title(_text(f"column {name}" if isinstance(name, int) else name))
+            place.locator_params(nbins=4)
+        for place in places[len(columns) :]:
+            place.set_axis_off()
+
+    return _png(all_of, (WIDTH, 2.5 * down + 0.2))
+
+
+def _shown(x: torch.Tensor, across: int) -> list[Array]:
+    """Return encoded pictures (rows, channels, height, width) as lines of ``across``, white where there is none."""
+    pixels = x.clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    n, height, width, channels = pixels.shape
+    gap = max(1, round(min(height, width) / 14))
+    lines = []
+    for at in range(0, n, across):
+        line = np.ones((height, across * (width + gap) - gap, channels), dtype=np.float32)
+        for i, picture in enumerate(pixels[at : at + across]):
+            line[:, i * (width + gap) : i * (width + gap) + width] = picture
+        lines.append(line)
+    return lines
+
+
+def _strips(labels: list[tuple[str, ...]], lines: list[Array]) -> bytes:
+    """Draw lines of pictures under each other, each with its label."""
+    names = [name for group in labels for name in group] or [""] * len(lines)
+
+    def draw(figure: Figure) -> None:
+        places = figure.subplots(len(lines), 1, squeeze=False).ravel()
+        for place, line, name in zip(places, lines, names, strict=True):
+            grey = {"cmap": "gray", "vmin": 0, "vmax": 1} if line.shape[2] == 1 else {}
+            place.imshow(line[:, :, 0] if grey else line, interpolation="nearest", **grey)
+            place.set(xticks=[], yticks=[])
+            place.spines[:].set_visible(False)
+            place.set_ylabel(name, rotation=0, ha="right", va="center")
+
+    height, width = lines[0].shape[:2]
+    return _png(draw, (WIDTH, min(12.0, len(lines) * (WIDTH * height / width + 0.08))))
+
+
+def _histograms(axes: Axes, parts: list[tuple[str, str, pd.Series[float]]]) -> None:
+    # the range of the middle 99 %, so that one wild row does not squeeze all others into one bar
+    spans = [column.quantile([0.005, 0.995]) for _, _, column in parts if len(column)]
+    low, high = min(float(s.iloc[0]) for s in spans), max(float(s.iloc[1]) for s in spans)
+    edges = np.linspace(low, high if high > low else low + 1, 25)
+    for label, colour, column in parts:
+        filled = (
+            {"histtype": "stepfilled", "alpha": 0.45} if label == "real" else {"histtype": "step", "linewidth": 1.6}
+        )
+        weights = np.full(len(column), 1 / max(len(column), 1))
+        axes.hist(column, bins=edges.tolist(), weights=weights, color=colour, label=label, **filled)  # type: ignore[arg-type]
+
+
+def _bars(axes: Axes, parts: list[tuple[str, str, pd.Series[Any]]]) -> None:
+    shares = pd.DataFrame(
+        {label: column.astype(str).value_counts(normalize=True) for label, _, column in parts}
+    ).fillna(0)
+    shares = shares.sort_values(shares.columns[0], ascending=False)[:8]
+    for i, (label, colour, _) in enumerate(parts):
+        place = np.arange(len(shares)) + (i - 0.5 * (len(parts) - 1)) * 0.4
+        axes.bar(place, shares[label], 0.38, color=colour, alpha=0.6 if label == "real" else 1.0, label=label)
+    axes.set_xticks(range(len(shares)), [_text(v, 10) for v in shares.index], rotation=30 if len(shares) > 3 else 0)
+
+
+def _coloured(figure: Figure, axes: Axes, across: Array, up: Array, labels: pd.Series[Any] | None) -> None:
+    """Scatter with a colour per label where these are few, a scale where they are numbers, grey where missing."""
+    style: dict[str, Any] = {"s": 14, "alpha": _alpha(len(across)), "linewidths": 0}
+    present = None if labels is None else labels.dropna()
+    if labels is None or present is None or present.empty:
+        axes.scatter(across, up, color=BLUE, **style)
+        return
+    missing = labels.isna().to_numpy()
+    axes.scatter(across[missing], up[missing], color=GREY, **style)
+    values = sorted(present.unique(), key=lambda v: (str(type(v)), v))
+    if len(values) <= len(CLASSES):
+        for value, colour in zip(values, CLASSES, strict=False):
+            here = (labels == value).to_numpy()
+            axes.scatter(across[here], up[here], color=colour, label=_text(value), **style)
+        legend = axes.legend(title="y", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.6)
+        for handle in legend.legend_handles:
+            if handle is not None:
+                handle.set_alpha(1)
+    elif pd.api.types.is_numeric_dtype(present):
+        drawn = axes.scatter(across[~missing], up[~missing], c=present.to_numpy(), cmap="viridis", **style)
+        figure.colorbar(drawn, ax=axes, label="y", alpha=1.0)
+    else:
+        axes.scatter(across[~missing], up[~missing], color=BLUE, **style)
+
+
+def _frame(kind: Table, rows: Any) -> pd.DataFrame:
+    """Return rows in the user's form as a DataFrame with the fitted names."""
+    conformed = kind.conform(rows)
+    if isinstance(conformed, pd.DataFrame):
+        return conformed
+    return pd.DataFrame(conformed, columns=[column.name for column in kind.fields])
+
+
+def _numbers(column: pd.Series[Any]) -> pd.Series[float]:
+    """Return a column as floats; dates as days since 1970."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return (column.astype("datetime64[ns]").astype("int64") / 86_400e9).where(column.notna())
+    return pd.to_numeric(column, errors="coerce").astype(float)
+
+
+def _some(rows: Any) -> Any:
+    """Return at most `MOST_POINTS` rows, taken evenly."""
+    if not hasattr(rows, "shape"):
+        rows = np.asarray(rows)
+    if rows.shape[0] <= MOST_POINTS:
+        return rows
+    chosen = np.linspace(0, rows.shape[0] - 1, MOST_POINTS).astype(int)
+    return rows.iloc[chosen] if hasattr(rows, "iloc") else rows[chosen]
+
+
+def _alpha(n: int) -> float:
+    """Return the opacity of one point among n."""
+    return float(np.clip(18 / math.sqrt(max(n, 1)), 0.25, 0.85))
+
+
+def _text(value: Any, most: int = 28) -> str:
+    """Return a text of the user's for matplotlib, which reads dollars as mathematics and hides what begins with "_"."""
+    text = str(value)
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    return (" " + text if text.startswith("_") else text).replace("$", r"\$")

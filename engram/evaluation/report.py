@@ -1,0 +1,182 @@
+"""What an evaluation found: results beside those of baselines, as a table, as JSON, as one page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engram.errors import RunError
+from engram.training import Finding
+from engram.training.run import add, dumps
+from engram.version import VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+ARROWS = {"higher": "↑", "lower": "↓"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number.
+
+    Parameters
+    ----------
+    name : str
+        The metric.
+    subject : str
+        The model's class or the baseline's name.
+    value : float
+        The number.
+    error : float
+        Its standard error over rows; NaN where one row is all there is.
+    better : str
+        "higher" or "lower".
+    unit : str
+        Of value and error, in words.
+    protocol : dict
+        features, rows, split, baseline_rows, seed, errors and, where the name leaves it open, quantity.
+    """
+
+    name: str
+    subject: str
+    value: float
+    error: float
+    better: str
+    unit: str
+    protocol: dict[str, Any]
+
+    def text(self, decimals: int | None = None) -> str:
+        """Return value ± error, as a rule with two digits of the error."""
+        d = self.decimals() if decimals is None else decimals
+        error = f" ± {self.error:.{d}f}" if math.isfinite(self.error) else ""
+        return f"{self.value:.{d}f}{error}"
+
+    def decimals(self) -> int:
+        """How many decimals are worth printing, at most four."""
+        size = 10 * self.error if math.isfinite(self.error) and self.error > 0 else abs(self.value)
+        return min(4, max(0, 2 - math.floor(math.log10(size)))) if size > 0 else 2
+
+
+@dataclass
+class Report:
+    """Results of a model and of baselines, findings and pictures.
+
+    Parameters
+    ----------
+    model : str
+        The model's class.
+    metrics, baselines : list of Result
+        Results of the model, and of the simple methods on the same rows.
+    findings : list of Finding
+        Those of the fit, then those of the evaluation.
+    protocol : dict
+        What is common to all results, and ``notes``: what was left out and why.
+    columns : list of (str, str)
+        The columns of the data and what they are.
+    draw : callable
+        Makes the pictures; called when `pictures` is first read.
+    """
+
+    model: str
+    metrics: list[Result]
+    baselines: list[Result]
+    findings: list[Finding]
+    protocol: dict[str, Any]
+    columns: list[tuple[str, str]] = field(default_factory=list, repr=False)
+    draw: Callable[[], dict[str, bytes]] = field(default=dict, repr=False, compare=False)
+
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """PNG pictures by name: loss_curve, reconstructions, samples, code_map, as far as the model has them."""
+        return self.draw()
+
+    def names(self) -> list[str]:
+        """Metrics in order."""
+        return [result.name for result in self.metrics]
+
+    def subjects(self) -> list[str]:
+        """Return the model, then the baselines in order."""
+        return list(dict.fromkeys([self.model, *(result.subject for result in self.baselines)]))
+
+    def result(self, name: str, subject: str) -> Result | None:
+        """Return one result, or None."""
+        both = (*self.metrics, *self.baselines)
+        return next((r for r in both if (r.name, r.subject) == (name, subject)), None)
+
+    def cells(self, name: str) -> dict[str, tuple[str, bool]]:
+        """Return (text, whether it is the best) by subject for one metric; what prints the same is equally good."""
+        found = {s: r for s in self.subjects() if (r := self.result(name, s)) is not None}
+        decimals = next(iter(found.values())).decimals()
+        sign = 1 if next(iter(found.values())).better == "higher" else -1
+        best = max(sign * round(r.value, decimals) for r in found.values())
+        return {s: (r.text(decimals), sign * round(r.value, decimals) == best) for s, r in found.items()}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the values as a DataFrame: one row per subject, one column per metric, NaN where there is none."""
+        import pandas as pd
+
+        found = {name: {s: self.result(name, s) for s in self.subjects()} for name in self.names()}
+        values = {name: {s: math.nan if r is None else r.value for s, r in row.items()} for name, row in found.items()}
+        return pd.DataFrame(values, index=pd.Index(self.subjects(), name="subject"), columns=self.names(), dtype=float)
+
+    def to_text(self) -> str:
+        """Return a table for a terminal; a star marks the best, ± is the standard error over rows."""
+        heads = [f"{r.name} {ARROWS[r.better]}" for r in self.metrics]
+        columns = [self.cells(name) for name in self.names()]
+        lines = [["", *heads]]
+        for subject in self.subjects():
+            cells = [column.get(subject, ("-", False)) for column in columns]
+            lines.append([subject, *(f"{text} {'*' if best else ' '}" for text, best in cells)])
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        table = [
+            "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+            for line in lines
+        ]
+        rows = f"{self.protocol['rows']} row{'s' if self.protocol['rows'] != 1 else ''}"
+        told = [
+            f"{rows} ({self.protocol['split']}); baselines {self.protocol['baseline_rows']}. * best, ± standard error"
+        ]
+        told += [f"note  {note}" for note in self.protocol.get("notes", [])]
+        told += [f"finding  {finding.kind}: {finding}" for finding in self.findings]
+        return "\n".join([*(line.rstrip() for line in table), "", *told]) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; what is not finite becomes null when it is written."""
+        return {
+            "schema_version": SCHEMA,
+            "engram": VERSION,
+            "model": self.model,
+            "metrics": [asdict(result) for result in self.metrics],
+            "baselines": [asdict(result) for result in self.baselines],
+            "findings": [finding.to_dict() for finding in self.findings],
+            "protocol": self.protocol,
+            "columns": [list(column) for column in self.columns],
+        }
+
+    def to_html(self) -> str:
+        """Return one page: table, findings, protocol and pictures; it loads nothing and runs nothing."""
+        from engram.evaluation.page import page
+
+        return page(self)
+
+    def save_json(self, path: str | Path) -> None:
+        """Write the report as strict JSON, at once or not at all; an existing file is replaced."""
+        _save(Path(path), dumps(self.to_dict()))
+
+    def save_html(self, path: str | Path) -> None:
+        """Write the report as one self-contained page, at once or not at all; an existing file is replaced."""
+        _save(Path(path), self.to_html().encode())
+
+
+def _save(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        add(path.parent, path.name, content)
+    except OSError as error:
+        raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Choose another path.") from None
