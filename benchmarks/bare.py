@@ -41,7 +41,7 @@ class BareAutoencoder(nn.Module):
         if self.variational:
             mean, log_var = code.chunk(2, 1)
             kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
-            code = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
+            code = torch.addcmul(mean, (0.5 * log_var).exp(), torch.randn_like(mean))
         return (negative_log_normal(x, self.decoder(code), self.log_scale) + kl).mean()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from engram.version import VERSION as __version__
 
-
 _HOME = {
     "VAE": "engram.models.vae",
     "Autoencoder": "engram.models.autoencoder",

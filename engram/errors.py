@@ -9,7 +9,8 @@
     ├── RunError        OSError              4   a run folder is missing, damaged or in the way
     ├── MissingExtraError ImportError        5   an optional library is not installed
     ├── MemoryLimitError MemoryError         6   the work does not fit into memory
-    └── DivergedError   ArithmeticError      7   training produced numbers that are not finite
+    ├── DivergedError   ArithmeticError      7   training produced numbers that are not finite
+    └── StoppedError    KeyboardInterrupt  130   a fit was interrupted (143 by SIGTERM); its checkpoint is whole
 """
 
 from __future__ import annotations
@@ -66,6 +67,14 @@ class DivergedError(EngramError, ArithmeticError):
     """Training produced numbers that are not finite."""
 
     exit_code = 7
+
+
+class StoppedError(EngramError, KeyboardInterrupt):
+    """A fit was interrupted and wrote a checkpoint; ``exit_code`` is 130 after Ctrl-C, 143 after SIGTERM."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number  # type: ignore[misc]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 METHODS = {"codes": "transform", "reconstruction": "reconstruct", "scores": "score_samples"}
 
 
-@click.command(no_args_is_help=True)
+@click.command()
 @click.argument("run", metavar="RUN")
 @click.argument("source", metavar="SOURCE")
-@click.option("-o", "--output", metavar="FILE", help="A .csv, .parquet or .npy file to write; - is CSV on standard output.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="A .csv, .parquet or .npy file to write; - is CSV on standard output."
+)
 @click.option("--get", type=click.Choice(list(METHODS)), default="codes", show_default=True, help="What to compute.")
 @with_parameters(
     label_parameter("A column that is no input: it is copied beside codes and scores."),
@@ -54,8 +56,10 @@ def apply(run: str, source: str, output: str | None, get: str, label: str | None
         raise UsageError(f"a {type(model).__name__} has no {get}. It can: {', '.join(_can(model))}.")
     given = opened(source, label=label)
     if dry_run:
-        model.encoded(given.rows)  # type: ignore[attr-defined]
-        told = f"the run and the {len(given)} rows are fine; {get} would be written" + (f" to {to.name}." if to else ".")
+        model.encoded(given.rows)
+        told = f"the run and the {len(given)} rows are fine; {get} would be written" + (
+            f" to {to.name}." if to else "."
+        )
         voice.finish("apply", {"run": run, "rows": len(given), "get": get, "output": output}, told)
     elif to is not None:
         rows = method(given.rows)

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 class FitCommand(click.Command):
     """The command of one model: its own flags stand under a heading of their own."""
 
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Say what is needed before what is not."""
+        return ["SOURCE", "-o RUN", "[OPTIONS]"]
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the common options first, then the model's."""
         records = [(p, p.get_help_record(ctx)) for p in self.get_params(ctx)]
         for heading, own in (("Options", False), (f"Parameters of {self.name}", True)):
-            shown = [record for p, record in records if record and isinstance(p, ModelOption) == own]
+            shown = [r for p, r in records if r and isinstance(p, click.Option) and isinstance(p, ModelOption) == own]
             with formatter.section(heading):
                 formatter.write_dl(shown)
 
@@ -45,6 +49,13 @@ class FitGroup(click.Group):
         from engram.registry import MODELS
 
         return model_command(MODELS[cmd_name]) if cmd_name in MODELS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the models."""
+        from engram.registry import MODELS
+
+        with formatter.section("Models"):
+            formatter.write_dl([(entry.name, entry.summary) for entry in MODELS])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -66,7 +77,7 @@ class FitGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=FitGroup, subcommand_metavar="NAME SOURCE -o RUN [OPTIONS]")
+@click.command(cls=FitGroup, options_metavar="", subcommand_metavar="NAME SOURCE -o RUN [OPTIONS]")
 def fit() -> None:
     """Fit a model to your data and write a run folder.
 
@@ -77,7 +88,7 @@ def fit() -> None:
 
 def model_command(entry: Entry[type]) -> click.Command:
     """Return ``engram fit NAME`` for one model."""
-    told = f"Fit {entry.name} to SOURCE. {entry.summary}.\n\nThe paper and the formula: {_first_line(entry.value)}"
+    told = f"{entry.summary}.\n\n{_first_line(entry.value)}"
     dry_run = "Say what was found out and what would be done; train and write nothing."
     parameters = [
         click.Argument(["source"], metavar="SOURCE"),
@@ -97,7 +108,6 @@ def model_command(entry: Entry[type]) -> click.Command:
         callback=lambda **options: _fit(entry, **options),
         help=told,
         short_help=entry.summary,
-        no_args_is_help=True,
     )
 
 
@@ -119,6 +129,7 @@ def _fit(
     **_: Any,
 ) -> None:
     from engram.cli.folder import claimed
+    from engram.cli.plan import check, plan
     from engram.cli.sources import opened, parts, types_of
 
     voice = console()
@@ -129,18 +140,12 @@ def _fit(
     model = entry.value(**{**entry.parameters, **given_flags(click.get_current_context()), "random_state": seed})
     model.columns = types_of(given, tuple(column), tuple(drop)) or None
     fitted, test = parts(given, seed)
-    planned = _checked(model, given, fitted)
+    check(model, given.rows)
     if dry_run:
+        planned = plan(model, fitted.rows)
         voice.finish("fit", planned | {"test_rows": len(test or ())}, _plan_text(entry.name, given, planned, test))
     elif target is not None:
         _fit_and_write(entry.name, model, given, fitted, test, target, seed=seed, force=force, voice=voice)
-
-
-def _checked(model: Model, given: Given, fitted: Given) -> dict[str, Any]:
-    """Look at all the rows before any work is done, and return the plan of the fit."""
-    from engram.cli.plan import plan
-
-    return plan(model, fitted.rows, check=given.rows)
 
 
 def _fit_and_write(
@@ -168,7 +173,7 @@ def _fit_and_write(
         voice.say(f"judging it on {len(test)} held-out rows, beside baselines ...")
         report = judged(model, test, fitted, seed=seed)
     with written(model, target, force=force) as folder:
-        names = report_files(folder, model, report, test, seed=seed)
+        names = report_files(folder, model, report)
     result = {
         "run": str(target),
         "model": name,
@@ -194,8 +199,9 @@ def _fit_text(
         kept = len(given) - len(test)
         lines += [f"Fitted on {kept} rows; the numbers are of {len(test)} held-out rows it has not seen.", ""]
         lines += [report.to_text()]
-    lines += ["", findings_text(model, report)]
-    lines += ["", f"Run folder: {target} ({', '.join(names)})", "", "What next:"]
+    if report is None:
+        lines += ["", findings_text(model.findings_), ""]
+    lines += [f"Run folder: {target} ({', '.join(names)})", "", "What next:"]
     return "\n".join([*lines, next_steps(model, str(target))])
 
 
@@ -221,9 +227,10 @@ def _plan_text(name: str, given: Given, planned: dict[str, Any], test: Given | N
     facts = [(key.replace("_", " "), _fact(value)) for key, value in planned.items() if key not in ("columns", "notes")]
     held = "none held out: too few to spare" if test is None else f"{len(test)} held out for the report"
     rows = [("rows", f"{len(given)} ({held})"), *facts]
-    return "\n".join([f"{name} on {given.name}: a dry run, nothing is trained or written.", "", aligned(rows)] + (
-        ["", "  columns:", shown, *more] if columns else []
-    ))
+    return "\n".join(
+        [f"{name} on {given.name}: a dry run, nothing is trained or written.", "", aligned(rows)]
+        + (["", "  columns:", shown, *more] if columns else [])
+    )
 
 
 def _fact(value: Any) -> str:

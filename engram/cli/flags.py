@@ -17,7 +17,7 @@ class ModelOption(click.Option):
     """A flag that is a parameter of the model."""
 
 
-class Value(click.ParamType):
+class Value(click.ParamType[Any]):
     """The text of a flag, read and checked as the parameter's declared type has it."""
 
     def __init__(self, cls: type, name: str, shown: str) -> None:
@@ -30,7 +30,8 @@ class Value(click.ParamType):
         try:
             return from_text(self.cls, self.parameter, value) if isinstance(value, str) else value
         except UsageError as error:
-            self.fail(f"{value!r}: {str(error).partition(f'for {self.cls.__name__}: ')[2]}", param, ctx)
+            told = str(error).partition(f"for {self.cls.__name__}: ")[2].rstrip(".")
+            self.fail(f"{value!r}: {told} (it is written {self.name}).", param, ctx)
 
 
 def model_options(cls: type, variant: dict[str, Any]) -> list[click.Parameter]:

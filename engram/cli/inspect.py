@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from engram.cli.options import common
 COLUMNS = 100  # most columns that are shown
 
 
-@click.command(no_args_is_help=True)
+@click.command()
 @click.argument("run", metavar="RUN")
 @common
 def inspect(run: str) -> None:
-    """Say what a run folder holds: parameters, what "auto" became, columns, findings, results."""
+    """Say what a run folder holds.
+
+    Its parameters, what "auto" became, columns, findings and results.
+    """
     found = contents(Path(run))
     console().finish("inspect", found, in_words(run, found))
 
@@ -66,7 +70,10 @@ def in_words(run: str, found: dict[str, Any]) -> str:
     data, training = found["data"], found["training"]
     rows = [
         ("model", f"{found['model']}, written by Engram {found['written_by']}"),
-        ("rows", f"{data['rows']} {found['kind']} rows ({data['trained_on']} trained on), fingerprint {data['fingerprint']}"),
+        (
+            "rows",
+            f"{data['rows']} {found['kind']} rows ({data['trained_on']} trained on), fingerprint {data['fingerprint']}",
+        ),
         ("training", f"{training['n_iter']} epochs; ended by: {training['stopped']}"),
         ("weights", f"{found['weights']:,}"),
         ("given", ", ".join(f"{name}={value}" for name, value in found["given"].items()) or "nothing, all automatic"),
@@ -76,11 +83,14 @@ def in_words(run: str, found: dict[str, Any]) -> str:
     more = [f"  ... and {len(columns) - COLUMNS} more"] if len(columns) > COLUMNS else []
     findings = [f"  - {finding['message']}. {finding['advice']}".rstrip() for finding in found["findings"]]
     report = found["report"]
-    return "\n".join(
-        [run, aligned(rows), "", "columns", aligned(columns[:COLUMNS]), *more]
-        + ["", "findings", *(findings or ["  nothing unusual"])]
-        + ["", "results", results_text(report) if report else "  none in the folder: run engram evaluate"]
-    )
+    results = results_text(report) if report else "  none in the folder: run engram evaluate"
+    parts = [
+        [run, aligned(rows)],
+        ["columns", aligned(columns[:COLUMNS]), *more],
+        ["findings", *(findings or ["  nothing unusual"])],
+        ["results", results],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts)
 
 
 def _text(value: Any) -> str:
@@ -91,4 +101,18 @@ def _text(value: Any) -> str:
 
 def results_text(report: dict[str, Any]) -> str:
     """Return the results of a report.json as a table."""
-    raise NotImplementedError
+    from engram.errors import RunError
+    from engram.evaluation import Report, Result
+
+    def result(values: dict[str, Any]) -> Result:
+        known: dict[str, Any] = {name: math.nan if value is None else value for name, value in values.items()}
+        return Result(**known)
+
+    def results(part: str) -> list[Result]:
+        return [result(values) for values in report[part]]
+
+    try:
+        shown = Report(report["model"], results("metrics"), results("baselines"), [], report["protocol"])
+        return shown.to_text()
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"report.json is damaged: {error!r}. Run engram evaluate for the numbers.") from None

@@ -12,38 +12,58 @@ if TYPE_CHECKING:
 NOT_CHECKED = "too few to hold any out, so nothing was checked on rows that the model has not seen."
 
 
-def judged(model: Model, test: Given, fitted: Given | None, *, seed: int) -> Any:
-    """Return the report of a model on held-out rows, with baselines fitted to the rows that it was fitted to."""
+def judged(model: Model, test: Given, fitted: Given | None, *, seed: int, metrics: tuple[str, ...] = ()) -> Any:
+    """Return the report of a model on rows, with baselines fitted to the rows that it was fitted to."""
     from engram.evaluation import evaluate
 
     train = None if fitted is None else fitted.rows
-    return evaluate(model, test.rows, test.y, train=train, random_state=seed)
+    return evaluate(model, test.rows, test.y, train=train, metrics=metrics or None, random_state=seed)
 
 
-def report_files(folder: Path, model: Model, report: Any, test: Given | None, *, seed: int) -> list[str]:
+def apart(model: Model, given: Given, train: Given | None) -> tuple[Given, Given | None, str]:
+    """Return (rows to judge on, rows the model was fitted on if they are known, what to say about it).
+
+    `engram fit` holds a part of its source out; where that source is given again, the same part is found by the seed.
+    """
+    from engram.cli.sources import parts
+
+    fitted, test = parts(given if train is None else train, model.settings_.seed)
+    if test is None or not _is_fitted_on(model, fitted):
+        return given, train, ""
+    if train is None:
+        told = f"{given.name} is what the model was fitted on; judged on the {len(test)} rows that were held out of it"
+        return test, fitted, told
+    return given, fitted, f"baselines are fitted on the {len(fitted)} rows of {train.name} that the model was fitted on"
+
+
+def _is_fitted_on(model: Any, given: Given) -> bool:
+    from engram.data.rows import fingerprint
+    from engram.errors import DataError
+
+    try:
+        return bool(fingerprint(model.encoded(given.rows)) == model.data_["fingerprint"])
+    except DataError:
+        return False  # told where these rows are used
+
+
+def report_files(folder: Path, model: Any, report: Any) -> list[str]:
     """Add the report and its pictures to a run folder; return the names of the files that are worth opening."""
     from engram.evaluation.pictures import loss_curve
     from engram.training.run import add
 
-    pictures = {"loss-curve": loss_curve(model)}
+    pictures: dict[str, bytes | None] = {"loss_curve": loss_curve(model)}
     if report is not None:
         report.save_json(folder / "report.json")
         report.save_html(folder / "report.html")
         pictures |= report.pictures
     for name, png in pictures.items():
-        add(folder, f"{name.replace('_', '-')}.png", png)
-    return sorted(path.name for path in folder.iterdir() if path.suffix in (".html", ".png", ".md"))
+        if png is not None:
+            add(folder, f"{name.replace('_', '-')}.png", png)
+    return sorted(path.name for path in folder.iterdir() if path.suffix in (".html", ".png"))
 
 
-def findings_of(model: Model, report: Any) -> list[Any]:
-    """Return the findings of a fit and of its report, each once."""
-    found = list(model.findings_) + ([] if report is None else list(report.findings))
-    return list({finding.message: finding for finding in found}.values())
-
-
-def findings_text(model: Model, report: Any) -> str:
-    """Return the findings in words, one a line."""
-    found = findings_of(model, report)
-    if not found:
+def findings_text(findings: list[Any]) -> str:
+    """Return findings in words, one a line."""
+    if not findings:
         return "Findings: nothing unusual."
-    return "\n".join(["Findings:", *(f"  - {finding}" for finding in found)])
+    return "\n".join(["Findings:", *(f"  - {finding}" for finding in findings)])

@@ -14,7 +14,7 @@ WHAT = ("models", "metrics", "baselines", "likelihoods")
 @click.argument("what", type=click.Choice(WHAT), required=False)
 @common
 def list_names(what: str | None) -> None:
-    """List models, metrics, baselines and likelihoods, each with what it is."""
+    """List models, metrics, baselines and likelihoods."""
     found = {part: names(part) for part in WHAT if what in (None, part)}
     parts = [f"{part}\n{aligned(list(rows.items()))}" for part, rows in found.items()]
     console().finish("list", found, "\n\n".join(parts))

@@ -49,10 +49,29 @@ def _added(command: Any, parameter: click.Parameter) -> None:
     command.__click_params__.append(parameter)
 
 
+class Whole(click.ParamType[int]):
+    """A whole number from ``least`` on."""
+
+    name = "N"
+
+    def __init__(self, least: int, most: int = 2**31 - 1) -> None:
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number that a text stands for."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number.", param, ctx)
+        if not self.least <= number <= self.most:
+            self.fail(f"{value} is not a number from {self.least} to {self.most}.", param, ctx)
+        return number
+
+
 def seed_parameter() -> click.Option:
     """--seed."""
     told = "The same seed gives the same result."
-    return click.Option(["--seed"], type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help=told)
+    return click.Option(["--seed"], type=Whole(0), metavar="N", default=0, show_default=True, help=told)
 
 
 def force_parameter(what: str) -> click.Option:

@@ -81,7 +81,7 @@ def write(rows: Any, to: Target) -> None:
         ".csv": lambda rows, path: frame(rows).to_csv(path, index=False),
         ".parquet": lambda rows, path: frame(rows).to_parquet(path, index=False),
         ".npy": _save_array,
-        ".png": lambda rows, path: path.write_bytes(sheet(rows)) and None,
+        ".png": _save_sheet,
     }
     with replaced(to.path) as path:
         save[to.suffix](rows, path)
@@ -103,12 +103,18 @@ def _save_array(rows: Any, path: Path) -> None:
     if isinstance(rows, pd.DataFrame):
         for name in rows.columns:
             if not pd.api.types.is_numeric_dtype(rows[name].dtype):
-                raise UsageError(f"column {str(name)!r} holds no numbers, so .npy cannot take it. Write .csv or .parquet.")
+                raise UsageError(
+                    f"column {str(name)!r} holds no numbers, so .npy cannot take it. Write .csv or .parquet."
+                )
         rows = rows.to_numpy(dtype=np.float64, na_value=np.nan)
     rows = np.asarray(rows)
     if rows.dtype == object:
         raise UsageError("these rows hold texts, so .npy cannot take them. Write .csv or .parquet.")
     np.save(path, rows, allow_pickle=False)
+
+
+def _save_sheet(rows: Any, path: Path) -> None:
+    path.write_bytes(sheet(rows))
 
 
 def sheet(pictures: Any) -> bytes:

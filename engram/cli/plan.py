@@ -4,44 +4,62 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from sklearn.base import clone
+
+from engram.data.kind import as_kind, warn_notes
+from engram.errors import UsageError
 from engram.models.model import Model
+from engram.models.resolve import resolve_settings, resolve_shapes, split
+from engram.parameters import checked, parameters_of
+from engram.training.nets import Nets
+from engram.training.session import seed_from, seeded
+from engram.training.settings import auto_device, seconds
 
 
-def plan(model: Model, rows: Any, *, check: Any = None) -> dict[str, Any]:
-    """Return what "auto" becomes for these rows: kind, columns, likelihood, network, settings; nothing is trained.
+def check(model: Model, rows: Any) -> None:
+    """Raise what a fit would raise for wrong parameters or a bad cell, and tell what would be left out."""
+    values = checked_values(model)
+    kind, raw = as_kind(rows, model.kind, columns=values["columns"], likelihood=values["likelihood"])
+    warn_notes([kind.fit(raw).encode(kind.conform(raw))])
+    resolve_shapes(kind, values)
+    seconds(model.max_time)
 
-    ``check`` are rows that must be usable too: the whole source, so that a bad cell is met before an hour is spent.
-    """
-    import torch
-    from torch import nn
 
-    from engram.data.kind import as_kind, warn_notes
-    from engram.models.resolve import resolve_settings, resolve_shapes, split
-    from engram.parameters import checked, parameters_of
-    from engram.training.session import seed_from, seeded
-    from engram.training.settings import auto_device
-
+def checked_values(model: Model) -> dict[str, Any]:
+    """Return the parameters as their declared types have them."""
     cls = type(model)
-    values = {name: checked(cls, name, getattr(model, name)) for name in parameters_of(cls)}
-    wishes = {"columns": values["columns"], "likelihood": values["likelihood"]}
-    if check is not None:
-        whole, raw = as_kind(check, model.kind, **wishes)
-        warn_notes([whole.fit(raw).encode(whole.conform(raw))])
-    kind, raw = as_kind(rows, model.kind, **wishes)
+    try:
+        device = torch.device("cpu" if model.device == "auto" else model.device)
+    except RuntimeError:
+        raise UsageError(f"--device {model.device!r} is no device. Give auto, cpu or cuda.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: this machine, or this torch, has no CUDA. Give auto or cpu.")
+    return {name: checked(cls, name, getattr(model, name)) for name in parameters_of(cls)}
+
+
+def plan(model: Model, rows: Any) -> dict[str, Any]:
+    """Return what "auto" becomes for these rows: kind, columns, likelihood, network, settings; nothing is trained."""
+    model = clone(model)
+    values = checked_values(model)
+    kind, raw = as_kind(rows, model.kind, columns=values["columns"], likelihood=values["likelihood"])
     encoded = kind.fit(raw).encode(kind.conform(raw))
     seed = seed_from(model.random_state)
     part, held_out, _ = split(encoded, None, values, seed)
-    shapes = resolve_shapes(kind, values)
-    device = auto_device() if model.device == "auto" else str(torch.device(model.device))
+    model.kind_ = kind
+    model.shapes_ = shapes = resolve_shapes(kind, values)
+    device = auto_device() if model.device == "auto" else model.device
     with seeded(seed):
-        nets = nn.ModuleDict(model.roles(shapes))
-        settings = resolve_settings(nets, len(part), values, seed, device)
+        nets = Nets(model.roles(shapes))
+        began = model.start(nets, part)
+        settings = resolve_settings(nets, len(part), values, seed, device, began=began)
     return {
         "kind": kind.name,
         "columns": [{"name": name, "type": told} for name, told in kind.describe()],
         "encoded_row": list(kind.shape),
         "likelihood": described(shapes.likelihood),
-        "network": shapes.family + (" with a linear path" if shapes.skip else ""),
+        "network": shapes.family + (" beside a linear path" if shapes.skip else ""),
+        "starts_at": "principal components" if began else "random weights",
         "hidden": list(shapes.widths),
         "code_size": shapes.code_size,
         "parameters": sum(p.numel() for p in nets.parameters()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -75,19 +76,25 @@ class Program(click.Group):
         except BrokenPipeError:
             raise PipeClosedError from None
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; options that stand before it are told where they belong."""
-        if args and args[0].startswith("-"):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands in the order in which one uses them."""
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what stands before the command; options of commands are told where they belong."""
+        known = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if args and args[0].startswith("-") and args[0] not in known:
             raise click.UsageError(f"No such option {args[0]!r} here: options go after the command.", ctx)
-        return super().resolve_command(ctx, args)
+        return super().parse_args(ctx, args)
 
 
 def told(error: BaseException, console: Console) -> int:
     """Tell an error in one message and return its exit code."""
     if console.debug and not isinstance(error, click.ClickException):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not console.json:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     name, message, code, hint = described(error)
     try:
         console.error(name, message, code, hint)
@@ -98,12 +105,13 @@ def told(error: BaseException, console: Console) -> int:
 
 def described(error: BaseException) -> tuple[str, str, int, str]:
     """Return (name, message, exit code, what to try) of an error."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        return "UsageError", "no command was given", 2, f".\n\n{error.format_message()}"
     if isinstance(error, click.ClickException):
         ctx = getattr(error, "ctx", None)
         hint = f"\nTry '{ctx.command_path} --help'." if ctx is not None else ""
-        return "UsageError", error.format_message(), error.exit_code, hint
+        message = error.format_message()
+        if isinstance(error, click.NoSuchOption) and error.possibilities:
+            message = f"{error.message} Did you mean {error.possibilities[0]!r}?"
+        return "UsageError", message, error.exit_code, hint
     if isinstance(error, EngramError):
         return type(error).__name__, str(error), error.exit_code, ""
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
@@ -114,7 +122,12 @@ def described(error: BaseException) -> tuple[str, str, int, str]:
         return type(error).__name__, f"{error.strerror}:{place}. Is the place writable, and is there room?", 1, ""
     first = str(error).strip().partition("\n")[0]
     told = f"unexpected {type(error).__name__}: {first}"
-    return type(error).__name__, told, 1, "\nThis should not happen. Run again with --debug to see where, and report it."
+    return (
+        type(error).__name__,
+        told,
+        1,
+        "\nThis should not happen. Run again with --debug to see where, and report it.",
+    )
 
 
 def forget_stdout() -> None:
@@ -166,7 +179,7 @@ def program() -> None:
 
     Exit codes: 0 ok, 1 unexpected, 2 usage, 3 bad data, 4 run folder invalid, 5 missing extra, 6 out of memory,
     7 diverged, 130 interrupted, 143 terminated.
-    """
+    """  # noqa: D301 - a form feed tells click to leave the lines as they are
 
 
 for command in (demo, fit, apply, sample, evaluate, inspect, list_names):
@@ -179,5 +192,8 @@ def _terminate(number: int, frame: Any) -> None:
 
 def main() -> NoReturn:
     """Run the command line: what ``engram`` and ``python -m engram`` call."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an arrow in a table is no reason to fail
     signal.signal(signal.SIGTERM, _terminate)
     program.main()

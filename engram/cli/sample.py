@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from engram.cli.console import console
-from engram.cli.options import common, dry_run_parameter, force_parameter, seed_parameter, with_parameters
+from engram.cli.options import Whole, common, dry_run_parameter, force_parameter, seed_parameter, with_parameters
 from engram.errors import UsageError
 
 
-@click.command(no_args_is_help=True)
+@click.command()
 @click.argument("run", metavar="RUN")
-@click.option("-n", "--rows", "n", type=click.IntRange(1), required=True, help="How many rows.")
+@click.option("-n", "--rows", "n", type=Whole(1), metavar="N", required=True, help="How many rows.")
 @click.option("-o", "--output", metavar="FILE", help="A file to write; without it, or with -, CSV on standard output.")
 @with_parameters(
     seed_parameter(),

@@ -6,4 +6,16 @@ from engram.data.rows import Rows, fingerprint
 from engram.data.source import BUNDLED, Source, read
 from engram.data.table import Table
 
-__all__ = ["BUNDLED", "KINDS", "DataWarning", "Images", "Kind", "Rows", "Source", "Table", "as_kind", "fingerprint", "read"]
+__all__ = [
+    "BUNDLED",
+    "KINDS",
+    "DataWarning",
+    "Images",
+    "Kind",
+    "Rows",
+    "Source",
+    "Table",
+    "as_kind",
+    "fingerprint",
+    "read",
+]

@@ -66,7 +66,11 @@ class Column:
             return f"category of {len(self.values)}{gaps}"
         if self.type == "constant":
             return f"constant ({self.values[0]}), ignored"
-        told = {"empty": "without any value, ignored", "key": "a different text in nearly every row, ignored", "drop": "dropped as asked"}
+        told = {
+            "empty": "without any value, ignored",
+            "key": "a different text in nearly every row, ignored",
+            "drop": "dropped as asked",
+        }
         return told.get(self.type, self.type + gaps)
 
 
@@ -98,7 +102,9 @@ def inferred_numbers(values: np.ndarray[Any, np.dtype[Any]]) -> list[Column]:
     empty = missing == len(values)
     filled = values if plain else np.where(empty, 0.0, values)  # a column without any value has no mean
     low, high = (f(filled, axis=0).astype(np.float64) for f in ((np.min, np.max) if plain else (np.nanmin, np.nanmax)))
-    size = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo(np.float64).tiny)  # squares of 1e300 would overflow
+    size = np.maximum(
+        np.maximum(np.abs(low), np.abs(high)), np.finfo(np.float64).tiny
+    )  # squares of 1e300 would overflow
     scaled = filled / size
     mean, scale = (f(scaled, axis=0) * size for f in ((np.mean, np.std) if plain else (np.nanmean, np.nanstd)))
     found = []
@@ -133,7 +139,9 @@ def _check_cells(present: pd.Series[Any]) -> None:
     allowed = str | int | float | bool | np.generic
     for row, cell in present.items():
         if not isinstance(cell, allowed):
-            raise DataTypeError(f"column {present.name!r}, row {row}: a cell's argument must be a string or a number, not {type(cell).__name__!r}.")
+            raise DataTypeError(
+                f"column {present.name!r}, row {row}: a cell's argument must be a string or a number, not {type(cell).__name__!r}."
+            )
 
 
 def as_numbers(series: pd.Series[Any], name: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -142,7 +150,9 @@ def as_numbers(series: pd.Series[Any], name: Any) -> np.ndarray[Any, np.dtype[np
         seconds = series.astype("datetime64[ns]").to_numpy().astype(np.int64) / 1e9
         return np.where(series.isna(), np.nan, seconds)
     try:
-        return np.asarray(pd.to_numeric(series, errors="raise").astype("float64").to_numpy(dtype=np.float64, na_value=np.nan))
+        return np.asarray(
+            pd.to_numeric(series, errors="raise").astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
+        )
     except (ValueError, TypeError):
         bad = series[pd.to_numeric(series, errors="coerce").isna() & series.notna()]
         row, cell = (bad.index[0], bad.iloc[0]) if len(bad) else ("?", series.iloc[0])
@@ -170,7 +180,9 @@ def _with_range(column: Column, values: np.ndarray[Any, np.dtype[np.float64]]) -
         column.type, column.values = "constant", [column.low]
     elif column.type == "count":
         if column.low < 0 or not np.array_equal(values, np.round(values)):
-            raise DataError(f"column {column.name!r} cannot be counts: it has values such as {values[(values < 0) | (values != np.round(values))][0]:g}.")
+            raise DataError(
+                f"column {column.name!r} cannot be counts: it has values such as {values[(values < 0) | (values != np.round(values))][0]:g}."
+            )
     else:
         size = max(abs(column.low), abs(column.high))  # squares of 1e300 would overflow
         column.mean = float((values / size).mean() * size)
@@ -186,7 +198,9 @@ def _with_values(column: Column, present: pd.Series[Any], *, asked: bool) -> Col
     if column.type == "boolean":
         extra = [v for v in counts.index if v not in (0, 1)]
         if extra:
-            raise DataError(f"column {column.name!r} cannot be boolean: it has the value {extra[0]!r}. Use True and False, or 1 and 0.")
+            raise DataError(
+                f"column {column.name!r} cannot be boolean: it has {extra[0]!r}. Use True and False, or 1 and 0."
+            )
         return column
     if not asked and len(counts) > max(20, 0.9 * len(present)):
         column.type = "key"

@@ -50,7 +50,11 @@ class Images(Kind):
         if len(shape) not in (3, 4):
             return f"pictures have three or four dimensions (rows, height, width[, channels]), these data have {len(shape)}"
         channels = 1 if len(shape) == 3 else shape[1] if isinstance(raw, Tensor) else shape[3]
-        return None if channels in CHANNELS else f"pictures have 1, 3 or 4 channels, these data have {channels} (shape {tuple(shape)})"
+        return (
+            None
+            if channels in CHANNELS
+            else f"pictures have 1, 3 or 4 channels, these data have {channels} (shape {tuple(shape)})"
+        )
 
     def fit(self, raw: Any) -> Images:
         array = self._opened(raw)
@@ -83,21 +87,27 @@ class Images(Kind):
         if array.dtype.kind not in "fuib":
             raise DataTypeError(f"pictures are arrays of numbers, these are of type {array.dtype}.")
         if 0 in array.shape:
-            raise DataError(f"Found array with 0 pictures or pixels (shape={array.shape}) while a minimum of 1 is required.")
+            raise DataError(
+                f"Found array with 0 pictures or pixels (shape={array.shape}) while a minimum of 1 is required."
+            )
         if array.ndim == 3:
             array = array[..., None]
         elif isinstance(raw, Tensor):
             array = array.transpose(0, 2, 3, 1)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = np.argwhere(~np.isfinite(array).all(axis=(1, 2, 3)))[:, 0]
-            raise DataError(f"picture {bad[0]} has pixels that are no numbers or infinite ({len(bad)} such pictures). Drop or mend them.")
+            raise DataError(
+                f"picture {bad[0]} has pixels that are no numbers or infinite ({len(bad)} such pictures). Drop or mend them."
+            )
         return array
 
     def conform(self, raw: Any, *, reader: str = "this model") -> np.ndarray[Any, Any]:
         array = self._opened(raw)
         shape = (array.shape[3], array.shape[1], array.shape[2])
         if shape != self.shape:
-            raise DataError(f"the pictures are {_size(shape)}, but {reader} is expecting {_size(self.shape)}. Resize or crop them.")
+            raise DataError(
+                f"the pictures are {_size(shape)}, but {reader} is expecting {_size(self.shape)}. Resize or crop them."
+            )
         return array
 
     def encode(self, conformed: np.ndarray[Any, Any]) -> Rows:
@@ -117,7 +127,9 @@ class Images(Kind):
     def likelihood(self) -> Likelihood:
         chosen = LIKELIHOODS.get("normal" if self.pixel_likelihood == "auto" else self.pixel_likelihood)
         if chosen is None or chosen is Categorical:
-            raise UsageError(f"unknown likelihood {self.pixel_likelihood!r} for pictures. {nearest(self.pixel_likelihood, LIKELIHOODS)}")
+            raise UsageError(
+                f"unknown likelihood {self.pixel_likelihood!r} for pictures. {nearest(self.pixel_likelihood, LIKELIHOODS)}"
+            )
         return chosen(self.shape)
 
     def network(self) -> str:

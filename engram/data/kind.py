@@ -83,7 +83,11 @@ class Kind(ABC):
             return raw.raw
         if isinstance(raw, str | Path):
             return read(raw).rows
-        return np.asarray(raw) if hasattr(raw, "__array__") and not hasattr(raw, "to_numpy") and not isinstance(raw, Tensor) else raw
+        return (
+            np.asarray(raw)
+            if hasattr(raw, "__array__") and not hasattr(raw, "to_numpy") and not isinstance(raw, Tensor)
+            else raw
+        )
 
     @abstractmethod
     def with_wishes(self, *, columns: Any = None, likelihood: str = "auto") -> Kind:
@@ -142,7 +146,9 @@ def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
         if reason is None:
             return kind_class(name)().with_wishes(**wishes), raw
         reasons.append(f"not {name}: {reason}")
-    raise DataTypeError(f"cannot tell what kind of data a {type(raw).__name__} is ({'; '.join(reasons)}). Give an array, a DataFrame or a path.")
+    raise DataTypeError(
+        f"cannot tell what kind of data a {type(raw).__name__} is ({'; '.join(reasons)}). Give an array, a DataFrame or a path."
+    )
 
 
 def warn_notes(parts: Sequence[Rows]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -38,13 +39,19 @@ class Rows:
 
     def take(self, index: Tensor) -> Rows:
         """Return the rows with these numbers."""
-        parts = {name: None if (t := getattr(self, name)) is None else t[index] for name in ("mask", "y", "weight")}
-        return replace(self, x=self.x[index], **parts)
+        return self._each(lambda values: values[index])
+
+    def first(self, n: int) -> Rows:
+        """Return the first rows, at most n."""
+        return self._each(lambda values: values[:n])
 
     def to(self, device: torch.device) -> Rows:
         """Return the rows on a device."""
-        parts = {name: None if (t := getattr(self, name)) is None else t.to(device) for name in ("mask", "y", "weight")}
-        return replace(self, x=self.x.to(device), **parts)
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
+        mask, y, weight = (None if t is None else change(t) for t in (self.mask, self.y, self.weight))
+        return replace(self, x=change(self.x), mask=mask, y=y, weight=weight)
 
 
 def joined(first: Rows, second: Rows) -> Rows:
@@ -52,7 +59,9 @@ def joined(first: Rows, second: Rows) -> Rows:
     mask = None
     if first.mask is not None or second.mask is not None:
         columns = (first if first.mask is not None else second).mask.shape[1]  # type: ignore[union-attr]
-        mask = torch.cat([r.mask if r.mask is not None else torch.ones(len(r), columns, dtype=torch.bool) for r in (first, second)])
+        mask = torch.cat(
+            [r.mask if r.mask is not None else torch.ones(len(r), columns, dtype=torch.bool) for r in (first, second)]
+        )
     return Rows(torch.cat([first.x, second.x]), mask)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pandas as pd
 from engram.errors import DataError, UsageError, nearest
 
 BUNDLED = ("breast-cancer", "diabetes", "digits", "wine")
+HEAD = 1 << 16  # bytes of a text that are looked at before it is parsed
 
 
 @dataclass
@@ -44,22 +47,33 @@ def read(source: str | Path) -> Source:
     if text in BUNDLED and not Path(text).exists():
         return bundled(text)
     if text == "-":
-        return Source("standard input", _parsed("standard input", lambda: pd.read_csv(sys.stdin)))
+        return Source("standard input", _csv("standard input", _standard_input()))
     path = Path(source)
-    if not path.exists():
+    try:
+        exists = path.exists()
+        is_folder, size = exists and path.is_dir(), path.stat().st_size if exists else 0
+    except OSError as error:
+        raise DataError(f"{text!r} cannot be read: {error.strerror}.") from None
+    if not exists:
         raise UsageError(f"there is no file {text!r}, and no bundled set of that name. {nearest(text, BUNDLED)}")
-    if path.is_dir():
-        raise DataError(f"{text!r} is a folder; folders of pictures cannot be read yet. Give a CSV, Parquet, .npy or .npz file.")
-    if path.stat().st_size == 0:
+    if is_folder:
+        raise DataError(
+            f"{text!r} is a folder; folders of pictures cannot be read yet. Give a CSV, Parquet, .npy or .npz file."
+        )
+    if size == 0 and path.is_file():
         raise DataError(f"{text!r} is empty. Give a file with at least a header and one row.")
     return _file(path)
+
+
+def _standard_input() -> bytes:
+    buffer = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read().encode() if buffer is None else buffer.read()
 
 
 def _file(path: Path) -> Source:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv", ".txt"):
-        separator = "\t" if suffix == ".tsv" else ","
-        return Source(path.name, _parsed(path.name, lambda: pd.read_csv(path, sep=separator, skipinitialspace=True)))
+        return Source(path.name, _csv(path.name, path))
     if suffix in (".parquet", ".pq"):
         return Source(path.name, _parsed(path.name, lambda: pd.read_parquet(path)))
     if suffix == ".npy":
@@ -69,9 +83,64 @@ def _file(path: Path) -> Source:
     raise DataError(f"{path.name!r} is of an unknown type {suffix!r}. Give .csv, .tsv, .parquet, .npy or .npz.")
 
 
+def _csv(name: str, content: Path | bytes) -> pd.DataFrame:
+    """Read a CSV file with commas, semicolons or tabs between cells, whichever its header has most of."""
+    head = content[:HEAD] if isinstance(content, bytes) else _parsed(name, lambda: _head(content))
+    if b"\0" in head:
+        raise DataError(f"{name!r} is no text in UTF-8: it holds zero bytes. Save it as UTF-8 CSV, or as Parquet.")
+    header = head.lstrip().partition(b"\n")[0]
+    separator = max(",;\t", key=lambda sign: header.count(sign.encode()))
+    settings: dict[str, Any] = {"sep": separator, "skipinitialspace": separator != "\t"}
+
+    def opened() -> Any:
+        return io.BytesIO(content) if isinstance(content, bytes) else content
+
+    names = _parsed(name, lambda: pd.read_csv(opened(), header=None, nrows=1, dtype=str, **settings)).loc[0]
+    twice = names[names.notna() & names.duplicated()]
+    if len(twice):
+        raise DataError(f"{name!r}: two columns are called {twice.iloc[0]!r}; give every column its own name.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # cells beyond the header's would be cut off
+        frame: pd.DataFrame = _parsed(
+            name, lambda: pd.read_csv(opened(), index_col=False, low_memory=False, **settings)
+        )
+    return _looked_at(name, frame)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the row numbers that pandas writes, and say so where a header seems to be missing."""
+    from engram.data.kind import DataWarning
+
+    first = frame.columns[0]
+    if (
+        first == "Unnamed: 0"
+        and frame.shape[1] > 1
+        and len(frame)
+        and np.array_equal(frame[first], np.arange(len(frame)))
+    ):
+        warnings.warn(
+            f"{name}: the first column has no name and counts the rows; it was left out", DataWarning, stacklevel=2
+        )
+        return frame.drop(columns=first)
+    numbers = pd.to_numeric(pd.Series(frame.columns), errors="coerce")
+    if numbers.notna().all() and not np.array_equal(numbers, np.arange(len(numbers)) + numbers[0]):
+        told = (
+            f"{name}: the first line was taken as the names of the columns, and all of them are numbers; add a header"
+        )
+        warnings.warn(told, DataWarning, stacklevel=2)
+    return frame
+
+
 def _npz(path: Path) -> Source:
     with np.load(path, allow_pickle=False) as arrays:
         names = list(arrays)
+        if not names:
+            raise DataError(f"{path.name!r} holds no arrays. Save one as X, and labels as y if there are any.")
         key = "X" if "X" in names else "x" if "x" in names else names[0]
         labels = next((arrays[n] for n in ("y", "Y", "label", "labels") if n in names), None)
         return Source(path.name, arrays[key], labels)
@@ -84,8 +153,12 @@ def _parsed(name: str, parse: Any) -> Any:
         raise DataError(f"{name!r} has no rows. Give a file with a header and at least one row.") from None
     except UnicodeDecodeError:
         raise DataError(f"{name!r} is not text in UTF-8. Save it as UTF-8 CSV, or as Parquet.") from None
-    except MemoryError:
+    except (MemoryError, DataError):
         raise
+    except pd.errors.ParserWarning:
+        raise DataError(f"{name!r} has rows with more cells than its header has names. Correct the header.") from None
     except Exception as error:
         detail = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DataError(f"{name!r} cannot be read: {detail}. Is it damaged, or another type of file than its name says?") from None
+        raise DataError(
+            f"{name!r} cannot be read: {detail}. Is it damaged, or another type of file than its name says?"
+        ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Table(Kind):
     """Tables: numbers are standardised, flags are 0 and 1, categories one-hot, missing cells masked.
 
-    Columns of an array that share a unit (pixels, shares, marks: all from the same lowest to about the same highest value) are centred but keep
-    one common scale, as a picture's pixels would; all other numbers are divided by their own standard deviation.
+    Columns of an array that share a unit (pixels, shares, marks: all from the same lowest to about the same highest
+    value) are centred but keep one common scale, as a picture's pixels would; all other numbers are divided by their own
+    standard deviation (docs/decisions/0006).
 
     Parameters
     ----------
@@ -58,18 +59,22 @@ class Table(Kind):
         if isinstance(raw, pd.DataFrame) or sparse.issparse(raw) or hasattr(raw, "to_pandas"):
             return None
         n = len(np.shape(raw))
-        return None if n == 2 else f"a table has two dimensions, these data have {n}. Expected 2D array. Reshape your data"
+        return (
+            None if n == 2 else f"a table has two dimensions, these data have {n}. Expected 2D array. Reshape your data"
+        )
 
     # --- from the user's form to one of two: a 2-D array or a DataFrame ---
 
     @staticmethod
-    def _opened(raw: Any) -> Array | pd.DataFrame:
+    def _opened(raw: Any) -> Any:
         """Return a numeric array or a DataFrame with at least one row and one column."""
         if hasattr(raw, "to_pandas") and not isinstance(raw, pd.DataFrame):
             raw = raw.to_pandas()
         if sparse.issparse(raw):
             if raw.shape[0] * raw.shape[1] * 8 > DENSE_LIMIT:
-                raise DataError(f"a sparse table of {raw.shape[0]} x {raw.shape[1]} would need {raw.shape[0] * raw.shape[1] * 8 / 2**30:.1f} GiB.")
+                raise DataError(
+                    f"a sparse table of {raw.shape[0]} x {raw.shape[1]} would need {raw.shape[0] * raw.shape[1] * 8 / 2**30:.1f} GiB."
+                )
             raw = raw.toarray()
         if isinstance(raw, Tensor):
             raw = raw.detach().cpu().numpy()
@@ -84,7 +89,9 @@ class Table(Kind):
         if isinstance(raw, np.ndarray):
             return _numeric(raw)
         if not raw.columns.is_unique:
-            raise DataError(f"two columns are called {raw.columns[raw.columns.duplicated()][0]!r}; give every column its own name.")
+            raise DataError(
+                f"two columns are called {raw.columns[raw.columns.duplicated()][0]!r}; give every column its own name."
+            )
         return raw
 
     def fit(self, raw: Any) -> Table:
@@ -117,7 +124,9 @@ class Table(Kind):
                 column.type, column.mean = ("number", column.values[0]) if is_number else ("category", 0.0)
         if not any(c.type not in IGNORED for c in self.fields):
             seen = "; ".join(f"{c.name}: {c.describe()}" for c in self.fields[:5])
-            raise DataError(f"no column can be learned from ({seen}). Give at least one column with values that repeat or are numbers.")
+            raise DataError(
+                f"no column can be learned from ({seen}). Give at least one column with values that repeat or are numbers."
+            )
 
     def _set_scales(self, opened: Array | pd.DataFrame) -> None:
         numbers = [c for c in self.fields if c.type == "number"]
@@ -135,9 +144,13 @@ class Table(Kind):
         values = as_numbers(frame[c.name], c.name)
         values = values[~np.isnan(values)]
         if self.number_likelihood == "bernoulli" and (c.low < 0 or c.high > 1):
-            raise DataError(f"likelihood='bernoulli' needs values in 0 to 1, but column {c.name!r} goes from {c.low:g} to {c.high:g}.")
+            raise DataError(
+                f"likelihood='bernoulli' needs values in 0 to 1, but column {c.name!r} goes from {c.low:g} to {c.high:g}."
+            )
         if self.number_likelihood == "poisson" and (c.low < 0 or not np.array_equal(values, np.round(values))):
-            raise DataError(f"likelihood='poisson' needs counts 0, 1, 2, ..., but column {c.name!r} has other values (from {c.low:g}).")
+            raise DataError(
+                f"likelihood='poisson' needs counts 0, 1, 2, ..., but column {c.name!r} has other values (from {c.low:g})."
+            )
 
     def _lay_out(self) -> None:
         """Fix the order of the encoded row, from the types alone."""
@@ -149,7 +162,9 @@ class Table(Kind):
         self.columns = [str(c.name) for c in used]
         categories = any(c.type == "category" for c in used)
         self.groups = torch.repeat_interleave(torch.arange(len(used)), widths) if categories else None
-        self.log_volume = torch.tensor([np.log(c.scale) if c.type == "number" else 0.0 for c in used], dtype=torch.float32)
+        self.log_volume = torch.tensor(
+            [np.log(c.scale) if c.type == "number" else 0.0 for c in used], dtype=torch.float32
+        )
         numbers = self._blocks["number"]
         self._mean = np.array([self.fields[i].mean for i in numbers])
         self._rate = 1 / np.array([self.fields[i].scale for i in numbers])
@@ -169,7 +184,9 @@ class Table(Kind):
             opened.attrs = {}
             return opened
         if opened.shape[1] != len(self.fields):
-            raise DataError(f"X has {opened.shape[1]} features, but {reader} is expecting {len(self.fields)} features as input.")
+            raise DataError(
+                f"X has {opened.shape[1]} features, but {reader} is expecting {len(self.fields)} features as input."
+            )
         if self.dtype is None:
             return pd.DataFrame(opened, columns=[c.name for c in self.fields])
         return opened.to_numpy() if isinstance(opened, pd.DataFrame) and self._plain else opened
@@ -179,7 +196,11 @@ class Table(Kind):
         if self._plain and isinstance(conformed, np.ndarray):
             x, seen = self._numbers(conformed, notes)
             return Rows(torch.from_numpy(x), None if seen is None else torch.from_numpy(seen), notes=notes)
-        frame = conformed if isinstance(conformed, pd.DataFrame) else pd.DataFrame(conformed, columns=[c.name for c in self.fields])
+        frame = (
+            conformed
+            if isinstance(conformed, pd.DataFrame)
+            else pd.DataFrame(conformed, columns=[c.name for c in self.fields])
+        )
         parts, masks = [], []
         numbers = [self.fields[i] for i in self._blocks["number"]]
         if numbers:
@@ -194,7 +215,9 @@ class Table(Kind):
                 masks.append(seen[:, None])
         mask = np.concatenate(masks, 1)
         notes = {note: count for note, count in notes.items() if count}
-        return Rows(torch.from_numpy(np.concatenate(parts, 1)), None if mask.all() else torch.from_numpy(mask), notes=notes)
+        return Rows(
+            torch.from_numpy(np.concatenate(parts, 1)), None if mask.all() else torch.from_numpy(mask), notes=notes
+        )
 
     def _numbers(self, values: Array, notes: dict[str, int]) -> tuple[Array, Array | None]:
         """Standardise numbers to float32; return the mask only where a cell is missing."""
@@ -209,7 +232,9 @@ class Table(Kind):
         far = np.abs(x) > FAR
         for j in np.flatnonzero(far.any(0)):
             name = self.fields[self._blocks["number"][j]].name
-            notes[f"column {name!r}: values more than {FAR:g} standard deviations out were clipped"] = int(far[:, j].sum())
+            notes[f"column {name!r}: values more than {FAR:g} standard deviations out were clipped"] = int(
+                far[:, j].sum()
+            )
         return np.clip(x, -FAR, FAR), None if seen.all() else seen
 
     # --- rows out ---
@@ -232,7 +257,11 @@ class Table(Kind):
         if self.dtype is not None:
             columns = [np.asarray(decoded[i]) for i in range(len(self.fields))]
             joined = np.column_stack(columns)
-            return joined.astype(self.dtype if self.dtype.startswith("float") else np.float64) if self.dtype != "object" else joined
+            return (
+                joined.astype(self.dtype if self.dtype.startswith("float") else np.float64)
+                if self.dtype != "object"
+                else joined
+            )
         series = {c.name: _restored(c, decoded[i]) for i, c in enumerate(self.fields) if c.type not in ("drop", "key")}
         return pd.DataFrame(series)
 
@@ -241,7 +270,9 @@ class Table(Kind):
     def likelihood(self) -> Likelihood:
         chosen = LIKELIHOODS.get("normal" if self.number_likelihood == "auto" else self.number_likelihood)
         if chosen is None or chosen is Categorical:
-            raise UsageError(f"unknown likelihood {self.number_likelihood!r} for a table. {nearest(self.number_likelihood, LIKELIHOODS)}")
+            raise UsageError(
+                f"unknown likelihood {self.number_likelihood!r} for a table. {nearest(self.number_likelihood, LIKELIHOODS)}"
+            )
         parts: list[Likelihood] = []
         if self._blocks["number"]:
             parts.append(chosen((len(self._blocks["number"]),)))
@@ -270,7 +301,11 @@ class Table(Kind):
         return [(str(c.name), c.describe()) for c in self.fields]
 
     def to_dict(self) -> dict[str, Any]:
-        return {"dtype": self.dtype, "likelihood": self.number_likelihood, "columns": [c.to_dict() for c in self.fields]}
+        return {
+            "dtype": self.dtype,
+            "likelihood": self.number_likelihood,
+            "columns": [c.to_dict() for c in self.fields],
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Table:
@@ -281,10 +316,28 @@ class Table(Kind):
         return table
 
 
+def _in_memory(raw: Any) -> Any:
+    """Return a DataFrame as it is and all else as a dense array."""
+    if isinstance(raw, pd.DataFrame):
+        return raw
+    if hasattr(raw, "to_pandas"):
+        return raw.to_pandas()
+    if sparse.issparse(raw):
+        size = raw.shape[0] * raw.shape[1] * 8
+        if size > DENSE_LIMIT:
+            raise DataError(
+                f"a sparse table of {raw.shape[0]} x {raw.shape[1]} would need {size / 2**30:.1f} GiB when dense."
+            )
+        return raw.toarray()
+    return raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
+
+
 def _numeric(values: Array) -> Array | pd.DataFrame:
     """Return an array of real numbers, or a DataFrame where an array holds texts."""
     if np.iscomplexobj(values):
-        raise DataError("Complex data not supported: the array holds complex numbers. Give real and imaginary parts as columns of their own.")
+        raise DataError(
+            "Complex data not supported: the array holds complex numbers. Give real and imaginary parts as columns of their own."
+        )
     if values.dtype.kind in "fiub":
         return values if values.dtype.kind == "f" and values.dtype.itemsize >= 4 else values.astype(np.float64)
     frame = pd.DataFrame(values).infer_objects()
@@ -326,17 +379,17 @@ def _encoded(c: Column, series: pd.Series[Any], notes: dict[str, int]) -> tuple[
 
 def _decoded(c: Column, x: Array) -> Array:
     if c.type == "category":
-        return np.array(c.values, dtype=object)[x.argmax(1)]
+        return np.asarray(np.array(c.values, dtype=object)[x.argmax(1)])
     return np.asarray(x[:, 0] >= 0.5 if c.type == "boolean" else x[:, 0])
 
 
-def _restored(c: Column, values: Array) -> pd.Series[Any]:
+def _restored(c: Column, values: Array) -> Any:
     """Return a decoded column in the dtype that it came in, where its values allow."""
-    series = pd.Series(values, name=c.name)
+    series: Any = pd.Series(values, name=c.name)
     if c.type in ("number", "count") and "int" in c.dtype.lower():
         series = series.round()
     if c.dtype.startswith("datetime"):
-        return pd.to_datetime(series, unit="s").astype(c.dtype)  # type: ignore[return-value]
+        return pd.to_datetime(series, unit="s").astype(c.dtype)
     try:
         return series.astype(c.dtype)
     except (ValueError, TypeError):

@@ -71,7 +71,8 @@ def evaluate(
     """
     check_is_fitted(model)
     kind, name = model.kind_, type(model).__name__
-    chosen = [metric(m) for m in ((metrics,) if isinstance(metrics, str) else metrics or kind.metrics)]
+    wanted = [metrics] if isinstance(metrics, str) else metrics or kind.metrics
+    chosen = [metric(m) for m in dict.fromkeys(wanted)]
     seed = seed_from(random_state)
     X = kind.opened(X)
     rows = model.encoded(X)
@@ -165,13 +166,15 @@ def _beaten(one: Metric, name: str, found: dict[str, tuple[Result, Array]]) -> l
 
 
 def _worse(name: str, beaten: list[tuple[str, str, str]]) -> list[Finding]:
-    """Return one finding per baseline and advice, whatever the number of metrics that say so."""
-    said: dict[tuple[str, str], list[str]] = {}
+    """Return one finding per baseline, whatever the number of metrics that say so; the first one's advice stands."""
+    said: dict[str, list[str]] = {}
+    advised: dict[str, str] = {}
     for baseline, values, advice in beaten:
-        said.setdefault((baseline, advice), []).append(values)
+        said.setdefault(baseline, []).append(values)
+        advised.setdefault(baseline, advice)
     return [
-        Finding("worse-than-baseline", f"{baseline} does better than {name}: {'; '.join(values)}", advice)
-        for (baseline, advice), values in said.items()
+        Finding("worse-than-baseline", f"{baseline} does better than {name}: {'; '.join(values)}", advised[baseline])
+        for baseline, values in said.items()
     ]
 
 

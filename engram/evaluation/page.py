@@ -22,7 +22,7 @@ CAPTIONS = {
 WORDS = {
     "features": "Computed on",
     "rows": "Rows",
-    "split": "These rows are",
+    "split": "Seen before",
     "baseline_rows": "Baselines are",
     "seed": "Seed",
     "errors": "± is the standard error by",

@@ -74,7 +74,7 @@ def loss_curve(model: Codes) -> bytes:
         held_out = [(report["epoch"], report["validation"]) for report in reports if "validation" in report]
         if held_out:
             axes.plot(*zip(*held_out, strict=True), color=ORANGE, marker=marker, label="held-out rows")
-        kept = [report["epoch"] for report in reports if report["step"] == model.history_.best_step]
+        kept = [r["epoch"] for r in [{"step": 0, "epoch": 0.0}, *reports] if r["step"] == model.history_.best_step]
         if kept:
             axes.axvline(kept[0], color=GREY, linewidth=1, linestyle=":", label="weights kept")
         axes.set_xlabel("epochs")
@@ -87,22 +87,29 @@ def loss_curve(model: Codes) -> bytes:
 def reconstructions(model: Codes, X: Any) -> bytes | None:
     """Draw rows and what comes back: pictures above each other, numbers as real against reconstructed values."""
     kind = model.kind_
+    X = kind.opened(X)
     if isinstance(kind, Images):
         rows = X[: 2 * ACROSS]
         pairs = zip(_shown(model.encoded(rows).x, ACROSS), _shown(model.reconstructed(rows), ACROSS), strict=True)
         return _strips([("real", "back")] * math.ceil(len(rows) / ACROSS), [line for pair in pairs for line in pair])
     if not isinstance(kind, Table):
         return None
-    rows = _some(kind.opened(X))
+    rows = _some(X)
     real, back = _frame(kind, rows), _frame(kind, model.reconstruct(rows))
     columns = [c.name for c in kind.fields if c.type in ("number", "count")][:MOST_COLUMNS]
     if not columns:
         return None
 
     def draw(axes: Axes, name: Any) -> None:
-        pair = pd.DataFrame({"real": _numbers(real[name]), "back": _numbers(back[name])}).dropna()
-        axes.scatter(pair["real"], pair["back"], s=9, color=BLUE, alpha=_alpha(len(pair)), linewidths=0)
-        axes.axline((float(real_mid := pair["real"].mean()), real_mid), slope=1, color=GREY, linewidth=1, linestyle=":")
+        across, up = _numbers(real[name]).to_numpy(), _numbers(back[name]).to_numpy()  # the rows' indices differ
+        seen = ~np.isnan(across)
+        if not seen.any():
+            return
+        axes.scatter(across[seen], up[seen], s=14, color=BLUE, alpha=_alpha(int(seen.sum())), linewidths=0)
+        ends = [min(across[seen].min(), up[seen].min()), max(across[seen].max(), up[seen].max())]
+        axes.plot(ends, ends, color=GREY, linewidth=1, linestyle=":", zorder=0)
+        if _is_date(real[name]):
+            _dates(axes, "xaxis", "yaxis")
         axes.set_xlabel("real")
         axes.set_ylabel("reconstructed")
 
@@ -132,9 +139,11 @@ def samples(model: Codes, X: Any = None, *, random_state: Any = 0) -> bytes | No
             _histograms(axes, [(label, colour, _numbers(column)) for label, colour, column in given])
         else:
             _bars(axes, given)
+        if _is_date(generated[name]):
+            _dates(axes, "xaxis")
         axes.set_ylabel("share of rows")
         if name == columns[0]:
-            axes.legend()
+            axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
 
     return _panels(columns, draw)
 
@@ -193,9 +202,9 @@ def _panels(columns: list[Any], draw: Callable[[Axes, Any], None]) -> bytes:
     def all_of(figure: Figure) -> None:
         places = figure.subplots(down, across, squeeze=False).ravel()
         for place, name in zip(places, columns, strict=False):
-            draw(place, name)
-            place.set_title(_text(f"column {name}" if isinstance(name, int) else name))
             place.locator_params(nbins=4)
+            place.set_title(_text(f"column {name}" if isinstance(name, int) else name))
+            draw(place, name)
         for place in places[len(columns) :]:
             place.set_axis_off()
 
@@ -235,14 +244,16 @@ def _strips(labels: list[tuple[str, ...]], lines: list[Array]) -> bytes:
 
 def _histograms(axes: Axes, parts: list[tuple[str, str, pd.Series[float]]]) -> None:
     # the range of the middle 99 %, so that one wild row does not squeeze all others into one bar
-    spans = [column.quantile([0.005, 0.995]) for _, _, column in parts if len(column)]
+    parts = [part for part in parts if len(part[2])]
+    spans = [column.quantile([0.005, 0.995]) for _, _, column in parts]
     low, high = min(float(s.iloc[0]) for s in spans), max(float(s.iloc[1]) for s in spans)
-    edges = np.linspace(low, high if high > low else low + 1, 25)
+    n_bins = int(np.clip(2 * math.sqrt(min(len(column) for _, _, column in parts)), 8, 30))
+    edges = np.linspace(low, high if high > low else low + 1, n_bins + 1)
     for label, colour, column in parts:
         filled = (
             {"histtype": "stepfilled", "alpha": 0.45} if label == "real" else {"histtype": "step", "linewidth": 1.6}
         )
-        weights = np.full(len(column), 1 / max(len(column), 1))
+        weights = np.full(len(column), 1 / len(column))
         axes.hist(column, bins=edges.tolist(), weights=weights, color=colour, label=label, **filled)  # type: ignore[arg-type]
 
 
@@ -291,10 +302,25 @@ def _frame(kind: Table, rows: Any) -> pd.DataFrame:
 
 
 def _numbers(column: pd.Series[Any]) -> pd.Series[float]:
-    """Return a column as floats; dates as days since 1970."""
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+    """Return a column as floats; dates as days since 1970, which is how matplotlib counts them."""
+    if _is_date(column):
         return (column.astype("datetime64[ns]").astype("int64") / 86_400e9).where(column.notna())
     return pd.to_numeric(column, errors="coerce").astype(float)
+
+
+def _is_date(column: pd.Series[Any]) -> bool:
+    return bool(pd.api.types.is_datetime64_any_dtype(column.dtype))
+
+
+def _dates(axes: Axes, *names: str) -> None:
+    """Write dates along an axis whose numbers are days since 1970."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    for name in names:
+        locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
+        axis = getattr(axes, name)
+        axis.set_major_locator(locator)
+        axis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _some(rows: Any) -> Any:

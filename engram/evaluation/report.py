@@ -143,7 +143,7 @@ class Report:
             f"{rows} ({self.protocol['split']}); baselines {self.protocol['baseline_rows']}. * best, ± standard error"
         ]
         told += [f"note  {note}" for note in self.protocol.get("notes", [])]
-        told += [f"finding  {finding.kind}: {finding}" for finding in self.findings]
+        told += [f"finding  {finding}" for finding in self.findings]
         return "\n".join([*(line.rstrip() for line in table), "", *told]) + "\n"
 
     def to_dict(self) -> dict[str, Any]:

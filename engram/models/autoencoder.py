@@ -18,10 +18,13 @@ from engram.models.model import Model
 from engram.models.parts import Shapes, start_at_components
 from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn
+from engram.training.nets import Nets
 
 
 @MODELS.register("autoencoder", "Rows through a narrow code and back")
-@MODELS.register("denoising-autoencoder", "An autoencoder that repairs corrupted rows", corruption="gaussian", corruption_level=0.3)
+@MODELS.register(
+    "denoising-autoencoder", "An autoencoder that repairs corrupted rows", corruption="gaussian", corruption_level=0.3
+)
 @MODELS.register("convolutional-autoencoder", "An autoencoder of convolutions, for pictures", network="conv")
 @dataclass(eq=False, repr=False, kw_only=True)
 class Autoencoder(Codes, Model):
@@ -35,7 +38,7 @@ class Autoencoder(Codes, Model):
         """One encoder, one decoder."""
         return {"encoder": shapes.encoder(), "decoder": shapes.decoder()}
 
-    def start(self, nets: nn.ModuleDict, rows: Rows) -> bool:
+    def start(self, nets: Nets, rows: Rows) -> bool:
         """Begin at principal components where the networks have a linear path."""
         return start_at_components(nets.encoder, nets.decoder, rows, self.shapes_.code_size, probabilistic=False)
 
@@ -43,23 +46,23 @@ class Autoencoder(Codes, Model):
         """One turn: both roles learn."""
         return self._turns
 
-    def terms(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """- log p(x | decoder(encoder(corrupt(x)))) per row."""
         output = nets.decoder(nets.encoder(self.corrupted(nets, batch)))
         return {"reconstruction": -nets.decoder.likelihood.log_prob(output, batch.x, batch.mask)}
 
-    def encode(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+    def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the codes, (rows, code size)."""
         code: Tensor = nets.encoder(batch.x)
         return code
 
-    def log_density(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+    def log_density(self, nets: Nets, batch: Batch) -> Tensor:
         """Log p(x | code) per row, with a scale per column that was estimated on held-out rows; nats of encoded units."""
         output = nets.decoder(self.encode(nets, batch))
         scores: Tensor = nets.decoder.likelihood.score_columns(output, batch.x, batch.mask).sum(1)
         return scores
 
-    def finish(self, nets: nn.ModuleDict, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """Estimate the scales that scores use, on rows that training has not seen."""
         batch = Batch(held_out.x, held_out.mask)
         nets.decoder.likelihood.calibrate(nets.decoder(self.encode(nets, batch)), batch.x, batch.mask)

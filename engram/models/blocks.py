@@ -1,7 +1,7 @@
 """Inference in blocks of rows, so that a row's result depends on nothing but the row.
 
-Matrix libraries take other paths for a handful of rows than for many, with other rounding; blocks are therefore padded to a multiple of 16 rows,
-from where on results were the same to the bit for every number of rows tried (tests/contract holds this).
+Matrix libraries take other paths for a handful of rows than for many, with other rounding; blocks are therefore padded to
+a multiple of 16 rows, from where on results were the same to the bit for every number of rows tried (tests/contract).
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engram.data.kind import warn_notes
 from engram.training import Batch
+from engram.training.nets import Nets
 
 if TYPE_CHECKING:
     from engram.models.model import Model
@@ -36,7 +37,7 @@ def padded(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return function(x)[:n]
 
 
-def over_blocks(model: Model, X: Any, function: Callable[[nn.ModuleDict, Batch], Tensor]) -> Tensor:
+def over_blocks(model: Model, X: Any, function: Callable[[Nets, Batch], Tensor]) -> Tensor:
     """Apply ``function(nets, batch)`` to all rows of X, block by block, and join the results."""
     with model.fitted() as nets:
         kind = model.kind_
@@ -51,7 +52,7 @@ def over_blocks(model: Model, X: Any, function: Callable[[nn.ModuleDict, Batch],
         return torch.cat(results)
 
 
-def _padded_batch(nets: nn.ModuleDict, x: Tensor, mask: Tensor | None, function: Callable[[nn.ModuleDict, Batch], Tensor]) -> Tensor:
+def _padded_batch(nets: Nets, x: Tensor, mask: Tensor | None, function: Callable[[Nets, Batch], Tensor]) -> Tensor:
     n = len(x)
     if n % MULTIPLE:
         extra = -n % MULTIPLE

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from annotated_types import Ge
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from torch import Tensor, nn
+from torch import Tensor
 
 from engram.data.rows import Rows
 from engram.errors import DataError
 from engram.models.blocks import over_blocks
 from engram.parameters import checked_value
 from engram.training import Batch
+from engram.training.nets import Nets
 from engram.training.session import seed_from
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ else:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):  # type: ignore[misc]
+class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
     """Encoding, decoding and scoring, the same for every row whatever rows stand beside it."""
 
-    def encode(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+    def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the codes (their means), (rows, code size)."""
         raise NotImplementedError
 
-    def log_density(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+    def log_density(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the score per row in nats of encoded units, (rows,)."""
         raise NotImplementedError
 
@@ -50,7 +51,7 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):  # type: i
 
     def transform(self, X: Any) -> Array:
         """Return the codes of rows, (rows, code size) float32; for a VAE the means."""
-        codes: Array = over_blocks(self, X, lambda nets, batch: self.encode(nets, batch)).numpy()
+        codes: Array = over_blocks(self, X, self.encode).numpy()
         return codes
 
     def inverse_transform(self, Z: Any, y: Any = None) -> Any:
@@ -58,17 +59,23 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):  # type: i
         with self.fitted() as nets:
             codes = torch.as_tensor(np.asarray(Z, dtype=np.float32))
             if codes.dim() != 2 or codes.shape[1] != self.shapes_.code_size:
-                raise DataError(f"codes are of shape (rows, {self.shapes_.code_size}), these are of shape {tuple(codes.shape)}.")
+                raise DataError(
+                    f"codes are of shape (rows, {self.shapes_.code_size}), these are of shape {tuple(codes.shape)}."
+                )
             return self.kind_.decode(self._means(nets, codes))
 
-    def _means(self, nets: nn.ModuleDict, codes: Tensor) -> Tensor:
+    def _means(self, nets: Nets, codes: Tensor) -> Tensor:
         from engram.models.blocks import padded
 
-        return torch.cat([padded(lambda z: nets.decoder.likelihood.mean(nets.decoder(z)), z) for z in codes.split(4096)])
+        return torch.cat(
+            [padded(lambda z: nets.decoder.likelihood.mean(nets.decoder(z)), z) for z in torch.split(codes, 4096)]
+        )
 
     def reconstructed(self, X: Any) -> Tensor:
         """Return encoded rows as the model gives them back: means in encoded units, (rows, ...)."""
-        return over_blocks(self, X, lambda nets, batch: nets.decoder.likelihood.mean(nets.decoder(self.encode(nets, batch))))
+        return over_blocks(
+            self, X, lambda nets, batch: nets.decoder.likelihood.mean(nets.decoder(self.encode(nets, batch)))
+        )
 
     def reconstruct(self, X: Any) -> Any:
         """Return each row as it comes back from its code, in the form it was given (means; missing cells are filled)."""
@@ -92,12 +99,12 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):  # type: i
         """Return rows as the networks see them."""
         return self.kind_.encode(self.kind_.conform(self.kind_.opened(X), reader=type(self).__name__))
 
-    def densities(self, X: Any, function: Callable[[nn.ModuleDict, Batch], Tensor]) -> Array:
+    def densities(self, X: Any, function: Callable[[Nets, Batch], Tensor]) -> Array:
         """Return a log density per row, (rows,) in nats of the user's units: encoded units are brought back by their volume."""
         volume = self.kind_.log_volume
 
-        def in_user_units(nets: nn.ModuleDict, batch: Batch) -> Tensor:
-            observed = volume.sum() if batch.mask is None else (batch.mask * volume).sum(1)
+        def in_user_units(nets: Nets, batch: Batch) -> Tensor:
+            observed = (volume[None] if batch.mask is None else batch.mask * volume).sum(1)  # summed the same way, to the bit
             return function(nets, batch) - observed
 
         scores: Array = over_blocks(self, X, in_user_units).numpy()
@@ -105,7 +112,7 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):  # type: i
 
     def score_samples(self, X: Any) -> Array:
         """Return a score per row, (rows,) in nats: higher is more normal. Autoencoder: log p(x | code); VAE: the ELBO at beta 1."""
-        return self.densities(X, lambda nets, batch: self.log_density(nets, batch))
+        return self.densities(X, self.log_density)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples`, so that parameter searches maximise it."""
@@ -127,13 +134,19 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):  # type: i
         with self.fitted() as nets:
             generator = torch.Generator().manual_seed(seed_from(random_state))
             codes = self.draw_codes(n, generator)
-            return self.kind_.decode(torch.cat([nets.decoder.likelihood.sample(nets.decoder(z), generator) for z in codes.split(4096)]))
+            return self.kind_.decode(
+                torch.cat(
+                    [nets.decoder.likelihood.sample(nets.decoder(z), generator) for z in torch.split(codes, 4096)]
+                )
+            )
 
     def interpolate(self, a: Any, b: Any, *, n: int = 8) -> Any:
         """Return ``n`` rows on the straight way between the codes of one row ``a`` and one row ``b``, both ends included."""
         n = checked_value("n", n, Annotated[int, Ge(2)])
         ends = [self.transform(row) for row in (a, b)]
         if len(ends[0]) != 1 or len(ends[1]) != 1:
-            raise DataError(f"interpolate needs one row at each end, got {len(ends[0])} and {len(ends[1])}. Give X[:1], say.")
+            raise DataError(
+                f"interpolate needs one row at each end, got {len(ends[0])} and {len(ends[1])}. Give X[:1], say."
+            )
         share = np.linspace(0, 1, n, dtype=np.float32)[:, None]
         return self.inverse_transform((1 - share) * ends[0] + share * ends[1])

@@ -21,21 +21,25 @@ from engram.data.kind import Kind, as_kind, warn_notes
 from engram.data.rows import Rows, fingerprint, joined
 from engram.models.parts import Shapes
 from engram.models.resolve import resolve_settings, resolve_shapes, split
-from engram.models.saving import save_model
+from engram.models.saving import run_files
 from engram.parameters import checked, parameters_of
 from engram.training import Batch, Finding, Turn, train
 from engram.training.callbacks import reporter
-from engram.training.run import claim
+from engram.training.checkpoint import Checkpoints
+from engram.training.nets import Nets
+from engram.training.run import begin, claim, finish, write
 from engram.training.session import seed_from, seeded, threads
 from engram.training.settings import auto_device
+from engram.version import VERSION
 
 Auto = Literal["auto"]
 Level = Annotated[float, Ge(0)]
+NOT_RESUMED = ("random_state", "verbose", "encoder", "decoder")  # parameters that may differ when a fit is resumed
 CHECKED_ROWS = 8192  # held-out rows that scales and findings are computed from
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Model(BaseEstimator, ABC):  # type: ignore[misc]
+class Model(BaseEstimator, ABC):
     """What all models share: the parameters below, fitting, sampling, saving.
 
     Parameters
@@ -140,23 +144,25 @@ class Model(BaseEstimator, ABC):  # type: ignore[misc]
         """Return the turns of a step."""
 
     @abstractmethod
-    def terms(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """Return the named terms whose sum the turn minimises, per row (rows,) or for the batch ()."""
 
-    def start(self, nets: nn.ModuleDict, rows: Rows) -> bool:
+    def start(self, nets: Nets, rows: Rows) -> bool:
         """Set the networks before step 0; return whether anything was set."""
         return False
 
-    def after_step(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> None:
+    def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
         """Do what has no gradient after a step."""
 
-    def finish(self, nets: nn.ModuleDict, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """After training: estimate what scores need on held-out rows, and return what is worth knowing."""
         return []
 
     # --- fitting ---
 
-    def fit(self, X: Any, y: Any = None, *, validation: Any = None, run: str | Path | None = None, resume: bool = False) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, validation: Any = None, run: str | Path | None = None, resume: bool = False
+    ) -> Self:
         """Learn from rows.
 
         Parameters
@@ -195,46 +201,72 @@ class Model(BaseEstimator, ABC):  # type: ignore[misc]
         else:
             kind, raw = as_kind(X, self.kind, columns=values["columns"], likelihood=values["likelihood"])
             kind.fit(raw)
-        rows = kind.encode(kind.conform(raw, reader=type(self).__name__))
+        rows = kind.encode(kind.conform(kind.opened(raw), reader=type(self).__name__))
         warn_notes([rows])
         seed = seed_from(self.random_state)
+        digest = fingerprint(rows)
+        checkpoints = None
+        if folder is not None:
+            seed = begin(folder, self._note(digest, seed), resume=resume)["seed"]
+            checkpoints = Checkpoints(folder)
         held_out = None if validation is None else kind.encode(kind.conform(as_kind(validation, kind.name)[1]))
         part, held_out, findings = split(rows, held_out, values, seed)
         self.kind_: Kind = kind
         self.findings_: list[Finding] = [*(Finding("data", text) for text in kind.findings()), *findings]
-        self.data_ = {"rows": len(rows), "trained_on": len(part), "fingerprint": fingerprint(rows)}
-        self._train(part, held_out, values, seed, continued=continued)
+        self.data_ = {"rows": len(rows), "trained_on": len(part), "fingerprint": digest}
+        self._train(part, held_out, values, seed, continued=continued, checkpoints=checkpoints)
         self.set_feature_attributes()
-        if folder is not None:
-            self.save(folder)
+        if folder is not None and checkpoints is not None:
+            finish(folder, run_files(self))
+            checkpoints.remove()
         return self
 
-    def _train(self, rows: Rows, held_out: Rows | None, values: dict[str, Any], seed: int, *, continued: bool) -> None:
+    def _note(self, digest: str, seed: int) -> dict[str, Any]:
+        """Return what a resumed fit must have in common with this one."""
+        given = {name: repr(value) for name, value in self.get_params(deep=False).items() if name not in NOT_RESUMED}
+        return {
+            "engram": VERSION,
+            "model": type(self).__name__,
+            "parameters": given,
+            "fingerprint": digest,
+            "seed": seed,
+        }
+
+    def _train(
+        self,
+        rows: Rows,
+        held_out: Rows | None,
+        values: dict[str, Any],
+        seed: int,
+        *,
+        continued: bool,
+        checkpoints: Checkpoints | None,
+    ) -> None:
         """Build the networks, run the loop, look at the result."""
         device = torch.device(auto_device() if self.device == "auto" else self.device)
         self.shapes_ = resolve_shapes(self.kind_, values)
         self._turns = (Turn(type(self).__name__.lower(), tuple(self.role_names())),)
         with seeded(seed, device.type):
-            nets = self.network_ if continued else nn.ModuleDict(self.roles(self.shapes_))
+            nets = self.network_ if continued else Nets(self.roles(self.shapes_))
             began = not continued and self.start(nets, rows)
             self.settings_ = resolve_settings(nets, len(rows), values, seed, device.type, began=began)
             with threads(self.settings_.threads):
                 nets.to(device)
                 watched = None if held_out is None else held_out.to(device)
                 progress = reporter(self.settings_, verbose=self.verbose)
-                self.history_ = train(self, nets, rows.to(device), watched, self.settings_, progress)
+                self.history_ = train(self, nets, rows.to(device), watched, self.settings_, progress, checkpoints)
                 nets.to("cpu")
                 if began and self.history_.best_step == 0:
                     self._keep_start(nets, rows, held_out)
-                seen = (rows if held_out is None else held_out).take(slice(0, CHECKED_ROWS))
+                seen = (rows if held_out is None else held_out).first(CHECKED_ROWS)
                 with torch.no_grad():
                     self.findings_ += self.finish(nets, rows, seen)
-        self.network_: nn.ModuleDict = nets
+        self.network_: Nets = nets
         self.findings_ += [Finding("scale", text) for text in self.likelihood_findings()]
         self.loss_curve_ = self.history_.losses
         self.n_iter_ = max(1, round(self.history_.reports[-1]["epoch"])) if self.history_.reports else 1
 
-    def _keep_start(self, nets: nn.ModuleDict, rows: Rows, held_out: Rows | None) -> None:
+    def _keep_start(self, nets: Nets, rows: Rows, held_out: Rows | None) -> None:
         """Training did not beat the closed form: take the closed form of all rows, the held-out ones included."""
         self.start(nets, rows if held_out is None else joined(rows, held_out))
         told = "training did not beat the start at principal components on held-out rows, so the start was kept"
@@ -265,7 +297,7 @@ class Model(BaseEstimator, ABC):  # type: ignore[misc]
         likelihood = getattr(getattr(self.network_, "decoder", None), "likelihood", None)
         return [] if likelihood is None else list(likelihood.findings())
 
-    def corrupted(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+    def corrupted(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the input of a step: corrupted while learning, clean otherwise."""
         if self.corruption is None or not nets.training:
             return batch.x
@@ -274,7 +306,7 @@ class Model(BaseEstimator, ABC):  # type: ignore[misc]
     # --- using ---
 
     @contextmanager
-    def fitted(self) -> Iterator[nn.ModuleDict]:
+    def fitted(self) -> Iterator[Nets]:
         """Give the fitted networks for inference: without gradients, on the threads that the fit used."""
         check_is_fitted(self, "network_")
         with threads(self.settings_.threads), torch.no_grad():
@@ -287,7 +319,7 @@ class Model(BaseEstimator, ABC):  # type: ignore[misc]
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the fitted model as a run folder, at once or not at all; an existing run folder is replaced only with ``force``."""
         check_is_fitted(self, "network_")
-        save_model(self, Path(path), force=force)
+        write(Path(path), run_files(self), force=force)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")

@@ -96,16 +96,20 @@ class Shapes:
         except Exception as error:
             raise UsageError(f"{role}= cannot take a batch of shape {tuple(x.shape)}: {error}") from error
         if not isinstance(y, Tensor) or y.dim() < 2 or len(y) != len(x):
-            raise UsageError(f"{role}= must turn (rows, ...) into one tensor (rows, ...); it gave {getattr(y, 'shape', type(y).__name__)}.")
+            raise UsageError(
+                f"{role}= must turn (rows, ...) into one tensor (rows, ...); it gave {getattr(y, 'shape', type(y).__name__)}."
+            )
         features = tuple(y.shape[1:])
         return module if features == shape else Coder(Body(module, features), tuple(x.shape[1:]), shape)
 
 
 @torch.no_grad()
-def start_at_components(encoder: nn.Module, decoder: Decoder, rows: Rows, code_size: int, *, probabilistic: bool) -> bool:
+def start_at_components(
+    encoder: nn.Module, decoder: Decoder, rows: Rows, code_size: int, *, probabilistic: bool
+) -> bool:
     """Set linear paths so that training begins at principal components; return False where a network has no linear path.
 
-    ``probabilistic`` sets the closed form of probabilistic PCA: codes of unit variance, an encoder with exact posterior means and variances.
+    ``probabilistic`` sets the closed form of probabilistic PCA: codes of unit variance, exact posterior means and variances.
     """
     if not (isinstance(encoder, Coder) and isinstance(decoder.network, Coder)):
         return False

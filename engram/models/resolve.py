@@ -14,14 +14,21 @@ from engram.errors import DataError, UsageError
 from engram.models.parts import Shapes
 from engram.networks import NETWORKS
 from engram.training import Finding, Settings
-from engram.training.settings import auto_batch_size, auto_epochs, auto_learning_rate, auto_threads, flops_per_row, seconds
+from engram.training.settings import (
+    auto_batch_size,
+    auto_epochs,
+    auto_learning_rate,
+    auto_threads,
+    flops_per_row,
+    seconds,
+)
 
 FEWEST_TO_SPLIT = 10  # rows; with fewer, holding out would cost more than it tells
 
 
 def auto_code_size(kind: Kind) -> int:
     """A third of a table's encoded columns, 2 to 32; for pictures about the square root of their values, at least 16."""
-    size = math.prod(kind.shape)
+    size = int(math.prod(kind.shape))
     if kind.name == "table":
         return max(1, min(max(2, math.ceil(size / 3)), 32, size))
     return max(1, min(size, max(16, 2 ** round(math.log2(math.sqrt(size))))))
@@ -35,7 +42,9 @@ def resolve_shapes(kind: Kind, values: dict[str, Any]) -> Shapes:
     if family == "auto":
         family = "mlp" if given else kind.network()
     if family == "conv" and len(kind.shape) != 3:
-        raise UsageError(f"network='conv' needs pictures, but these data are a {kind.name} of rows of shape {kind.shape}. Use network='mlp'.")
+        raise UsageError(
+            f"network='conv' needs pictures, but these data are a {kind.name} of rows of shape {kind.shape}. Use network='mlp'."
+        )
     widths = tuple(values["hidden"]) if given else NETWORKS[family].widths(kind.shape, code_size)
     modules = {role: values[role] for role in ("encoder", "decoder") if values[role] is not None}
     skip = family == "mlp" and not given and not modules
@@ -45,7 +54,9 @@ def resolve_shapes(kind: Kind, values: dict[str, Any]) -> Shapes:
 WARMUP = 0.25  # share of training over which a VAE's KL term rises, where training does not begin at a closed form
 
 
-def resolve_settings(nets: nn.Module, n_rows: int, values: dict[str, Any], seed: int, device: str, *, began: bool) -> Settings:
+def resolve_settings(
+    nets: nn.Module, n_rows: int, values: dict[str, Any], seed: int, device: str, *, began: bool
+) -> Settings:
     """Return the settings of a fit without any "auto"; ``began`` says that the networks begin at a closed form."""
     batch_size = auto_batch_size(n_rows) if values["batch_size"] == "auto" else values["batch_size"]
     batch_size = min(batch_size, n_rows)
@@ -55,7 +66,9 @@ def resolve_settings(nets: nn.Module, n_rows: int, values: dict[str, Any], seed:
     return Settings(
         batch_size=batch_size,
         max_epochs=auto_epochs(n_rows, batch_size) if values["max_epochs"] == "auto" else values["max_epochs"],
-        learning_rate=auto_learning_rate(n_parameters) if values["learning_rate"] == "auto" else values["learning_rate"],
+        learning_rate=auto_learning_rate(n_parameters)
+        if values["learning_rate"] == "auto"
+        else values["learning_rate"],
         schedule="cosine" if values["schedule"] == "auto" else values["schedule"],
         weight_decay=values["weight_decay"],
         clip=values["clip"],
@@ -72,7 +85,9 @@ def resolve_settings(nets: nn.Module, n_rows: int, values: dict[str, Any], seed:
     )
 
 
-def split(rows: Rows, validation: Rows | None, values: dict[str, Any], seed: int) -> tuple[Rows, Rows | None, list[Finding]]:
+def split(
+    rows: Rows, validation: Rows | None, values: dict[str, Any], seed: int
+) -> tuple[Rows, Rows | None, list[Finding]]:
     """Return (rows to train on, held-out rows or None, findings)."""
     if len(rows) == 0:
         raise DataError("there are no rows to learn from.")

@@ -17,7 +17,17 @@ from engram.parameters import checked, parameters_of, to_json
 from engram.registry import MODELS
 from engram.training.findings import Finding
 from engram.training.loop import History
-from engram.training.run import SCHEMA, Config, dumps, read_config, read_json, read_log, read_tensors, tensors_to_bytes, write
+from engram.training.nets import Nets
+from engram.training.run import (
+    SCHEMA,
+    Config,
+    dumps,
+    read_config,
+    read_json,
+    read_log,
+    read_tensors,
+    tensors_to_bytes,
+)
 from engram.training.session import seeded
 from engram.training.settings import Settings
 from engram.version import VERSION
@@ -28,16 +38,15 @@ if TYPE_CHECKING:
 MODULES = ("encoder", "decoder")  # parameters that hold the user's own networks
 
 
-def save_model(model: Model, path: Path, *, force: bool) -> None:
-    """Write the run folder of a fitted model."""
-    files = {
+def run_files(model: Model) -> dict[str, bytes]:
+    """Return the files of the run folder of a fitted model."""
+    return {
         "config.json": dumps(config_of(model).model_dump()),
         "kind.json": dumps({"schema_version": SCHEMA, "kind": model.kind_.name, "state": model.kind_.to_dict()}),
         "weights.safetensors": tensors_to_bytes(state_of(model)),
         "log.jsonl": b"".join(dumps_line(report) for report in model.history_.reports),
         "README.md": model_card(model).encode(),
     }
-    write(path, files, force=force)
 
 
 def dumps_line(report: dict[str, Any]) -> bytes:
@@ -47,7 +56,10 @@ def dumps_line(report: dict[str, Any]) -> bytes:
 
 def state_of(model: Model) -> dict[str, torch.Tensor]:
     """Return all that a fitted model keeps in tensors."""
-    return {**model.network_.state_dict(), **{f"_fitted.{name}": value for name, value in model.fitted_tensors().items()}}
+    return {
+        **model.network_.state_dict(),
+        **{f"_fitted.{name}": value for name, value in model.fitted_tensors().items()},
+    }
 
 
 def config_of(model: Model) -> Config:
@@ -63,7 +75,12 @@ def config_of(model: Model) -> Config:
         model=MODELS.name_of(type(model)),
         parameters=to_json(plain),
         modules=[name for name in MODULES if given[name] is not None],
-        shapes={"code_size": shapes.code_size, "widths": list(shapes.widths), "family": shapes.family, "skip": shapes.skip},
+        shapes={
+            "code_size": shapes.code_size,
+            "widths": list(shapes.widths),
+            "family": shapes.family,
+            "skip": shapes.skip,
+        },
         settings=asdict(model.settings_),
         kind=model.kind_.name,
         data=model.data_,
@@ -83,7 +100,9 @@ def load_model(path: str | Path, modules: dict[str, nn.Module] | None = None) ->
     needed, given = set(config.modules), set(modules or {})
     if needed != given:
         lacking = ", ".join(sorted(needed - given)) or "none"
-        raise UsageError(f"{str(path)!r} was fitted with the user's own networks for: {', '.join(config.modules) or 'none'}. Lacking in modules=: {lacking}.")
+        raise UsageError(
+            f"{str(path)!r} needs the user's own networks in modules= for: {', '.join(config.modules) or 'none'}. Lacking: {lacking}."
+        )
     try:
         model = _rebuilt(folder, config, modules or {})
     except RunError:
@@ -99,16 +118,20 @@ def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Mod
     known = parameters_of(cls)
     values = {name: checked(cls, name, value) for name, value in config.parameters.items() if name in known}
     if len(values) < len(config.parameters):
-        raise RunError(f"{str(folder)!r} has parameters that {config.model} does not know: {sorted(set(config.parameters) - set(known))}.")
+        raise RunError(
+            f"{str(folder)!r} has parameters that {config.model} does not know: {sorted(set(config.parameters) - set(known))}."
+        )
     model: Model = cls(**values, **modules)
     described = read_json(folder, "kind.json")
     model.kind_ = kind_class(described["kind"]).from_dict(described["state"])
     model.settings_ = Settings(**config.settings)
     model.shapes_ = shapes_from(model, config)
     with seeded(0):
-        nets = nn.ModuleDict(model.roles(model.shapes_))
+        nets = Nets(model.roles(model.shapes_))
     tensors = read_tensors(folder)
-    model.restore_tensors({n.removeprefix("_fitted."): tensors.pop(n) for n in list(tensors) if n.startswith("_fitted.")})
+    model.restore_tensors(
+        {n.removeprefix("_fitted."): tensors.pop(n) for n in list(tensors) if n.startswith("_fitted.")}
+    )
     nets.load_state_dict(tensors, strict=True)
     model.network_ = nets.eval()
     model.history_ = History(read_log(folder), config.fitted["stopped"], config.fitted["best_step"])
@@ -127,5 +150,12 @@ def shapes_from(model: Model, config: Config) -> Any:
     own = {name: getattr(model, name) for name in config.modules}
     told = config.shapes
     return Shapes(
-        model.kind_.shape, told["code_size"], tuple(told["widths"]), told["family"], told["skip"], model.dropout, model.kind_.likelihood(), own
+        model.kind_.shape,
+        told["code_size"],
+        tuple(told["widths"]),
+        told["family"],
+        told["skip"],
+        model.dropout,
+        model.kind_.likelihood(),
+        own,
     )

@@ -27,10 +27,13 @@ from engram.models.parts import Shapes, start_at_components
 from engram.parameters import checked_value
 from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn
+from engram.training.nets import Nets
 
 DRAWS = 16  # noise vectors of a score, the same for every row
 CHECKED = 512  # held-out rows that findings look at
-ACTIVE = 0.01  # a code unit is active if the variance of its mean over rows is above this (Burda et al. 2015, section 5.2)
+ACTIVE = (
+    0.01  # a code unit is active if the variance of its mean over rows is above this (Burda et al. 2015, section 5.2)
+)
 LOG_VAR = (-14.0, 8.0)  # range of the posterior's log variance, so that a wild row cannot overflow
 
 
@@ -45,8 +48,8 @@ class VAE(Codes, Model):
     beta : float
         Weight of the KL term; 1 is the evidence lower bound.
     warmup : float or "auto"
-        Share of training over which the weight rises from 0 to beta; it always ends, since it is a share. "auto" is .25, or 0 where training
-        begins at probabilistic PCA: there the code is in use from the start, and a warm-up would only undo it.
+        Share of training over which the weight rises from 0 to beta; it always ends, since it is a share. "auto" is .25, or
+        0 where training begins at probabilistic PCA: the code is in use from the start, and a warm-up would only undo it.
     free_bits : float
         Nats per code unit that cost nothing.
     capacity : float or None
@@ -62,7 +65,7 @@ class VAE(Codes, Model):
         """Return an encoder that gives a mean and a log variance per code unit, and a decoder."""
         return {"encoder": shapes.encoder(heads=2), "decoder": shapes.decoder()}
 
-    def start(self, nets: nn.ModuleDict, rows: Rows) -> bool:
+    def start(self, nets: Nets, rows: Rows) -> bool:
         """Begin at probabilistic PCA where the networks have a linear path."""
         return start_at_components(nets.encoder, nets.decoder, rows, self.shapes_.code_size, probabilistic=True)
 
@@ -70,17 +73,20 @@ class VAE(Codes, Model):
         """One turn: both roles learn."""
         return self._turns
 
-    def posterior(self, nets: nn.ModuleDict, x: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, nets: Nets, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of q(z | x), each (rows, code size)."""
         mean, log_var = nets.encoder(x).chunk(2, 1)
         return mean, log_var.clamp(*LOG_VAR)
 
-    def terms(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """- E_q log p(x | z) with one draw, and the weighted KL."""
         mean, log_var = self.posterior(nets, self.corrupted(nets, batch))
         z = reparameterise(mean, log_var, batch.generator)
         log_prob = nets.decoder.likelihood.log_prob(nets.decoder(z), batch.x, batch.mask)
-        return {"reconstruction": -log_prob, "kl": self._kl_term(kl_normal(mean, log_var), batch.progress, nets.training)}
+        return {
+            "reconstruction": -log_prob,
+            "kl": self._kl_term(kl_normal(mean, log_var), batch.progress, nets.training),
+        }
 
     def _kl_term(self, kl: Tensor, progress: float, training: bool) -> Tensor:
         """Weight the KL, (rows, code size) -> (rows,) or, with free bits, ()."""
@@ -91,11 +97,11 @@ class VAE(Codes, Model):
             return self.beta * risen * kl.mean(0).clamp(min=self.free_bits).sum()
         return self.beta * risen * kl.sum(1)
 
-    def encode(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+    def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the posterior means, (rows, code size)."""
         return self.posterior(nets, batch.x)[0]
 
-    def log_density(self, nets: nn.ModuleDict, batch: Batch) -> Tensor:
+    def log_density(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the ELBO at beta = 1 per row, in nats of encoded units: `DRAWS` noise vectors, the same for every row; the KL is exact."""
         mean, log_var = self.posterior(nets, batch.x)
         total = torch.zeros(len(mean), device=mean.device)
@@ -111,7 +117,7 @@ class VAE(Codes, Model):
         """
         n = checked_value("n", n, Annotated[int, Ge(1)])
 
-        def bound(nets: nn.ModuleDict, batch: Batch) -> Tensor:
+        def bound(nets: Nets, batch: Batch) -> Tensor:
             mean, log_var = self.posterior(nets, batch.x)
             generator = torch.Generator().manual_seed(0)
             weights = []
@@ -136,9 +142,9 @@ class VAE(Codes, Model):
         """Take back the KL per code unit."""
         self.kl_ = tensors["kl"].numpy()
 
-    def finish(self, nets: nn.ModuleDict, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """Look whether the code says anything about rows that training has not seen."""
-        held_out = held_out.take(slice(0, CHECKED))
+        held_out = held_out.first(CHECKED)
         batch = Batch(held_out.x, held_out.mask)
         mean, log_var = self.posterior(nets, batch.x)
         self.kl_ = kl_normal(mean, log_var).mean(0).numpy()
@@ -146,16 +152,31 @@ class VAE(Codes, Model):
         gain = self.log_density(nets, batch) - without_code(nets.decoder.likelihood, rows, held_out)
         found, error = median_and_error(gain)
         if active == 0 or self.kl_.sum() < 0.05 or found < 3 * error:
-            told = f"collapsed: on half of the held-out rows the code gains less than {found:.2f} ± {error:.2f} nats over no code (KL {self.kl_.sum():.2f})"
-            return [Finding("collapsed", told, "The columns may have nothing in common; else try a smaller beta, a longer warmup, or free_bits")]
+            told = f"collapsed: over no code at all, the code gains {found:.2f} ± {error:.2f} nats on the median held-out row"
+            return [
+                Finding(
+                    "collapsed",
+                    told,
+                    "The columns may have nothing in common; else try a smaller beta, a longer warmup, or free_bits",
+                )
+            ]
         if active < mean.shape[1]:
             told = f"{mean.shape[1] - active} of {mean.shape[1]} code units are inactive"
-            return [Finding("inactive-units", told, f"A code of size {active} would do as well, or try free_bits or a smaller beta")]
+            return [
+                Finding(
+                    "inactive-units",
+                    told,
+                    f"A code of size {active} would do as well, or try free_bits or a smaller beta",
+                )
+            ]
         return []
 
 
 def balanced_noise(n: int, size: int) -> Tensor:
-    """Return n fixed standard normal vectors in opposite pairs, with mean 0 and variance 1 in each dimension: exact for quadratics without cross terms."""
+    """Return n fixed standard normal vectors in opposite pairs, with mean 0 and variance 1 in each dimension.
+
+    Averages over them are exact for quadratics without cross terms, such as the reconstruction of a linear decoder.
+    """
     half = torch.randn((n + 1) // 2, size, generator=torch.Generator().manual_seed(1))
     half = half / half.square().mean(0).sqrt()
     return torch.cat([half, -half])[:n]
@@ -168,7 +189,7 @@ def median_and_error(values: Tensor) -> tuple[float, float]:
 
 
 def without_code(likelihood: Any, rows: Rows, held_out: Rows) -> Tensor:
-    """Log p of held-out rows under the distribution with one constant output, fitted to the training rows: what a collapsed decoder does."""
+    """Log p of held-out rows under one constant output fitted to the training rows: what a collapsed decoder does."""
     free = copy.deepcopy(likelihood)
     mean = rows.x.mean(0)
     free.start((rows.x - mean).square().mean().sqrt())

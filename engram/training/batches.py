@@ -75,10 +75,13 @@ class Batches:
             some = numbers[first : first + self._together]
             sizes = [len(n) for n in some]
             piece = self.rows.take(torch.cat(some))
-            columns = [piece.x.split(sizes), *(self._split(t, sizes) for t in (piece.mask, piece.y, piece.weight))]
+            columns = [
+                torch.split(piece.x, sizes),
+                *(self._split(t, sizes) for t in (piece.mask, piece.y, piece.weight)),
+            ]
             for x, mask, y, weight, index in zip(*columns, some, strict=True):
                 yield Batch(x, mask, y, weight, index)
 
     @staticmethod
     def _split(values: Tensor | None, sizes: list[int]) -> tuple[Tensor | None, ...]:
-        return (None,) * len(sizes) if values is None else values.split(sizes)
+        return (None,) * len(sizes) if values is None else torch.split(values, sizes)

@@ -17,7 +17,9 @@ def reporter(settings: Settings, *, verbose: int) -> Callable[[dict[str, Any]], 
     def show(report: dict[str, Any]) -> None:
         terms = "  ".join(f"{name} {value:.4g}" for name, value in report["terms"].items())
         held = f"  held-out {report['validation']:.4g}" if "validation" in report else ""
-        line = f"epoch {report['epoch']:.0f}/{settings.max_epochs}  {terms}{held}  {report['rows_per_second']:,.0f} rows/s"
+        line = (
+            f"epoch {report['epoch']:.0f}/{settings.max_epochs}  {terms}{held}  {report['rows_per_second']:,.0f} rows/s"
+        )
         print(f"\r\x1b[K{line[:118]}", end="", file=sys.stderr, flush=True)
 
     return show

@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+
+from engram.training.nets import Nets
 
 
 class Average:
@@ -16,7 +17,7 @@ class Average:
 
     Parameters
     ----------
-    nets : nn.ModuleDict
+    nets : Nets
         The networks to follow.
     half_life : float
         After this share of training an old weight counts half.
@@ -24,12 +25,12 @@ class Average:
         Steps of the whole fit.
     """
 
-    def __init__(self, nets: nn.ModuleDict, half_life: float, total: int) -> None:
+    def __init__(self, nets: Nets, half_life: float, total: int) -> None:
         self.nets = copy.deepcopy(nets).eval().requires_grad_(False)
         self._half_life = max(1.0, half_life * total)
 
     @torch.no_grad()
-    def update(self, nets: nn.ModuleDict, step: int) -> None:
+    def update(self, nets: Nets, step: int) -> None:
         """Move towards the networks after a step; early on faster, so that the start is forgotten."""
         decay = 0.5 ** (1 / min(self._half_life, max(1.0, 0.2 * (step + 1))))
         torch._foreach_lerp_(list(self.nets.parameters()), [p.detach() for p in nets.parameters()], 1 - decay)
@@ -37,6 +38,6 @@ class Average:
             own.copy_(other)
 
     @torch.no_grad()
-    def swap(self, nets: nn.ModuleDict) -> None:
+    def swap(self, nets: Nets) -> None:
         """Put the averaged weights into the networks."""
         nets.load_state_dict(self.nets.state_dict())

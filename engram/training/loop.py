@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from engram.data.rows import Rows
-from engram.errors import DivergedError
+from engram.errors import DivergedError, StoppedError
 from engram.training.batches import Batch, Batches
+from engram.training.checkpoint import Checkpoints
 from engram.training.ema import Average
+from engram.training.interrupts import Flag, caught
+from engram.training.nets import Nets
 from engram.training.optimiser import Adam
 from engram.training.settings import Settings, rate
 from engram.training.stopping import Watch
@@ -55,10 +59,10 @@ class Player(Protocol):
     def turns(self, step: int) -> Sequence[Turn]:
         """Return the turns of a step; a turn keeps its name for the whole fit."""
 
-    def terms(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """Return the named terms whose sum the turn minimises: one value per row, (rows,), or one for the batch, ()."""
 
-    def after_step(self, turn: Turn, nets: nn.ModuleDict, batch: Batch) -> None:
+    def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
         """Do what has no gradient: clip weights, move codebooks, revive units."""
 
 
@@ -89,9 +93,29 @@ class History:
 Report = Callable[[dict[str, Any]], None]
 
 
-def train(player: Player, nets: nn.ModuleDict, rows: Rows, validation: Rows | None, settings: Settings, report: Report | None = None) -> History:
-    """Train ``nets`` in place by the player's turns and return the history; raise `DivergedError` on numbers that are not finite."""
-    return _Fit(player, nets, rows, validation, settings, report).run()
+def train(
+    player: Player,
+    nets: Nets,
+    rows: Rows,
+    validation: Rows | None,
+    settings: Settings,
+    report: Report | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> History:
+    """Train ``nets`` in place by the player's turns and return the history.
+
+    With ``checkpoints`` the fit goes on from the newest one, writes more, and ends on Ctrl-C or SIGTERM with a last one
+    and a `StoppedError`.
+    Raises `DivergedError` on numbers that are not finite.
+    """
+    fit = _Fit(player, nets, rows, validation, settings, report)
+    if checkpoints is None:
+        return fit.run()
+    found = checkpoints.latest()
+    if found is not None:
+        fit.restore(*found)
+    with caught() as flag:
+        return fit.run(checkpoints, flag)
 
 
 def averaged(terms: dict[str, Tensor], weight: Tensor | None) -> Tensor:
@@ -114,33 +138,47 @@ def averaged(terms: dict[str, Tensor], weight: Tensor | None) -> Tensor:
 class _Fit:
     """One fit under way: the state that a step changes, and the step."""
 
-    def __init__(self, player: Player, nets: nn.ModuleDict, rows: Rows, validation: Rows | None, settings: Settings, report: Report | None) -> None:
+    def __init__(
+        self, player: Player, nets: Nets, rows: Rows, validation: Rows | None, settings: Settings, report: Report | None
+    ) -> None:
         self.player, self.nets, self.settings, self.report = player, nets, settings, report
         self.batches = Batches(rows, settings.batch_size, settings.seed)
         self.total = self.batches.per_epoch * settings.max_epochs
         self.optimisers: dict[str, Adam] = {}
+        self.waiting: dict[str, dict[str, Tensor]] = {}  # states of optimisers that a resumed fit has not made yet
         self.average = Average(nets, settings.ema, self.total) if settings.ema else None
         self.watch = Watch(player, nets, validation, settings) if validation is not None else None
         self.history = History()
         self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
         self.active: str | None = None
-        self.step = 0
+        self.step = self.reported = 0
+        self.precise = settings.precision == "float32"
         self.started = time.perf_counter()
 
-    def run(self) -> History:
+    def run(self, checkpoints: Checkpoints | None = None, flag: Flag | None = None) -> History:
         self.nets.train()
-        if self.watch is not None:
+        if self.watch is not None and self.step == 0:
             self.watch.look(0, self.nets)
-        since, steps_then = self.started, 0
+        since = time.perf_counter()
         for batch in self._stream():
             self._step(batch)
             self.step += 1
-            if self.step == self.total or (self.step % self.batches.per_epoch == 0 and self.step - steps_then >= REPORT_STEPS) or self._late():
+            if self._due():
                 now = time.perf_counter()
-                done = self._report(now - since, self.step - steps_then)
-                since, steps_then = now, self.step
-                if done:
+                over = self._report(now - since)
+                since = now
+                if over:
                     break
+                if checkpoints is not None and checkpoints.due():
+                    checkpoints.save(self.step, *self.state())
+            if flag is not None and checkpoints is not None and flag.number is not None:
+                checkpoints.save(self.step, *self.state())
+                raise StoppedError(
+                    f"stopped at step {self.step} of {self.total}, with a checkpoint in {str(checkpoints.folder)!r}. "
+                    "Go on by fitting again into the same folder with resume=True (--resume).",
+                    flag.number,
+                )
         if self.average is not None:
             self.average.swap(self.nets)
         if self.watch is not None:
@@ -148,13 +186,20 @@ class _Fit:
         self.nets.requires_grad_(True).eval()
         return self.history
 
+    def _due(self) -> bool:
+        """Whether a report is due: an epoch ended and enough steps were taken, or it is the last step."""
+        ended = self.step % self.batches.per_epoch == 0 and self.step - self.reported >= REPORT_STEPS
+        return ended or self.step == self.total or self._late()
+
     def _late(self) -> bool:
         limit = self.settings.max_time
         return limit is not None and time.perf_counter() - self.started >= limit
 
     def _stream(self) -> Iterator[Batch]:
-        for epoch in range(self.settings.max_epochs):
-            yield from self.batches.epoch(epoch)
+        first, skip = divmod(self.step, self.batches.per_epoch)
+        for epoch in range(first, self.settings.max_epochs):
+            yield from self.batches.epoch(epoch, skip)
+            skip = 0
 
     def _progress(self) -> float:
         share = self.step / self.total
@@ -169,8 +214,7 @@ class _Fit:
                 continue
             optimiser = self._optimiser(turn)
             for _ in range(turn.repeats):
-                terms = self.player.terms(turn, self.nets, batch)
-                loss = averaged(terms, batch.weight)
+                terms, loss = self._forward(turn, batch)
                 loss.backward()  # type: ignore[no-untyped-call]
                 if self.settings.clip is not None:
                     nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
@@ -180,39 +224,53 @@ class _Fit:
         if self.average is not None:
             self.average.update(self.nets, self.step)
 
+    def _forward(self, turn: Turn, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        if self.precise:
+            terms = self.player.terms(turn, self.nets, batch)
+        else:
+            with torch.autocast(batch.x.device.type, dtype=torch.bfloat16):
+                terms = {name: value.float() for name, value in self.player.terms(turn, self.nets, batch).items()}
+        return terms, averaged(terms, batch.weight)
+
     @torch.no_grad()
     def _log(self, terms: dict[str, Tensor], loss: Tensor, weight: Tensor | None) -> None:
         """Add a turn's terms, as they were summed, to what the next report averages."""
         for name, value in terms.items():
             mean = loss.detach() if len(terms) == 1 else averaged({name: value}, weight)
-            known = self.sums.get(name)
-            self.sums[name] = mean if known is None else known + mean
+            self.sums[name] = self.sums[name] + mean if name in self.sums else mean
+            self.counts[name] = self.counts.get(name, 0) + 1
 
     def _optimiser(self, turn: Turn) -> Adam:
         """Return the turn's optimiser, and freeze all roles that are not its own."""
         if turn.name not in self.optimisers:
             learners = [p for role in turn.roles for p in self.nets[role].parameters()]
-            rate = turn.learning_rate or self.settings.learning_rate
-            self.optimisers[turn.name] = Adam(learners, rate, turn.betas, self.settings.weight_decay)
+            base = turn.learning_rate or self.settings.learning_rate
+            self.optimisers[turn.name] = Adam(learners, base, turn.betas, self.settings.weight_decay)
+            if turn.name in self.waiting:
+                self.optimisers[turn.name].restore(self.waiting.pop(turn.name))
         if self.active != turn.name:
             self.active = turn.name
             for role, net in self.nets.items():
                 net.requires_grad_(role in turn.roles)
         return self.optimisers[turn.name]
 
-    def _report(self, elapsed: float, steps: int) -> bool:
+    def _report(self, elapsed: float) -> bool:
         """Write a report; return True when training is over."""
-        terms = {name: float(total) / steps for name, total in self.sums.items()}
-        self.sums = {}
+        terms = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
         for name, value in terms.items():
-            if value != value or abs(value) == float("inf"):
+            if not math.isfinite(value):
                 raise DivergedError(
                     f"the term {name!r} became {value} before step {self.step}: training diverged. "
                     "Try a smaller learning_rate, clip=1.0, or look for extreme values in the data."
                 )
-        rows = len(self.batches.rows) / self.batches.per_epoch * steps
-        entry: dict[str, Any] = {"step": self.step, "epoch": self.step / self.batches.per_epoch, "seconds": round(time.perf_counter() - self.started, 4)}
-        entry |= {"rows_per_second": round(rows / max(elapsed, 1e-9), 1), "terms": terms}
+        rows = len(self.batches.rows) / self.batches.per_epoch * (self.step - self.reported)
+        self.sums, self.counts, self.reported = {}, {}, self.step
+        entry: dict[str, Any] = {"step": self.step, "epoch": self.step / self.batches.per_epoch}
+        entry |= {
+            "seconds": round(time.perf_counter() - self.started, 4),
+            "rows_per_second": round(rows / max(elapsed, 1e-9), 1),
+        }
+        entry |= {"terms": terms}
         stop = False
         if self.watch is not None:
             watched = self.nets if self.average is None else self.average.nets
@@ -220,8 +278,51 @@ class _Fit:
         self.history.reports.append(entry)
         if self.report is not None:
             self.report(entry)
-        if stop:
-            self.history.stopped = "early"
-        elif self._late():
-            self.history.stopped = "time"
-        return stop or self._late()
+        late = self._late()
+        if stop or late:
+            self.history.stopped = "early" if stop else "time"
+        return stop or late
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return everything that the next step depends on: tensors, and plain values."""
+        tensors = {f"nets.{name}": t for name, t in self.nets.state_dict().items()}
+        tensors |= {f"sum.{name}": t for name, t in self.sums.items()}
+        tensors["random"] = torch.get_rng_state()
+        if self.batches.rows.x.is_cuda:
+            tensors["random_cuda"] = torch.cuda.get_rng_state()
+        for turn, optimiser in self.optimisers.items():
+            tensors |= {f"optimiser.{turn}.{name}": t for name, t in optimiser.state().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": t for name, t in self.average.nets.state_dict().items()}
+        told: dict[str, Any] = {
+            "step": self.step,
+            "reported": self.reported,
+            "counts": self.counts,
+            "reports": self.history.reports,
+        }
+        told["seconds"] = time.perf_counter() - self.started
+        if self.watch is not None:
+            kept, told["watch"] = self.watch.state()
+            tensors |= {f"watch.{name}": t for name, t in kept.items()}
+        return tensors, told
+
+    def restore(self, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        self.nets.load_state_dict(_under("nets.", tensors))
+        self.sums, self.counts = _under("sum.", tensors), told["counts"]
+        self.step, self.reported, self.history.reports = told["step"], told["reported"], told["reports"]
+        for name, tensor in _under("optimiser.", tensors).items():
+            turn, _, rest = name.partition(".")
+            self.waiting.setdefault(turn, {})[rest] = tensor
+        if self.average is not None:
+            self.average.nets.load_state_dict(_under("average.", tensors))
+        if self.watch is not None:
+            self.watch.restore_state(_under("watch.", tensors), told["watch"])
+        torch.set_rng_state(tensors["random"])
+        if self.batches.rows.x.is_cuda and "random_cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random_cuda"])
+        self.started = time.perf_counter() - told["seconds"]
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,7 +1,7 @@
 """Adam with decoupled weight decay, one fused kernel per step.
 
-Kingma & Ba 2014, arXiv:1412.6980; Loshchilov & Hutter 2017, arXiv:1711.05101. torch's own optimiser makes the same call, but its bookkeeping per
-step (hooks, grouping, one counter per tensor) costs a tenth of a small network's step; a test holds the two equal (docs/decisions/0004).
+Kingma & Ba 2014, arXiv:1412.6980; Loshchilov & Hutter 2017, arXiv:1711.05101. torch's own optimiser makes the same call,
+but its bookkeeping per step costs a tenth of a small network's step; a test holds the two equal (docs/decisions/0004).
 """
 
 from __future__ import annotations
@@ -45,18 +45,22 @@ class Adam:
     @torch.no_grad()
     def step(self, share: float = 1.0) -> None:
         """Move every parameter that has a gradient, at this share of the learning rate, and forget the gradients."""
-        moved: list[list[Tensor]] = [self.parameters, [], self.first, self.second]
-        gradients = [p.grad for p in self.parameters]
-        if any(g is None for g in gradients):
-            kept = [i for i, g in enumerate(gradients) if g is not None]
-            moved = [[values[i] for i in kept] for values in (self.parameters, gradients, self.first, self.second)]  # type: ignore[misc]
-        else:
-            moved[1] = gradients  # type: ignore[assignment]
+        moved = [
+            (p, p.grad, m, v)
+            for p, m, v in zip(self.parameters, self.first, self.second, strict=True)
+            if p.grad is not None
+        ]
+        if not moved:
+            return
+        parameters, gradients, first, second = (list(tensors) for tensors in zip(*moved, strict=True))
         self.steps += 1
         torch._fused_adamw_(
-            *moved,
+            parameters,
+            gradients,
+            first,
+            second,
             [],
-            [self.steps] * len(moved[0]),
+            [self.steps] * len(moved),
             lr=self.learning_rate * share,
             beta1=self.betas[0],
             beta2=self.betas[1],
@@ -70,7 +74,11 @@ class Adam:
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that a checkpoint must hold."""
-        numbered = [(f"{name}.{i}", t) for name, ts in (("first", self.first), ("second", self.second)) for i, t in enumerate(ts)]
+        numbered = [
+            (f"{name}.{i}", t)
+            for name, ts in (("first", self.first), ("second", self.second))
+            for i, t in enumerate(ts)
+        ]
         return {"steps": self.steps, **dict(numbered)}
 
     @torch.no_grad()

@@ -31,6 +31,7 @@ from torch import Tensor
 from engram.errors import RunError
 
 SCHEMA = 1
+UNFINISHED = "unfinished.json"  # in the folder of a fit that has not ended: what it was begun with
 LARGEST_JSON = 64 << 20  # bytes of a config.json or kind.json that are still read
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # schema n -> the config as schema n + 1 has it
 
@@ -57,16 +58,64 @@ class Config(BaseModel):
 def claim(path: str | Path, *, resume: bool = False) -> Path:
     """Check that a run folder can be written at ``path`` before any work is done, and return it."""
     path = Path(path)
-    if resume and not path.exists():
-        raise RunError(f"there is no run folder {str(path)!r} to resume. Leave resume out to begin a new fit.")
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise RunError(f"{str(path)!r} exists already. Choose another folder, or replace a run folder with force (--force).")
+    if resume:
+        if not path.is_dir():
+            raise RunError(f"there is no run folder {str(path)!r} to resume. Leave resume out to begin a new fit.")
+        if (path / "config.json").exists():
+            raise RunError(
+                f"the fit in {str(path)!r} is finished, so there is nothing to resume. Load it with engram.load."
+            )
+    elif path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if (path / UNFINISHED).exists() and not (path / "config.json").exists():
+            raise RunError(
+                f"{str(path)!r} holds a fit that was interrupted. Go on with resume=True (--resume), or choose another folder."
+            )
+        raise RunError(
+            f"{str(path)!r} exists already. Choose another folder, or replace a run folder with force (--force)."
+        )
     parent = path.absolute().parent
     while not parent.exists():
         parent = parent.parent
     if not os.access(parent, os.W_OK):
         raise RunError(f"cannot write into {str(parent)!r}. Choose another folder, or change its permissions.")
     return path
+
+
+def begin(path: Path, told: dict[str, Any], *, resume: bool) -> dict[str, Any]:
+    """Note in the run folder what is being fitted, and return the note: the one already there when a fit is resumed.
+
+    Raises `RunError` where a resumed fit would not be the same: other parameters or other rows.
+    """
+    note = path / UNFINISHED
+    if resume and note.exists():
+        before = read_json(path, UNFINISHED)
+        differing = [
+            name for name, value in json.loads(dumps(told)).items() if name != "seed" and before.get(name) != value
+        ]
+        if differing:
+            raise RunError(
+                f"cannot resume {str(path)!r}: {', '.join(differing)} differ from when it was begun. Begin a new fit instead."
+            )
+        return before
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        add(path, UNFINISHED, dumps(told))
+    except OSError as error:
+        raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Choose another folder.") from None
+    return told
+
+
+def finish(path: Path, files: dict[str, bytes]) -> None:
+    """Put the files of a finished fit into its folder, ``config.json`` last: where it is, the folder is whole."""
+    try:
+        for name in sorted(files, key=lambda name: name == "config.json"):
+            add(path, name, files[name])
+        sync_folder(path)
+        (path / UNFINISHED).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {str(path)!r}: {error.strerror}. The checkpoint in it is whole; resume when there is room."
+        ) from None
 
 
 def write(path: Path, files: dict[str, bytes], *, force: bool) -> None:
@@ -85,13 +134,13 @@ def write(path: Path, files: dict[str, bytes], *, force: bool) -> None:
         made.chmod(0o755)
         for name, content in files.items():
             write_synced(made / name, content)
-        _sync_folder(made)
+        sync_folder(made)
         old = None
         if path.exists():
             old = made.with_name(made.name + ".old")
             path.rename(old)
         made.rename(path)
-        _sync_folder(path.absolute().parent)
+        sync_folder(path.absolute().parent)
         if old is not None:
             shutil.rmtree(old)
     except OSError as error:
@@ -116,7 +165,8 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's list of files is on disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -152,9 +202,13 @@ def read_file(folder: Path, name: str, limit: int | None = None) -> bytes:
     if folder.is_symlink() or path.is_symlink():
         raise RunError(f"{str(path)!r} is a link; run folders with links are not read. Copy the folder itself.")
     if not path.is_file():
-        raise RunError(f"{str(folder)!r} is not a run folder: {name} is missing. `engram fit` and `model.save` write one.")
+        raise RunError(
+            f"{str(folder)!r} is not a run folder: {name} is missing. `engram fit` and `model.save` write one."
+        )
     if limit is not None and path.stat().st_size > limit:
-        raise RunError(f"{str(path)!r} is {path.stat().st_size} bytes, more than any that Engram writes ({limit}). It is not read.")
+        raise RunError(
+            f"{str(path)!r} is {path.stat().st_size} bytes, more than any that Engram writes ({limit}). It is not read."
+        )
     return path.read_bytes()
 
 
@@ -167,9 +221,13 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads(read_file(folder, name, LARGEST_JSON), parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{str(folder / name)!r} is damaged: {error}. Restore the folder from a copy, or fit again.") from None
+        raise RunError(
+            f"{str(folder / name)!r} is damaged: {error}. Restore the folder from a copy, or fit again."
+        ) from None
     if not isinstance(value, dict):
-        raise RunError(f"{str(folder / name)!r} is damaged: it holds no JSON object. Restore the folder from a copy, or fit again.")
+        raise RunError(
+            f"{str(folder / name)!r} is damaged: it holds no JSON object. Restore the folder from a copy, or fit again."
+        )
     return value
 
 
@@ -178,9 +236,13 @@ def read_config(folder: Path) -> Config:
     raw = read_json(folder, "config.json")
     version = raw.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise RunError(f"{str(folder)!r} is damaged: schema_version is {version!r}, expected a number from 1 to {SCHEMA}.")
+        raise RunError(
+            f"{str(folder)!r} is damaged: schema_version is {version!r}, expected a number from 1 to {SCHEMA}."
+        )
     if version > SCHEMA:
-        raise RunError(f"{str(folder)!r} was written by a newer Engram (schema {version}; this one reads up to {SCHEMA}). Upgrade Engram.")
+        raise RunError(
+            f"{str(folder)!r} was written by a newer Engram (schema {version}; this one reads up to {SCHEMA}). Upgrade Engram."
+        )
     while version < SCHEMA:
         if version not in MIGRATIONS:
             raise RunError(f"{str(folder)!r} has schema {version}, which this Engram can no longer read. Fit again.")
@@ -199,7 +261,9 @@ def read_tensors(folder: Path, name: str = "weights.safetensors") -> dict[str, T
     try:
         return load_tensors(read_file(folder, name))
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{str(folder / name)!r} is damaged: {error}. Restore the folder from a copy, or fit again.") from None
+        raise RunError(
+            f"{str(folder / name)!r} is damaged: {error}. Restore the folder from a copy, or fit again."
+        ) from None
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -208,5 +272,3 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in read_file(folder, "log.jsonl").decode().splitlines()]
     except ValueError as error:
         raise RunError(f"{str(folder / 'log.jsonl')!r} is damaged: {error}.") from None
-
-

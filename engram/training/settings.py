@@ -92,7 +92,7 @@ def seconds(text: Any) -> float | None:
 
 
 def rate(schedule: str, progress: float, warm_up: float = 0.02) -> float:
-    """The share of the learning rate at a share ``progress`` of training: a short linear warm-up, then constant, cosine or linear decay to 1 %."""
+    """The share of the learning rate at a share of training: a short linear warm-up, then constant, or down to 1 %."""
     rise = min(1.0, (progress + 1e-3) / warm_up)
     if schedule == "constant":
         return rise

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engram.data.rows import Rows
 from engram.training.batches import Batch
+from engram.training.nets import Nets
 from engram.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Watch:
     error of the paired differences over the held-out rows, so that luck on a few rows does not beat a closed form.
     """
 
-    def __init__(self, player: Player, nets: nn.ModuleDict, rows: Rows, settings: Settings) -> None:
+    def __init__(self, player: Player, nets: Nets, rows: Rows, settings: Settings) -> None:
         self.player, self.rows, self.settings = player, rows, settings
         self.best = float("inf")
         self.best_step = 0
@@ -34,7 +35,7 @@ class Watch:
         self.waited = 0
 
     @torch.no_grad()
-    def losses(self, nets: nn.ModuleDict) -> Tensor:
+    def losses(self, nets: Nets) -> Tensor:
         """Return the sum of the terms for each held-out row, (rows,), block by block."""
         turn = self.player.turns(0)[0]
         was_training = nets.training
@@ -49,7 +50,7 @@ class Watch:
         nets.train(was_training)
         return torch.cat(found)
 
-    def look(self, step: int, nets: nn.ModuleDict, progress: float = 0.0) -> tuple[float, bool]:
+    def look(self, step: int, nets: Nets, progress: float = 0.0) -> tuple[float, bool]:
         """Return the mean held-out loss, and whether it is time to stop."""
         losses = self.losses(nets)
         loss = float(losses.mean())
@@ -68,7 +69,20 @@ class Watch:
         error = gain.std() / len(gain) ** 0.5 if len(gain) > 1 else gain.new_zeros(())
         return bool(gain.mean() > error)
 
-    def restore(self, nets: nn.ModuleDict) -> int:
+    def restore(self, nets: Nets) -> int:
         """Put the best weights back and return their step."""
         nets.load_state_dict(self.kept)
         return self.best_step
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return what a checkpoint must hold."""
+        tensors = {f"kept.{name}": t for name, t in self.kept.items()}
+        if self.start is not None:
+            tensors["start"] = self.start
+        return tensors, {"best": self.best, "best_step": self.best_step, "waited": self.waited}
+
+    def restore_state(self, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        self.kept = {name.removeprefix("kept."): t for name, t in tensors.items() if name.startswith("kept.")}
+        self.start = tensors["start"]
+        self.best, self.best_step, self.waited = told["best"], told["best_step"], told["waited"]

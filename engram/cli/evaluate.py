@@ -1,0 +1,64 @@
+"""``engram evaluate RUN SOURCE``: a fitted model beside simple methods on the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from engram.cli.console import console
+from engram.cli.options import common, force_parameter, label_parameter, seed_parameter, with_parameters
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.argument("source", metavar="SOURCE")
+@click.option("--train", metavar="SOURCE", help="The rows the model was fitted on: baselines are fitted on them too.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="A metric to compute; engram list metrics.")
+@click.option("-o", "--output", metavar="FILE", help="Write the report as .html or .json too.")
+@with_parameters(
+    label_parameter("The column of labels; two values (1: anomaly) bring the metrics of detection."),
+    seed_parameter(),
+    force_parameter("a file"),
+)
+@common
+def evaluate(
+    run: str,
+    source: str,
+    train: str | None,
+    metrics: tuple[str, ...],
+    output: str | None,
+    label: str | None,
+    seed: int,
+    force: bool,
+) -> None:
+    """Judge a fitted model beside simple methods on the same rows.
+
+    SOURCE is best of rows that the model has not seen. Where SOURCE is what `engram fit` was given, the numbers are of
+    the part that it held out.
+    """
+    from engram.cli.judge import apart, judged
+    from engram.cli.output import replaced, target
+    from engram.cli.sources import opened
+    from engram.models.saving import load_model
+
+    voice = console()
+    to = None if output is None else target(output, (".html", ".json"), force=force, what="a report")
+    model = load_model(run)
+    given = opened(source, label=label)
+    known = None if train is None else opened(train)
+    test, fitted, told = apart(model, given, known)
+    if told:
+        voice.note(told)
+    voice.say(f"judging {run} on {len(test)} rows, beside baselines ...")
+    report = judged(model, test, fitted, seed=seed, metrics=metrics)
+    if to is not None and to.path is not None:
+        with replaced(to.path) as path:
+            save(report, path)
+        voice.say(f"wrote {to.name}.")
+    voice.finish("evaluate", {"run": run, "rows": len(test), "report": report.to_dict()}, report.to_text())
+
+
+def save(report: object, path: Path) -> None:
+    """Write a report in the form that the suffix says."""
+    getattr(report, f"save_{path.suffix[1:].lower()}")(path)

@@ -1,0 +1,15 @@
+"""The networks of a fit by role: ``nets.encoder``, ``nets["encoder"]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+
+class Nets(nn.ModuleDict):
+    """Networks by role."""
+
+    if TYPE_CHECKING:  # torch finds submodules as attributes; what they can do is known to the model alone
+
+        def __getattr__(self, name: str) -> Any: ...
