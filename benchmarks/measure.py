@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -79,7 +80,7 @@ class Page:
 
     name: str
     title: str
-    text: list[str]  # paragraphs: what was measured, and how
+    text: str  # what was measured, and how
     tables: list[Table] = field(default_factory=list)
 
 
@@ -104,7 +105,9 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
     return time.process_time() - begin
 
 
-def paired(ours: Callable[[], float], theirs: Callable[[], float], pairs: int, names: tuple[str, str]) -> dict[str, Spread]:
+def paired(
+    ours: Callable[[], float], theirs: Callable[[], float], pairs: int, names: tuple[str, str]
+) -> dict[str, Spread]:
     """Measure A B A B ... and return both quantities and the ratio ours / theirs of each pair."""
     found = [(ours(), theirs()) for _ in range(pairs)]
     a, b = ([pair[i] for pair in found] for i in (0, 1))
@@ -140,7 +143,7 @@ def machine(*, quick: bool) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count(),
+        "threads": sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1,
         "python": platform.python_version(),
         "versions": installed,
         "quick": quick,
@@ -162,7 +165,8 @@ def as_json(page: Page, surroundings: dict[str, Any]) -> str:
         {
             "title": table.title,
             "rows": [
-                {**asdict(row), "goals": [{**asdict(g), "met": g.met(row.cells)} for g in row.goals]} for row in table.rows
+                {**asdict(row), "goals": [{**asdict(g), "met": g.met(row.cells)} for g in row.goals]}
+                for row in table.rows
             ],
         }
         for table in page.tables
@@ -174,12 +178,14 @@ def as_markdown(page: Page, surroundings: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in surroundings["versions"].items())
     lines = [f"# {page.title}", ""]
     if surroundings["quick"]:
-        lines += ["**A quick run with tiny sizes: it shows that the script works and says nothing about speed or quality.**", ""]
-    for paragraph in page.text:
-        lines += [paragraph, ""]
+        lines += [
+            "**A quick run with tiny sizes: it shows that the script works and says nothing about speed or quality.**",
+            "",
+        ]
     lines += [
-        f"Measured on {surroundings['date']}: {surroundings['cpu']}, {surroundings['cores']} cores of which {surroundings['threads']} "
-        f"used, Python {surroundings['python']}, {versions}.",
+        page.text,
+        f"Measured on {surroundings['date']}: {surroundings['cpu']}, {surroundings['cores']} cores, threads: {surroundings['threads']}, "
+        f"Python {surroundings['python']}, {versions}.",
         "",
     ]
     for table in page.tables:
@@ -209,7 +215,8 @@ def spread_text(ratio: Spread) -> str:
 
 
 def number(value: float) -> str:
-    """Return three or four significant digits."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 10 else f"{value:.4g}" if abs(value) >= 1 else f"{value:.3f}"
+    """Return three or four significant digits, at most three of them behind the point."""
+    for least, form in ((1000, ",.0f"), (100, ".1f"), (10, ".3g"), (1, ".4g")):
+        if abs(value) >= least:
+            return format(value, form)
+    return f"{value:.3f}"

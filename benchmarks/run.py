@@ -47,11 +47,17 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure Engram beside its peers.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"tables to make: {', '.join(SCRIPTS)}; all by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"tables to make: {', '.join(SCRIPTS)}; all by default"
+    )
     parser.add_argument("--data", type=Path, help="a folder of real data: adds rows where it has tables that we use")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="where results go")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, one run: shows that the scripts work, not speed")
-    parser.add_argument("--no-peers", action="store_true", help="use this Python, which has Engram, and leave peers out")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, one run: shows that the scripts work, not speed"
+    )
+    parser.add_argument(
+        "--no-peers", action="store_true", help="use this Python, which has Engram, and leave peers out"
+    )
     options = parser.parse_args()
     unknown = set(options.names) - set(SCRIPTS)
     if unknown:

@@ -16,18 +16,23 @@ from engram import VAE, Autoencoder
 TRAINING, SCORING = Goal("ratio", 0.9), Goal("ratio", 0.6)
 NAMES = ("Engram, rows/s", "bare loop, rows/s")
 DRAWS = 16  # noise vectors in the ELBO that VAE.score_samples computes
-TEXT = [
-    "Rows per second of CPU time (`time.process_time`) on one thread; medians of 5 pairs measured in turn (ours, theirs, ours, ...), and the "
-    "ratio of each pair. The bare loop is [bare.py](../bare.py): the same layers, loss, batch size and fused Adam, shuffled index batches, "
-    "on a float32 tensor that is already standardised and in memory. It keeps no log, holds out no rows and checks nothing.",
-    "Training is the whole of `fit()` from a float64 NumPy array: finding out the kind of each column, standardising, building, training, "
-    "checking. Fixed costs weigh as much as in real use or more: 20 epochs over 20,000 rows of 30 columns (`max_epochs='auto'` would be 30 "
-    "or more), 8 epochs over 6,400 rows of 784 columns ('auto': 60). With `early_stopping=False` all rows are trained on. By default a tenth is "
-    "held out, evaluated every epoch, and only the rows that were trained on count.",
-    "Scoring is `score_samples` of 100,000 rows (784 columns: 6,400) from a float64 NumPy array, everything included: checks, standardising, "
-    "network, log density. The bare pass is encoder and decoder alone, on a float32 tensor, without the density; in blocks of 4,096 rows, "
-    "and in one piece. A VAE's score is an ELBO over 16 noise vectors, so the bare pass for it decodes 16 times.",
-]
+TEXT = """\
+Rows per second of CPU time (`time.process_time`) on one thread; medians of 5 pairs measured in turn (ours, theirs,
+ours, ...), and the ratio of each pair. The bare loop is [bare.py](../bare.py): the same layers, loss, batch size
+and fused Adam, shuffled index batches, on a float32 tensor that is already standardised and in memory. It keeps no
+log, holds out no rows and checks nothing.
+
+Training is the whole of `fit()` from a float64 NumPy array: finding out the kind of each column, standardising,
+building, training, checking. Fixed costs weigh as much as in real use or more: 20 epochs over 20,000 rows of 30
+columns (`max_epochs='auto'` would be 30 or more), 8 epochs over 6,400 rows of 784 columns ('auto': 60). With
+`early_stopping=False` all rows are trained on. By default a tenth is held out, evaluated every epoch, and only the
+rows that were trained on count.
+
+Scoring is `score_samples` of 100,000 rows (784 columns: 6,400) from a float64 NumPy array, everything included:
+checks, standardising, network, log density. The bare pass is encoder and decoder alone, on a float32 tensor,
+without the density; in blocks of 4,096 rows, and in one piece. A VAE's score is an ELBO over 16 noise vectors, so
+the bare pass for it decodes 16 times.
+"""
 
 
 @dataclass

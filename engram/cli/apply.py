@@ -54,13 +54,13 @@ def apply(run: str, source: str, output: str | None, get: str, label: str | None
     method = getattr(model, METHODS[get], None)
     if method is None:
         raise UsageError(f"a {type(model).__name__} has no {get}. It can: {', '.join(_can(model))}.")
-    given = opened(source, label=label)
+    given = opened(source, label=label, keep=True)
     if dry_run:
         model.encoded(given.rows)
         told = f"the run and the {len(given)} rows are fine; {get} would be written" + (
             f" to {to.name}." if to else "."
         )
-        voice.finish("apply", {"run": run, "rows": len(given), "get": get, "output": output}, told)
+        voice.finish("apply", {"dry_run": True, "run": run, "rows": len(given), "get": get, "output": output}, told)
     elif to is not None:
         rows = method(given.rows)
         write(rows if to.suffix in (".npy", ".png") else table(get, rows, given), to)

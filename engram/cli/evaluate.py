@@ -45,7 +45,7 @@ def evaluate(
     voice = console()
     to = None if output is None else target(output, (".html", ".json"), force=force, what="a report")
     model = load_model(run)
-    given = opened(source, label=label)
+    given = opened(source, label=label, keep=True)
     known = None if train is None else opened(train)
     test, fitted, told = apart(model, given, known)
     if told:

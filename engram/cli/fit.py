@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from engram.cli.console import Console, aligned, console
+from engram.cli.console import console
 from engram.cli.flags import ModelOption, given_flags, model_options
 from engram.cli.options import common_parameters, dry_run_parameter, force_parameter, label_parameter, seed_parameter
 from engram.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from engram.cli.sources import Given
-    from engram.models.model import Model
     from engram.registry import Entry
 
 
@@ -98,6 +95,7 @@ def model_command(entry: Entry[type]) -> click.Command:
         click.Option(["--drop"], multiple=True, metavar="NAME", help="Leave a column out."),
         seed_parameter(),
         force_parameter("a run folder"),
+        click.Option(["--resume"], is_flag=True, help="Go on with a fit of the same command that was interrupted."),
         dry_run_parameter(dry_run),
         *common_parameters(),
         *model_options(entry.value, entry.parameters),
@@ -125,115 +123,32 @@ def _fit(
     drop: Sequence[str],
     seed: int,
     force: bool,
+    resume: bool,
     dry_run: bool,
     **_: Any,
 ) -> None:
+    from engram.cli.fitting import Job, plan_text
     from engram.cli.folder import claimed
     from engram.cli.plan import check, plan
     from engram.cli.sources import opened, parts, types_of
 
-    voice = console()
     if output is None and not dry_run:
         raise UsageError("Missing option '-o RUN': the folder to write. (--dry-run writes nothing and needs none.)")
-    target = None if output is None else claimed(output, force=force)
+    if force and resume:
+        raise UsageError("--resume goes on with a fit and --force begins anew: give one of them.")
+    target = None if output is None else claimed(output, force=force, resume=resume)
     given = opened(source, label=label)
     model = entry.value(**{**entry.parameters, **given_flags(click.get_current_context()), "random_state": seed})
     model.columns = types_of(given, tuple(column), tuple(drop)) or None
     fitted, test = parts(given, seed)
     check(model, given.rows)
+    voice = console()
     if dry_run:
         planned = plan(model, fitted.rows)
-        voice.finish("fit", planned | {"test_rows": len(test or ())}, _plan_text(entry.name, given, planned, test))
+        voice.finish(
+            "fit",
+            {"dry_run": True} | planned | {"test_rows": len(test or ())},
+            plan_text(entry.name, given, planned, test),
+        )
     elif target is not None:
-        _fit_and_write(entry.name, model, given, fitted, test, target, seed=seed, force=force, voice=voice)
-
-
-def _fit_and_write(
-    name: str,
-    model: Model,
-    given: Given,
-    fitted: Given,
-    test: Given | None,
-    target: Path,
-    *,
-    seed: int,
-    force: bool,
-    voice: Console,
-) -> None:
-    from engram.cli.folder import written
-    from engram.cli.judge import judged, report_files
-
-    voice.say(f"fitting {name} to {len(fitted)} rows of {given.name} ...")
-    model.verbose = voice.verbose
-    model.fit(fitted.rows)
-    model.verbose = 0
-    voice.clear_line()
-    report = None
-    if test is not None:
-        voice.say(f"judging it on {len(test)} held-out rows, beside baselines ...")
-        report = judged(model, test, fitted, seed=seed)
-    with written(model, target, force=force) as folder:
-        names = report_files(folder, model, report)
-    result = {
-        "run": str(target),
-        "model": name,
-        "rows": {"given": len(given), "fitted": len(fitted), "test": 0 if test is None else len(test)},
-        "findings": [finding.to_dict() for finding in model.findings_],
-        "report": None if report is None else report.to_dict(),
-        "files": names,
-    }
-    voice.finish("fit", result, _fit_text(name, model, given, test, report, target, names))
-
-
-def _fit_text(
-    name: str, model: Model, given: Given, test: Given | None, report: Any, target: Path, names: list[str]
-) -> str:
-    """Return what a fit says on a terminal."""
-    from engram.cli.judge import NOT_CHECKED, findings_text
-
-    trained = f"{model.n_iter_} epochs, code size {model.shapes_.code_size}, seed {model.settings_.seed}"
-    lines = [f"{name} on {given.name}: {trained}."]
-    if test is None:
-        lines += [f"{len(given)} row{'s' * (len(given) > 1)}: {NOT_CHECKED}"]
-    else:
-        kept = len(given) - len(test)
-        lines += [f"Fitted on {kept} rows; the numbers are of {len(test)} held-out rows it has not seen.", ""]
-        lines += [report.to_text()]
-    if report is None:
-        lines += ["", findings_text(model.findings_), ""]
-    lines += [f"Run folder: {target} ({', '.join(names)})", "", "What next:"]
-    return "\n".join([*lines, next_steps(model, str(target))])
-
-
-def next_steps(model: Model, run: str) -> str:
-    """Return commands to go on with."""
-    run = f"'{run}'" if " " in run else run
-    is_table = model.kind_.name == "table"
-    new, suffix = ("NEW.csv", "csv") if is_table else ("NEW.npy", "npy")
-    rows = [(f"engram inspect {run}", "what was found out and how it went")]
-    if hasattr(model, "transform"):
-        rows += [(f"engram apply {run} {new} -o codes.{suffix}", "codes of new rows")]
-    if hasattr(model, "score_samples"):
-        rows += [(f"engram apply {run} {new} --get scores -o scores.csv", "low scores are unusual rows")]
-    rows += [(f"engram sample {run} -n 100 -o rows.{suffix if is_table else 'png'}", "new rows")]
-    return aligned(rows)
-
-
-def _plan_text(name: str, given: Given, planned: dict[str, Any], test: Given | None) -> str:
-    """Return a dry run in words."""
-    columns = planned["columns"]
-    shown = aligned([(column["name"], column["type"]) for column in columns[:60]], indent="    ")
-    more = [f"    ... and {len(columns) - 60} more"] if len(columns) > 60 else []
-    facts = [(key.replace("_", " "), _fact(value)) for key, value in planned.items() if key not in ("columns", "notes")]
-    held = "none held out: too few to spare" if test is None else f"{len(test)} held out for the report"
-    rows = [("rows", f"{len(given)} ({held})"), *facts]
-    return "\n".join(
-        [f"{name} on {given.name}: a dry run, nothing is trained or written.", "", aligned(rows)]
-        + (["", "  columns:", shown, *more] if columns else [])
-    )
-
-
-def _fact(value: Any) -> str:
-    if isinstance(value, list):
-        return " x ".join(map(str, value)) or "none"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.2g}" if isinstance(value, float) else str(value)
+        Job(entry.name, model, given, fitted, test, target, seed).run(voice, resume=resume)

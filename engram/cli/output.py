@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engram.cli.console import console
 from engram.errors import UsageError
 
 TABLES = (".csv", ".parquet", ".npy")
@@ -114,6 +115,8 @@ def _save_array(rows: Any, path: Path) -> None:
 
 
 def _save_sheet(rows: Any, path: Path) -> None:
+    if len(rows) > SHEET:
+        console().note(f"the sheet shows the first {SHEET:,} of {len(rows):,} pictures; a .npy file holds them all")
     path.write_bytes(sheet(rows))
 
 

@@ -22,7 +22,7 @@ from engram.cli.fit import fit
 from engram.cli.inspect import inspect
 from engram.cli.listing import list_names
 from engram.cli.sample import sample
-from engram.errors import EngramError, MemoryLimitError
+from engram.errors import EngramError, MemoryLimitError, StoppedError
 from engram.version import VERSION
 
 PIPE_CLOSED = 141  # 128 + the number of the signal, as shells have it
@@ -56,18 +56,16 @@ class Program(click.Group):
             sys.stdout.flush()
         except (PipeClosedError, BrokenPipeError):
             forget_stdout()
-            return PIPE_CLOSED
-        except (click.Abort, KeyboardInterrupt):
-            console.error("Interrupted", "interrupted; nothing was left half-written.", INTERRUPTED)
-            return INTERRUPTED
-        except TerminatedError:
-            console.error("Terminated", "terminated; nothing was left half-written.", TERMINATED)
-            return TERMINATED
+            code = PIPE_CLOSED
+        except (click.Abort, KeyboardInterrupt) as stop:
+            code = told(stop.__cause__ if isinstance(stop.__cause__, StoppedError) else stop, console)
         except SystemExit as stop:
-            return stop.code if isinstance(stop.code, int) else 1
+            code = stop.code if isinstance(stop.code, int) else 1
         except BaseException as error:
-            return told(error, console)
-        return ended if isinstance(ended, int) else 0
+            code = told(error, console)
+        else:
+            code = ended if isinstance(ended, int) else 0
+        return code
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a closed pipe gets a name that click does not catch."""
@@ -105,29 +103,37 @@ def told(error: BaseException, console: Console) -> int:
 
 def described(error: BaseException) -> tuple[str, str, int, str]:
     """Return (name, message, exit code, what to try) of an error."""
-    if isinstance(error, click.ClickException):
-        ctx = getattr(error, "ctx", None)
-        hint = f"\nTry '{ctx.command_path} --help'." if ctx is not None else ""
-        message = error.format_message()
-        if isinstance(error, click.NoSuchOption) and error.possibilities:
-            message = f"{error.message} Did you mean {error.possibilities[0]!r}?"
-        return "UsageError", message, error.exit_code, hint
     if isinstance(error, EngramError):
         return type(error).__name__, str(error), error.exit_code, ""
+    if isinstance(error, click.ClickException):
+        return ("UsageError", *_usage(error))
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return "Interrupted", "interrupted; nothing was left half-written.", INTERRUPTED, ""
+    if isinstance(error, TerminatedError):
+        return "Terminated", "terminated; nothing was left half-written.", TERMINATED, ""
+    return _unexpected(error)
+
+
+def _usage(error: click.ClickException) -> tuple[str, int, str]:
+    message, ctx = error.format_message(), getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        message = f"{error.message} Did you mean {error.possibilities[0]!r}?"
+    return message, error.exit_code, "" if ctx is None else f"\nTry '{ctx.command_path} --help'."
+
+
+def _unexpected(error: BaseException) -> tuple[str, str, int, str]:
+    """Describe an error that no part of Engram raised on purpose."""
+    name = type(error).__name__
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        told = "the work does not fit into memory. Give fewer rows or columns, or a smaller --batch-size or --hidden."
-        return "MemoryLimitError", told, MemoryLimitError.exit_code, ""
+        message = (
+            "the work does not fit into memory. Give fewer rows or columns, or a smaller --batch-size or --hidden."
+        )
+        return "MemoryLimitError", message, MemoryLimitError.exit_code, ""
     if isinstance(error, OSError) and error.strerror:
         place = f" {str(error.filename)!r}" if error.filename else ""
-        return type(error).__name__, f"{error.strerror}:{place}. Is the place writable, and is there room?", 1, ""
-    first = str(error).strip().partition("\n")[0]
-    told = f"unexpected {type(error).__name__}: {first}"
-    return (
-        type(error).__name__,
-        told,
-        1,
-        "\nThis should not happen. Run again with --debug to see where, and report it.",
-    )
+        return name, f"{error.strerror}:{place}. Is the place writable, and is there room?", 1, ""
+    message = f"unexpected {name}: {str(error).strip().partition(chr(10))[0]}"
+    return name, message, 1, "\nThis should not happen. Run again with --debug to see where, and report it."
 
 
 def forget_stdout() -> None:

@@ -32,7 +32,7 @@ def sample(run: str, n: int, output: str | None, seed: int, force: bool, dry_run
     voice = console()
     model = load_model(run)
     are_pictures = model.kind_.name == "images"
-    if output is None and are_pictures and not dry_run:
+    if output is None and are_pictures and not (dry_run or voice.json):
         raise UsageError("pictures cannot be written as CSV. Give -o FILE.npy, or -o FILE.png for a sheet of them.")
     to = None
     if output is not None or not (voice.json or dry_run):
@@ -40,9 +40,9 @@ def sample(run: str, n: int, output: str | None, seed: int, force: bool, dry_run
         to = target(output or "-", PICTURES if are_pictures else TABLES, force=force, what=what, json=voice.json)
     result: dict[str, Any] = {"run": run, "rows": n, "seed": seed, "output": output}
     if dry_run:
-        voice.finish("sample", result, f"the run is fine; {n} rows would be drawn.")
+        voice.finish("sample", {"dry_run": True} | result, f"the run is fine; {n} rows would be drawn.")
         return
-    rows = _drawn(model, n, seed)
+    rows = model.sample(n, random_state=seed)
     if to is None:
         voice.finish("sample", result | {"drawn": _records(rows)})
         return
@@ -50,13 +50,6 @@ def sample(run: str, n: int, output: str | None, seed: int, force: bool, dry_run
     if to.path is not None:
         voice.say(f"wrote {n} row{'s' * (n > 1)} to {to.name}.")
         voice.finish("sample", result)
-
-
-def _drawn(model: Any, n: int, seed: int) -> Any:
-    try:
-        return model.sample(n, random_state=seed)
-    except NotImplementedError:
-        raise UsageError(f"a {type(model).__name__} cannot draw rows: it has no prior over codes. Fit a vae.") from None
 
 
 def _records(rows: Any) -> list[Any]:

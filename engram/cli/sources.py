@@ -43,8 +43,8 @@ class Given:
         return Given(self.name, rows, None if self.y is None else self.y[index], self.label)
 
 
-def opened(source: str, *, label: str | None = None) -> Given:
-    """Read a SOURCE and take the labels out of its rows."""
+def opened(source: str, *, label: str | None = None, keep: bool = False) -> Given:
+    """Read a SOURCE and take the labels out of its rows; ``keep`` leaves them in a table, whose other columns matter."""
     from engram.data.source import read
 
     found = read(source)
@@ -53,7 +53,10 @@ def opened(source: str, *, label: str | None = None) -> Given:
     if shape and shape[0] == 0:
         raise DataError(f"{found.name!r} has no rows. Give a file with at least one.")
     if label is not None:
-        rows, y = _without_label(found.name, rows, y, label)
+        rest, y = _without_label(found.name, rows, y, label)
+        rows = rows if keep and hasattr(rows, "columns") else rest
+        if rows.shape[-1] == 0:
+            raise UsageError(f"--label {label!r} is the only column of {found.name!r}: nothing is left to learn from.")
     return Given(found.name, rows, None if y is None else _as_array(y), label)
 
 
@@ -61,8 +64,6 @@ def _without_label(name: str, rows: Any, y: Any, label: str) -> tuple[Any, Any]:
     if hasattr(rows, "columns"):
         by_text = {str(column): column for column in rows.columns}
         if label in by_text:
-            if rows.shape[1] == 1:
-                raise UsageError(f"--label {label!r} is the only column of {name!r}: nothing is left to learn from.")
             return rows.drop(columns=by_text[label]), rows[by_text[label]]
         if y is not None and label in LABELS:
             return rows, y

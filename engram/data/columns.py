@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engram.errors import DataError, DataTypeError
+from engram.errors import DataError, DataTypeError, UsageError, nearest
 
 TYPES = ("number", "count", "boolean", "category", "drop")  # what a user may ask for
 IGNORED = ("constant", "empty", "key", "drop")  # what no network sees
@@ -77,7 +77,9 @@ class Column:
 def inferred(name: Any, series: pd.Series[Any], wish: str | None, *, flags: bool) -> Column:
     """Find out the type of a column; ``flags`` says whether whole numbers that are only 0 and 1 are booleans."""
     if wish is not None and wish not in TYPES:
-        raise DataError(f"column {name!r} cannot be of type {wish!r}; choose one of {', '.join(TYPES)}.")
+        raise UsageError(
+            f"columns= asks for the type {wish!r} for column {name!r}, which does not exist. {nearest(wish, TYPES)}"
+        )
     column = Column(name, wish or "", str(series.dtype), missing=int(series.isna().sum()))
     if wish == "drop":
         return column

@@ -14,7 +14,8 @@ from engram.errors import DataError, DataTypeError, UsageError, nearest
 from engram.likelihoods import LIKELIHOODS, Categorical, Likelihood
 
 CHANNELS = (1, 3, 4)
-SMALL = 16  # pictures with a shorter side suit fully connected layers better than convolutions
+SMALL = 4096  # up to so many values fully connected layers learned better and faster than convolutions (MNIST, digits)
+LEAST_SIDE = 8  # of a picture that convolutions can halve
 
 
 class Images(Kind):
@@ -133,7 +134,7 @@ class Images(Kind):
         return chosen(self.shape)
 
     def network(self) -> str:
-        return "conv" if min(self.shape[1:]) >= SMALL else "mlp"
+        return "conv" if self.n_features > SMALL and min(self.shape[1:]) >= LEAST_SIDE else "mlp"
 
     def describe(self) -> list[tuple[str, str]]:
         return [("pictures", f"{_size(self.shape)}, pixels from {self.low:g} to {self.high:g}")]

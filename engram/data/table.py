@@ -181,6 +181,7 @@ class Table(Kind):
                     f"{len(missing)} of the columns that {reader} was fitted on are missing: {', '.join(map(str, missing[:5]))}. "
                     f"{nearest(str(missing[0]), map(str, opened.columns))}"
                 )
+            opened = opened.copy(deep=False)  # the caller keeps their attrs
             opened.attrs = {}
             return opened
         if opened.shape[1] != len(self.fields):
@@ -189,7 +190,10 @@ class Table(Kind):
             )
         if self.dtype is None:
             return pd.DataFrame(opened, columns=[c.name for c in self.fields])
-        return opened.to_numpy() if isinstance(opened, pd.DataFrame) and self._plain else opened
+        if isinstance(opened, pd.DataFrame):
+            frame = opened.set_axis([c.name for c in self.fields], axis=1)
+            return np.column_stack([as_numbers(frame[n], n) for n in frame]) if self._plain else frame
+        return opened
 
     def encode(self, conformed: Array | pd.DataFrame) -> Rows:
         notes: dict[str, int] = {}

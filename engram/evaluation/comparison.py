@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,9 +53,9 @@ def of_model(model: Codes, X: Any) -> Outputs:
 
 
 def of_baselines(
-    names: Sequence[str], kind: Kind, rows: Rows, train: Rows | None, code_size: int, seed: int
+    wanted: set[str], kind: Kind, rows: Rows, train: Rows | None, code_size: int, seed: int
 ) -> tuple[dict[str, Outputs], str]:
-    """Return the outputs of each baseline, and in words what it was fitted on.
+    """Return the wanted outputs of each baseline that has any, and in words what they were fitted on.
 
     With training rows it is fitted on those; without, on four fifths of the rows at a time, for the other fifth.
     """
@@ -70,11 +70,15 @@ def of_baselines(
     else:
         return {}, "none: one row is too few to cross-fit baselines; pass train="
     results: dict[str, Outputs] = {}
-    for name in names:
+    wanted = wanted if has_density(kind) else wanted - {"log_prob"}
+    for name in kind.baselines:
+        cls: type[Baseline] = BASELINES[name].value
+        if not cls.gives() & wanted:
+            continue  # forests and distances take a while: only where they are looked at
         parts: list[Outputs] = []
         for (known, observed), fold in fits:
-            baseline = BASELINES[name].value().fit(known, observed, code_size=code_size, random_state=seed)
-            parts.append(_of_baseline(baseline, kind, x[fold], None if mask is None else mask[fold]))
+            baseline = cls().fit(known, observed, code_size=code_size, random_state=seed)
+            parts.append(_of_baseline(baseline, wanted, kind, x[fold], None if mask is None else mask[fold]))
         back = np.argsort(np.concatenate([fold for _, fold in fits]))
         results[name] = {key: np.concatenate([part[key] for part in parts])[back] for key in parts[0]}
     return results, told
@@ -87,10 +91,15 @@ def _folds(n: int, count: int, seed: int) -> Iterator[tuple[Array, Array]]:
         yield fold, np.setdiff1d(order, fold)
 
 
-def _of_baseline(baseline: Baseline, kind: Kind, x: Array, mask: Array | None) -> Outputs:
-    outputs = {"reconstruction": baseline.reconstruct(x, mask), "scores": baseline.score_samples(x, mask)}
-    log_prob = baseline.log_likelihood(x, mask) if has_density(kind) else None
-    if log_prob is not None:
+def _of_baseline(baseline: Baseline, wanted: set[str], kind: Kind, x: Array, mask: Array | None) -> Outputs:
+    ask = {
+        "reconstruction": baseline.reconstruct,
+        "scores": baseline.score_samples,
+        "log_prob": baseline.log_likelihood,
+    }
+    answers = {name: method(x, mask) for name, method in ask.items() if name in wanted}
+    outputs = {name: answer for name, answer in answers.items() if answer is not None}
+    if "log_prob" in outputs:
         volume = kind.log_volume.double().numpy()  # one value per column: with a density, columns are values
-        outputs["log_prob"] = log_prob - (volume.sum() if mask is None else (mask * volume).sum(1))
-    return {key: value for key, value in outputs.items() if value is not None}
+        outputs["log_prob"] = outputs["log_prob"] - (volume.sum() if mask is None else (mask * volume).sum(1))
+    return outputs

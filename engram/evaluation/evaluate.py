@@ -71,23 +71,18 @@ def evaluate(
     """
     check_is_fitted(model)
     kind, name = model.kind_, type(model).__name__
-    wanted = [metrics] if isinstance(metrics, str) else metrics or kind.metrics
-    chosen = [metric(m) for m in dict.fromkeys(wanted)]
+    wished = [metrics] if isinstance(metrics, str) else metrics or kind.metrics
+    chosen = [metric(m) for m in dict.fromkeys(wished)]
     seed = seed_from(random_state)
     X = kind.opened(X)
     rows = model.encoded(X)
     warn_notes([rows])
     trained = None if train is None else model.encoded(kind.opened(train))
     labels, told = anomalies(y, len(rows))
-    with threads(model.settings_.threads):
-        code_size = model.shapes_.code_size
-        beside, fitted_on = of_baselines(kind.baselines, kind, rows, trained, code_size, seed)
-        own = of_model(model, X)
-    shared = _shared(rows, model, labels)
-    subjects = {subject: shared | outputs for subject, outputs in {name: own, **beside}.items()}
     split, findings = _split(model, rows, trained)
     findings += [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
-    protocol: dict[str, Any] = {
+    subjects, fitted_on = _subjects(model, X, rows, trained, labels, chosen, seed)
+    common: dict[str, Any] = {
         "features": f"encoded rows of {rows.x[0].numel()} values ({kind.name})",
         "rows": len(rows),
         "split": split,
@@ -95,35 +90,52 @@ def evaluate(
         "seed": seed,
         "errors": f"bootstrap over rows, {DRAWS} draws",
     }
-    results, notes, beaten = [], [], []
-    for one in chosen:
-        found, reason = _compared(one, name, subjects, protocol | _quantity(one, model, told), seed)
-        results += [result for result, _ in found.values()]
-        beaten += _beaten(one, name, found)
-        if reason:
-            notes.append(f"{one.name}: left out, {told if 'y' in one.needs and labels is None else reason}")
-    if any("log_prob" in one.needs for one in chosen) and "log_prob" in subjects[name] and not has_density(kind):
-        notes.append("log-likelihood: only of the model; columns of flags, counts or categories have no normal density")
+    results, notes, worse = _judged(chosen, model, subjects, common, told)
     return Report(
         model=name,
         metrics=[r for r in results if r.subject == name],
         baselines=[r for r in results if r.subject != name],
-        findings=[*model.findings_, *findings, *_worse(name, beaten)],
-        protocol={**protocol, "notes": notes},
+        findings=[*model.findings_, *findings, *worse],
+        protocol={**common, "notes": notes},
         columns=kind.describe(),
         draw=partial(pictures, model, X, y, random_state=seed),
     )
 
 
-def _shared(rows: Rows, model: Codes, labels: Array | None) -> Outputs:
-    """Return what is the same for all subjects."""
+def _subjects(
+    model: Codes, X: Any, rows: Rows, trained: Rows | None, labels: Array | None, chosen: list[Metric], seed: int
+) -> tuple[dict[str, Outputs], str]:
+    """Return the arrays of the model and of baselines by name, and in words what baselines were fitted on."""
     x, mask = flat(rows, model.kind_)
-    shared: dict[str, Array | None] = {"x": x, "mask": mask, "y": labels}
-    return {key: value for key, value in shared.items() if value is not None}
+    given: dict[str, Array | None] = {"x": x, "mask": mask, "y": labels}
+    shared = {key: value for key, value in given.items() if value is not None}
+    with threads(model.settings_.threads):
+        own = shared | of_model(model, X)
+        wanted = {needed for one in chosen if not one.lacking(own) for needed in one.needs}
+        beside, fitted_on = of_baselines(wanted, model.kind_, rows, trained, model.shapes_.code_size, seed)
+    return {type(model).__name__: own} | {name: shared | outputs for name, outputs in beside.items()}, fitted_on
+
+
+def _judged(
+    chosen: list[Metric], model: Codes, subjects: dict[str, Outputs], common: dict[str, Any], told: str
+) -> tuple[list[Result], list[str], list[Finding]]:
+    """Return all results, notes on what was left out, and findings; ``told`` is what was made of the labels."""
+    name = type(model).__name__
+    results: list[Result] = []
+    notes, beaten = [], []
+    for one in chosen:
+        found, reason = _compared(one, name, subjects, common | _quantity(one, model, told))
+        results += [result for result, _ in found.values()]
+        beaten += _beaten(one, name, found)
+        if reason:
+            notes.append(f"{one.name}: left out, {told if 'y' in one.lacking(subjects[name]) else reason}")
+        elif "log_prob" in one.needs and not has_density(model.kind_):
+            notes.append(f"{one.name}: only of the model; flags, counts and categories have no normal density")
+    return results, notes, _worse(name, beaten)
 
 
 def _compared(
-    one: Metric, name: str, subjects: dict[str, Outputs], protocol: dict[str, Any], seed: int
+    one: Metric, name: str, subjects: dict[str, Outputs], protocol: dict[str, Any]
 ) -> tuple[dict[str, tuple[Result, Array]], str]:
     """Return the results of a metric with their bootstrap deviations by subject, or why there are none."""
     lacking = one.lacking(subjects[name])
@@ -136,7 +148,7 @@ def _compared(
             continue
         value = one.value(outputs)
         if np.isfinite(value):
-            spread = deviations(one, outputs, random_state=seed)
+            spread = deviations(one, outputs, random_state=protocol["seed"])
             error = standard_error(spread)
             result = Result(one.name, subject, value, error, one.better, one.unit, protocol)
             found[subject] = (result, spread)

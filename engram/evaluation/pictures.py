@@ -18,6 +18,7 @@ import torch
 from engram.data.images import Images
 from engram.data.kind import DataWarning
 from engram.data.table import Table
+from engram.errors import UsageError
 from engram.evaluation.labels import one_per_row
 from engram.maths.linear import principal_components
 from engram.training.session import seed_from
@@ -122,7 +123,7 @@ def samples(model: Codes, X: Any = None, *, random_state: Any = 0) -> bytes | No
     n = 3 * ACROSS if isinstance(kind, Images) else 1000
     try:
         rows = model.sample(n, random_state=seed_from(random_state))
-    except (AttributeError, NotImplementedError):
+    except (AttributeError, NotImplementedError, UsageError):
         return None  # not a generative model
     if isinstance(kind, Images):
         return _strips([], _shown(model.encoded(rows).x, ACROSS))

@@ -7,7 +7,6 @@ With a corruption it is the denoising autoencoder (Vincent et al., JMLR 11, 2010
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from engram.models.codes import Codes
 from engram.models.model import Model
 from engram.models.parts import Shapes, start_at_components
 from engram.registry import MODELS
-from engram.training import Batch, Finding, Turn
+from engram.training import Batch, Turn
 from engram.training.nets import Nets
 
 
@@ -42,10 +41,6 @@ class Autoencoder(Codes, Model):
         """Begin at principal components where the networks have a linear path."""
         return start_at_components(nets.encoder, nets.decoder, rows, self.shapes_.code_size, probabilistic=False)
 
-    def turns(self, step: int) -> Sequence[Turn]:
-        """One turn: both roles learn."""
-        return self._turns
-
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """- log p(x | decoder(encoder(corrupt(x)))) per row."""
         output = nets.decoder(nets.encoder(self.corrupted(nets, batch)))
@@ -55,15 +50,3 @@ class Autoencoder(Codes, Model):
         """Return the codes, (rows, code size)."""
         code: Tensor = nets.encoder(batch.x)
         return code
-
-    def log_density(self, nets: Nets, batch: Batch) -> Tensor:
-        """Log p(x | code) per row, with a scale per column that was estimated on held-out rows; nats of encoded units."""
-        output = nets.decoder(self.encode(nets, batch))
-        scores: Tensor = nets.decoder.likelihood.score_columns(output, batch.x, batch.mask).sum(1)
-        return scores
-
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
-        """Estimate the scales that scores use, on rows that training has not seen."""
-        batch = Batch(held_out.x, held_out.mask)
-        nets.decoder.likelihood.calibrate(nets.decoder(self.encode(nets, batch)), batch.x, batch.mask)
-        return []

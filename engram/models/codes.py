@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from annotated_types import Ge
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from engram.data.rows import Rows
 from engram.errors import DataError
 from engram.models.blocks import over_blocks
 from engram.parameters import checked_value
-from engram.training import Batch
+from engram.training import Batch, Finding
 from engram.training.nets import Nets
 from engram.training.session import seed_from
 
@@ -37,8 +38,16 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
         raise NotImplementedError
 
     def log_density(self, nets: Nets, batch: Batch) -> Tensor:
-        """Return the score per row in nats of encoded units, (rows,)."""
-        raise NotImplementedError
+        """Log p(x | code) per row, with a scale per column that was estimated on held-out rows; nats of encoded units."""
+        output = nets.decoder(self.encode(nets, batch))
+        scores: Tensor = nets.decoder.likelihood.score_columns(output, batch.x, batch.mask).sum(1)
+        return scores
+
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+        """Estimate the scales that scores use, on rows that training has not seen."""
+        batch = Batch(held_out.x, held_out.mask)
+        nets.decoder.likelihood.calibrate(nets.decoder(self.encode(nets, batch)), batch.x, batch.mask)
+        return []
 
     @property
     def _n_features_out(self) -> int:
@@ -79,7 +88,8 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
 
     def reconstruct(self, X: Any) -> Any:
         """Return each row as it comes back from its code, in the form it was given (means; missing cells are filled)."""
-        return self.kind_.decode(self.reconstructed(X))
+        means = self.reconstructed(X)
+        return self.kind_.decode(means)
 
     def denoise(self, X: Any) -> Any:
         """Return noisy rows cleaned: their reconstruction. Fit with ``corruption`` for models that are good at it."""
@@ -97,13 +107,14 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
 
     def encoded(self, X: Any) -> Rows:
         """Return rows as the networks see them."""
+        check_is_fitted(self, "network_")
         return self.kind_.encode(self.kind_.conform(self.kind_.opened(X), reader=type(self).__name__))
 
     def densities(self, X: Any, function: Callable[[Nets, Batch], Tensor]) -> Array:
         """Return a log density per row, (rows,) in nats of the user's units: encoded units are brought back by their volume."""
-        volume = self.kind_.log_volume
 
         def in_user_units(nets: Nets, batch: Batch) -> Tensor:
+            volume = self.kind_.log_volume
             observed = (volume[None] if batch.mask is None else batch.mask * volume).sum(1)  # summed the same way, to the bit
             return function(nets, batch) - observed
 

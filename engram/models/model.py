@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from engram.corruptions import CORRUPTIONS
 from engram.data.kind import Kind, as_kind, warn_notes
 from engram.data.rows import Rows, fingerprint, joined
+from engram.errors import UsageError
 from engram.models.parts import Shapes
 from engram.models.resolve import resolve_settings, resolve_shapes, split
 from engram.models.saving import run_files
@@ -29,7 +30,7 @@ from engram.training.checkpoint import Checkpoints
 from engram.training.nets import Nets
 from engram.training.run import begin, claim, finish, write
 from engram.training.session import seed_from, seeded, threads
-from engram.training.settings import auto_device
+from engram.training.settings import usable_device
 from engram.version import VERSION
 
 Auto = Literal["auto"]
@@ -139,9 +140,9 @@ class Model(BaseEstimator, ABC):
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """Return the networks by role; called at fit."""
 
-    @abstractmethod
     def turns(self, step: int) -> Sequence[Turn]:
-        """Return the turns of a step."""
+        """Return the turns of a step: here one, in which all roles learn."""
+        return self._turns
 
     @abstractmethod
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
@@ -243,11 +244,11 @@ class Model(BaseEstimator, ABC):
         checkpoints: Checkpoints | None,
     ) -> None:
         """Build the networks, run the loop, look at the result."""
-        device = torch.device(auto_device() if self.device == "auto" else self.device)
+        device = usable_device(self.device)
         self.shapes_ = resolve_shapes(self.kind_, values)
-        self._turns = (Turn(type(self).__name__.lower(), tuple(self.role_names())),)
         with seeded(seed, device.type):
             nets = self.network_ if continued else Nets(self.roles(self.shapes_))
+            self._turns = (Turn(type(self).__name__.lower(), tuple(nets)),)
             began = not continued and self.start(nets, rows)
             self.settings_ = resolve_settings(nets, len(rows), values, seed, device.type, began=began)
             with threads(self.settings_.threads):
@@ -288,10 +289,6 @@ class Model(BaseEstimator, ABC):
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take back what `fitted_tensors` gave."""
 
-    def role_names(self) -> list[str]:
-        """Names of the roles that learn."""
-        return ["encoder", "decoder"]
-
     def likelihood_findings(self) -> list[str]:
         """What the fitted distribution has to say."""
         likelihood = getattr(getattr(self.network_, "decoder", None), "likelihood", None)
@@ -314,7 +311,9 @@ class Model(BaseEstimator, ABC):
 
     def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw codes to sample from."""
-        raise NotImplementedError
+        raise UsageError(
+            f"{type(self).__name__} cannot sample: it knows no distribution of codes. Fit a VAE (`engram fit vae`) to generate rows."
+        )
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the fitted model as a run folder, at once or not at all; an existing run folder is replaced only with ``force``."""

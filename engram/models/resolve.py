@@ -31,7 +31,7 @@ def auto_code_size(kind: Kind) -> int:
     size = int(math.prod(kind.shape))
     if kind.name == "table":
         return max(1, min(max(2, math.ceil(size / 3)), 32, size))
-    return max(1, min(size, max(16, 2 ** round(math.log2(math.sqrt(size))))))
+    return max(1, min(size, max(16, 1 << round(math.log2(size) / 2))))
 
 
 def resolve_shapes(kind: Kind, values: dict[str, Any]) -> Shapes:

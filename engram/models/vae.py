@@ -10,7 +10,6 @@ unpenalised: Kingma et al. 2016, arXiv:1606.04934.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -68,10 +67,6 @@ class VAE(Codes, Model):
     def start(self, nets: Nets, rows: Rows) -> bool:
         """Begin at probabilistic PCA where the networks have a linear path."""
         return start_at_components(nets.encoder, nets.decoder, rows, self.shapes_.code_size, probabilistic=True)
-
-    def turns(self, step: int) -> Sequence[Turn]:
-        """One turn: both roles learn."""
-        return self._turns
 
     def posterior(self, nets: Nets, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of q(z | x), each (rows, code size)."""
@@ -152,7 +147,7 @@ class VAE(Codes, Model):
         gain = self.log_density(nets, batch) - without_code(nets.decoder.likelihood, rows, held_out)
         found, error = median_and_error(gain)
         if active == 0 or self.kl_.sum() < 0.05 or found < 3 * error:
-            told = f"collapsed: over no code at all, the code gains {found:.2f} ± {error:.2f} nats on the median held-out row"
+            told = f"over no code at all, the code gains {found:.2f} ± {error:.2f} nats on the median held-out row"
             return [
                 Finding(
                     "collapsed",

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from engram.networks.network import Body
 
+LARGE = 4096  # values of a picture from which on channels begin at 32
 DENSE = 4  # a picture is not halved below this side
 
 
@@ -40,8 +41,8 @@ class Conv:
     """Convolutions of 3 x 3, one width (number of channels) per halving of the picture."""
 
     def widths(self, shape: tuple[int, ...], code_size: int) -> tuple[int, ...]:
-        """Channels double with each halving until the short side is 4: 32, 64, 128, at most 256."""
-        side, found = min(shape[1:]), [32]
+        """Channels double with each halving until the short side is 4: from 16 (32 for large pictures) to at most 256."""
+        side, found = min(shape[1:]), [16 if shape[0] * shape[1] * shape[2] <= LARGE else 32]
         while side > 2 * DENSE:
             side = (side + 1) // 2
             found.append(min(2 * found[-1], 256))
@@ -58,7 +59,7 @@ class Conv:
         return Body(nn.Sequential(*found), (widths[-1] if widths else shape[0], *last))
 
     def decoder(self, code_size: int, shape: tuple[int, ...], widths: tuple[int, ...], dropout: float) -> Body:
-        """From codes through a linear layer to the smallest picture, then up, one convolution per width."""
+        """From codes through a linear layer to the smallest picture, then up to the row's size, where the head follows."""
         steps = sizes(shape[1], shape[2], len(widths))
         channels = widths[::-1] or (shape[0],)
         small = (channels[0], *steps[-1])
@@ -66,8 +67,9 @@ class Conv:
         if widths:  # without a width the whole network is linear
             found.append(nn.SiLU())
         for i, size in enumerate(steps[-2::-1]):
-            n_in, n_out = channels[i], channels[min(i + 1, len(channels) - 1)]
-            found += [Upsample(size), nn.Conv2d(n_in, n_out, 3, padding=1), nn.SiLU()]
-            if dropout:
-                found.append(nn.Dropout2d(dropout))
+            found.append(Upsample(size))
+            if i + 1 < len(channels):  # at full size the head follows at once: a convolution there costs most of all
+                found += [nn.Conv2d(channels[i], channels[i + 1], 3, padding=1), nn.SiLU()]
+                if dropout:
+                    found.append(nn.Dropout2d(dropout))
         return Body(nn.Sequential(*found), (channels[-1], shape[1], shape[2]))

@@ -152,6 +152,7 @@ class _Fit:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.active: str | None = None
+        self.frozen: list[Tensor] = []  # buffers of the roles that do not learn in the active turn
         self.step = self.reported = 0
         self.precise = settings.precision == "float32"
         self.started = time.perf_counter()
@@ -213,6 +214,7 @@ class _Fit:
             if turn.every > 1 and self.step % turn.every:
                 continue
             optimiser = self._optimiser(turn)
+            kept = [buffer.clone() for buffer in self.frozen]
             for _ in range(turn.repeats):
                 terms, loss = self._forward(turn, batch)
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -220,6 +222,8 @@ class _Fit:
                     nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
                 optimiser.step(share)
                 self.player.after_step(turn, self.nets, batch)
+            for buffer, before in zip(self.frozen, kept, strict=True):
+                buffer.copy_(before)
             self._log(terms, loss, batch.weight)
         if self.average is not None:
             self.average.update(self.nets, self.step)
@@ -252,6 +256,7 @@ class _Fit:
             self.active = turn.name
             for role, net in self.nets.items():
                 net.requires_grad_(role in turn.roles)
+            self.frozen = [b for role, net in self.nets.items() if role not in turn.roles for b in net.buffers()]
         return self.optimisers[turn.name]
 
     def _report(self, elapsed: float) -> bool:

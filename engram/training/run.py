@@ -76,6 +76,8 @@ def claim(path: str | Path, *, resume: bool = False) -> Path:
     parent = path.absolute().parent
     while not parent.exists():
         parent = parent.parent
+    if not parent.is_dir():
+        raise RunError(f"cannot write {str(path)!r}: {str(parent)!r} is a file. Choose another folder.")
     if not os.access(parent, os.W_OK):
         raise RunError(f"cannot write into {str(parent)!r}. Choose another folder, or change its permissions.")
     return path

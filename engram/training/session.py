@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from engram.errors import UsageError
+
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
@@ -41,4 +43,9 @@ def seed_from(random_state: Any) -> int:
         return int(random_state.integers(2**31))
     if isinstance(random_state, int | np.integer):
         return int(random_state) % 2**31
-    return int(check_random_state(random_state).randint(2**31))
+    try:
+        return int(check_random_state(random_state).randint(2**31))
+    except ValueError:
+        raise UsageError(
+            f"random_state={random_state!r} is no seed. Give a number, a NumPy random state or None."
+        ) from None

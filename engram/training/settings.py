@@ -77,6 +77,17 @@ def auto_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def usable_device(name: str) -> torch.device:
+    """Return the device of this name; raise `UsageError` where this machine has none such."""
+    try:
+        device = torch.device(auto_device() if name == "auto" else name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        detail = str(error).partition("\n")[0]
+        raise UsageError(f"device={name!r} cannot be used here: {detail}. Use 'auto' or 'cpu'.") from None
+    return device
+
+
 def seconds(text: Any) -> float | None:
     """Read a duration: a number of seconds, or a text such as "20s", "5m", "1.5h"."""
     if text is None:

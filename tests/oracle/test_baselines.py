@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal, norm
-from sklearn.decomposition import PCA as SklearnPCA
+from sklearn import decomposition
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import pairwise_distances
 
@@ -113,7 +113,7 @@ def test_mean_learns_from_observed_cells_alone() -> None:
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_pca_is_scikit_learns(k: int) -> None:
     x, new = rows(5000), rows(60, seed=1)
-    ours, theirs = PCA().fit(x, code_size=k), SklearnPCA(k).fit(x.astype(float))
+    ours, theirs = PCA().fit(x, code_size=k), decomposition.PCA(k).fit(x.astype(float))
     assert np.allclose(ours.reconstruct(new), theirs.inverse_transform(theirs.transform(new)), atol=1e-5)
     # scikit-learn divides by n - 1 where the maximum of the likelihood divides by n
     assert np.allclose(ours.log_likelihood(new), theirs.score_samples(new.astype(float)), atol=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_a_metric_is_exported(any_metric) -> None:
 def test_worse_inputs_give_a_worse_value(any_metric) -> None:
     values = [any_metric.value(arrays(level)) for level in (0.0, 0.3, 1.0, 3.0)]
     assert np.isfinite(values).all()
-    gains = [any_metric.gain(better, worse) for better, worse in zip(values, values[1:], strict=False)]
+    gains = [any_metric.gain(better, worse) for better, worse in itertools.pairwise(values)]
     assert all(gain > 0 for gain in gains), values
 
 

@@ -16,6 +16,17 @@ class Baseline(ABC):
     ``mask`` says where a cell was observed, (rows, values) bool; None: everywhere. All results are in encoded units.
     """
 
+    @classmethod
+    def gives(cls) -> set[str]:
+        """Return what it answers, by the names that metrics use."""
+        has_density = cls.log_likelihood is not Baseline.log_likelihood
+        found = {
+            "reconstruction": cls.reconstruct is not Baseline.reconstruct,
+            "log_prob": has_density,
+            "scores": has_density or cls.score_samples is not Baseline.score_samples,
+        }
+        return {name for name, known in found.items() if known}
+
     @abstractmethod
     def fit(self, x: Array, mask: Array | None = None, *, code_size: int = 1, random_state: int = 0) -> Self:
         """Learn from rows; ``code_size`` is that of the model to stand beside."""

@@ -1,0 +1,131 @@
+"""What a model does in one step: its turn's roles move, nothing else does, and the log shows the terms as they were summed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from engram.data.rows import Rows
+from engram.training import Batches, Settings, Turn, train
+from engram.training.loop import averaged
+from engram.training.nets import Nets
+from engram.training.session import seeded
+
+
+@dataclass
+class OneTurn:
+    """A player that takes only one of a model's turns."""
+
+    model: Any
+    turn: Turn
+
+    def turns(self, step: int) -> list[Turn]:
+        return [self.turn]
+
+    def terms(self, turn: Turn, nets: Nets, batch: Any) -> dict[str, torch.Tensor]:
+        return self.model.terms(turn, nets, batch)
+
+    def after_step(self, turn: Turn, nets: Nets, batch: Any) -> None:
+        self.model.after_step(turn, nets, batch)
+
+
+def begun(model: Any, rows: Rows) -> Nets:
+    """Fresh networks of a fitted model as they were before its first step."""
+    nets = Nets(model.roles(dataclasses.replace(model.shapes_, likelihood=model.kind_.likelihood())))
+    model.start(nets, rows)
+    return nets
+
+
+def encoded(model: Any, X: Any) -> Rows:
+    return model.kind_.encode(model.kind_.conform(model.kind_.opened(X)))
+
+
+def taken(case: Any, steps: int, **parameters: Any) -> Iterator[tuple[Turn, Nets, dict[str, torch.Tensor]]]:
+    """Each turn of a model alone, some steps of it: the turn, the networks after and the state before."""
+    model = case.create(**parameters).fit(case.X)
+    rows = encoded(model, case.X)
+    for turn in model.turns(0):
+        with seeded(0):
+            nets = begun(model, rows)
+            before = {name: value.clone() for name, value in nets.state_dict().items()}
+            settings = Settings(batch_size=len(rows), max_epochs=steps, learning_rate=1e-3, schedule="constant")
+            train(OneTurn(model, turn), nets, rows, None, settings)
+        yield turn, nets, before
+
+
+def moved(nets: Nets, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, value in nets.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def check_movement(turn: Turn, nets: Nets, before: dict[str, torch.Tensor]) -> None:
+    learners = {name for name, _ in nets.named_parameters() if name.partition(".")[0] in turn.roles}
+    changed = moved(nets, before)
+    assert learners <= changed, f"turn {turn.name!r} leaves {sorted(learners - changed)} as they were"
+    others = {name for name in before if name.partition(".")[0] not in turn.roles}
+    assert not others & changed, f"turn {turn.name!r} moves {sorted(others & changed)} of other roles"
+
+
+def test_one_step_moves_all_of_the_turns_roles_and_nothing_else(case: Any) -> None:
+    for turn, nets, before in taken(case, 1, hidden=(6, 5)):
+        check_movement(turn, nets, before)
+
+
+def test_three_steps_from_the_automatic_start_move_everything(case: Any) -> None:
+    """A head that starts at zero hides the layers before it for one step."""
+    for turn, nets, before in taken(case, 3):
+        check_movement(turn, nets, before)
+
+
+def test_the_log_holds_the_terms_whose_sum_was_minimised(case: Any) -> None:
+    """One step on all rows, computed once more by hand: same networks, same order, same noise."""
+    X = case.X
+    model = case.create(hidden=(6,), batch_size=len(X), max_epochs=1, early_stopping=False).fit(X)
+    rows = encoded(model, X)
+    with seeded(0):
+        nets = begun(model, rows).train()
+        batch = next(Batches(rows, len(X), 0).epoch(0))
+        batch.progress = 0.0
+        terms = {n: value.detach() for turn in model.turns(0) for n, value in model.terms(turn, nets, batch).items()}
+    (report,) = model.history_.reports
+    assert report["terms"].keys() == terms.keys()
+    for name, value in terms.items():
+        assert report["terms"][name] == pytest.approx(float(averaged({name: value}, None)), rel=1e-6, abs=1e-6)
+    assert model.loss_curve_ == [pytest.approx(float(averaged(terms, None)), rel=1e-6)]
+
+
+def test_terms_are_sums_over_columns_and_one_value_per_row_or_one_in_all(case: Any) -> None:
+    model = case.fitted
+    batch = next(Batches(encoded(model, case.X), 20, 0).epoch(0))
+    with seeded(0):
+        for turn in model.turns(0):
+            for name, value in model.terms(turn, model.network_, batch).items():
+                assert value.shape in ((len(batch),), ()), name
+
+
+def test_training_makes_the_terms_smaller(case: Any) -> None:
+    model = case.create(hidden=(6,), max_epochs=20, batch_size=16, early_stopping=False).fit(case.X)
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
+def test_the_callers_own_networks_are_copied_not_trained(each_class: Any) -> None:
+    own = torch.nn.Linear(5, 4)
+    before = own.weight.clone()
+    model = each_class.create(encoder=own).fit(each_class.X)
+    assert torch.equal(own.weight, before)
+    assert not torch.equal(next(model.network_.encoder.parameters()), before)
+
+
+def test_a_second_fit_begins_anew_and_a_warm_start_goes_on(each_model: Any) -> None:
+    first, again, warm = (each_model.create(max_epochs=1, hidden=(6,), warm_start=w) for w in (False, False, True))
+    states = []
+    for model, times in ((first, 1), (again, 2), (warm, 2)):
+        for _ in range(times):
+            model.fit(each_model.X)
+        states.append(torch.cat([p.detach().flatten() for p in model.network_.parameters()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
