@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from typing import Any
@@ -25,10 +26,14 @@ class Value(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value of a flag's text."""
-        from engram.parameters import from_text
+        from engram.parameters import NUMBER, from_text
 
+        if not isinstance(value, str):
+            return value
+        if ",..." in self.name and re.fullmatch(NUMBER, value):
+            value += ","  # one width is a list of widths too
         try:
-            return from_text(self.cls, self.parameter, value) if isinstance(value, str) else value
+            return from_text(self.cls, self.parameter, value)
         except UsageError as error:
             told = str(error).partition(f"for {self.cls.__name__}: ")[2].rstrip(".")
             self.fail(f"{value!r}: {told} (it is written {self.name}).", param, ctx)

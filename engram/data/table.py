@@ -173,7 +173,7 @@ class Table(Kind):
     # --- rows in ---
 
     def conform(self, raw: Any, *, reader: str = "this model") -> Array | pd.DataFrame:
-        opened = self._opened(raw)
+        opened: Array | pd.DataFrame = self._opened(raw)
         if isinstance(opened, pd.DataFrame) and self.dtype is None:
             missing = [c.name for c in self.fields if c.type not in IGNORED and c.name not in opened.columns]
             if missing:
@@ -248,7 +248,7 @@ class Table(Kind):
         n_numbers = len(self._blocks["number"])
         numbers = values[:, :n_numbers] / self._rate + self._mean
         if self._plain and self.dtype is not None:
-            return numbers.astype(self.dtype if self.dtype.startswith("float") else np.float64)
+            return np.asarray(numbers, dtype=self.dtype if self.dtype.startswith("float") else np.float64)
         decoded: dict[int, Any] = {i: numbers[:, j] for j, i in enumerate(self._blocks["number"])}
         at = n_numbers
         for t in ORDER[1:]:
