@@ -219,4 +219,4 @@ def number(value: float) -> str:
     for least, form in ((1000, ",.0f"), (100, ".1f"), (10, ".3g"), (1, ".4g")):
         if abs(value) >= least:
             return format(value, form)
-    return f"{value:.3f}"
+    return f"{round(value, 3) + 0.0:.3f}"  # no -0.000

@@ -139,9 +139,13 @@ def _unexpected(error: BaseException) -> tuple[str, str, int, str]:
 def forget_stdout() -> None:
     """Point standard output at nothing, so that the interpreter's last flush is quiet."""
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        number = sys.stdout.fileno()
     except (OSError, ValueError):
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        sys.stdout = io.StringIO()
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, number)
+    os.close(nothing)
 
 
 @contextmanager

@@ -50,7 +50,9 @@ def opened(source: str, *, label: str | None = None, keep: bool = False) -> Give
     found = read(source)
     rows, y = found.rows, found.y
     shape = getattr(rows, "shape", ())
-    if shape and shape[0] == 0:
+    if not shape:
+        raise DataError(f"{found.name!r} holds one value, no rows. Give an array of two, three or four dimensions.")
+    if shape[0] == 0:
         raise DataError(f"{found.name!r} has no rows. Give a file with at least one.")
     if label is not None:
         rest, y = _without_label(found.name, rows, y, label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import warnings
 from dataclasses import dataclass
@@ -91,6 +92,8 @@ def _csv(name: str, content: Path | bytes) -> pd.DataFrame:
     header = head.lstrip().partition(b"\n")[0]
     separator = max(",;\t", key=lambda sign: header.count(sign.encode()))
     settings: dict[str, Any] = {"sep": separator, "skipinitialspace": separator != "\t"}
+    if separator != "," and re.search(rb"[;\t]\s*-?\d+,\d+\s*([;\t\r\n]|$)", b";" + head.replace(b"\n", b"\n;")):
+        settings["decimal"] = ","  # 1,5 is a number where cells are not parted by commas
 
     def opened() -> Any:
         return io.BytesIO(content) if isinstance(content, bytes) else content
@@ -128,7 +131,7 @@ def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:
         )
         return frame.drop(columns=first)
     numbers = pd.to_numeric(pd.Series(frame.columns), errors="coerce")
-    if numbers.notna().all() and not np.array_equal(numbers, np.arange(len(numbers)) + numbers[0]):
+    if numbers.notna().all() and not np.array_equal(numbers, np.arange(len(numbers)) + min(numbers[0], 1)):
         told = (
             f"{name}: the first line was taken as the names of the columns, and all of them are numbers; add a header"
         )

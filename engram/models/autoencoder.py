@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from engram.data.rows import Rows
 from engram.models.codes import Codes
 from engram.models.model import Model
-from engram.models.parts import Shapes, start_at_components
+from engram.models.parts import Shapes
 from engram.registry import MODELS
 from engram.training import Batch, Turn
 from engram.training.nets import Nets
@@ -36,10 +35,6 @@ class Autoencoder(Codes, Model):
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """One encoder, one decoder."""
         return {"encoder": shapes.encoder(), "decoder": shapes.decoder()}
-
-    def start(self, nets: Nets, rows: Rows) -> bool:
-        """Begin at principal components where the networks have a linear path."""
-        return start_at_components(nets.encoder, nets.decoder, rows, self.shapes_.code_size, probabilistic=False)
 
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """- log p(x | decoder(encoder(corrupt(x)))) per row."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from engram.data.rows import Rows
 from engram.errors import DataError
 from engram.models.blocks import over_blocks
+from engram.models.parts import start_at_components
 from engram.parameters import checked_value
 from engram.training import Batch, Finding
 from engram.training.nets import Nets
@@ -36,6 +37,10 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
     def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the codes (their means), (rows, code size)."""
         raise NotImplementedError
+
+    def start(self, nets: Nets, rows: Rows) -> bool:
+        """Begin at principal components where the networks have a linear path."""
+        return start_at_components(nets.encoder, nets.decoder, rows, self.shapes_.code_size, probabilistic=False)
 
     def log_density(self, nets: Nets, batch: Batch) -> Tensor:
         """Log p(x | code) per row, with a scale per column that was estimated on held-out rows; nats of encoded units."""

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 import engram
+from engram.models.codes import Codes
+from engram.models.model import Model
 from engram.registry import MODELS
 
 SMALL = {"max_epochs": 2, "random_state": 0, "code_size": 2}
@@ -94,6 +96,7 @@ def able(model: str, name: str) -> bool:
 
 CASES = [Case(model, name) for model in MODELS.names() for name in DATA if able(model, name)]
 FIRST = list({case.model: case for case in reversed(CASES)}.values())[::-1]  # one data set per model: the simplest it can take
+SAMPLERS = [case for case in CASES if case.cls.draw_codes is not Model.draw_codes or case.cls.sample is not Codes.sample]
 CLASSES = list({case.cls: case for case in reversed(FIRST)}.values())[::-1]  # one case per class
 
 
@@ -108,6 +111,12 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture(params=FIRST, ids=named)
 def each_model(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+@pytest.fixture(params=SAMPLERS, ids=named)
+def sampler(request: pytest.FixtureRequest) -> Case:
+    """A model that can draw rows, by its own declaration."""
     return request.param
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -107,7 +110,9 @@ def test_the_surface_is_as_written_down():
         assert sorted(shown) == sorted(set(expected) | set(EVERYWHERE if words and words != ["fit"] else []))
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "vae", "beta-vae", "denoising-autoencoder", "convolutional-autoencoder"])
+@pytest.mark.parametrize(
+    "name", ["autoencoder", "vae", "beta-vae", "denoising-autoencoder", "convolutional-autoencoder"]
+)
 def test_the_flags_of_a_model_are_its_parameters(name: str):
     from engram.parameters import parameters_of
     from engram.registry import MODELS
@@ -252,7 +257,7 @@ def test_fit_reads_every_kind_of_source(home: Path, tmp_path: Path):
     frame = rows()
     frame.to_parquet(tmp_path / "t.parquet")
     frame.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
-    frame.to_csv(tmp_path / "semicolons.csv", sep=";", index=False)
+    frame.to_csv(tmp_path / "semicolons.csv", sep=";", decimal=",", index=False)
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(40, 4)))
     np.savez(tmp_path / "a.npz", X=np.zeros((30, 4)) + np.arange(30)[:, None], y=np.arange(30) % 2)
     expected = answer("fit", "vae", home / "t.csv", "--dry-run")["result"]
@@ -266,7 +271,9 @@ def test_fit_reads_every_kind_of_source(home: Path, tmp_path: Path):
 
 
 def test_a_variant_is_fitted_with_its_own_defaults(home: Path, tmp_path: Path):
-    engram("fit", "denoising_autoencoder", home / "t.csv", "-o", tmp_path / "run", "--corruption_level", ".1,.4", *QUICK)
+    engram(
+        "fit", "denoising_autoencoder", home / "t.csv", "-o", tmp_path / "run", "--corruption_level", ".1,.4", *QUICK
+    )
     given = answer("inspect", tmp_path / "run")["result"]["given"]
     assert given["corruption"] == "gaussian"
     assert given["corruption_level"] == [0.1, 0.4]
@@ -281,6 +288,29 @@ def test_force_replaces_a_run_and_keeps_it_where_the_fit_fails(home: Path, tmp_p
     engram("fit", "autoencoder", home / "t.csv", "-o", run, "--force", "--quiet", "--seed", "1", *QUICK)
     assert (run / "weights.safetensors").read_bytes() != before
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_interrupted_fit_is_resumed_to_the_same_weights(home: Path, tmp_path: Path, monkeypatch):
+    def stop_at_third_report(*_: object, **__: object) -> Callable[[dict], None]:
+        seen: list[dict] = []
+
+        def report(entry: dict) -> None:
+            seen.append(entry)
+            if len(seen) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return report
+
+    args = ("fit", "vae", home / "t.csv", "--hidden", "8", "--max-epochs", "60", "--quiet", "-o")
+    engram(*args, tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr("engram.models.model.reporter", stop_at_third_report)
+        assert "--resume" in engram(*args, tmp_path / "run", code=130).stderr
+    assert "was interrupted" in engram(*args, tmp_path / "run", code=4).stderr
+    engram(*args, tmp_path / "run", "--resume")
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("run", "whole")]
+    assert weights[0] == weights[1]
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
 
 
 # --- apply ---
@@ -440,6 +470,10 @@ def test_demo_writes_three_runs_and_prints_what_it_found(tmp_path: Path):
     done = engram("demo", "--output", tmp_path / "demo")
     for text in ("pca", "knn", "isolation-forest", "auroc", "engram fit autoencoder DATA.csv"):
         assert text in done.stdout
-    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["digits-autoencoder", "digits-vae", "planted-anomalies"]
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
+        "digits-autoencoder",
+        "digits-vae",
+        "planted-anomalies",
+    ]
     assert (tmp_path / "demo" / "digits-vae" / "samples.png").exists()
     assert "exists already" in engram("demo", "--output", tmp_path / "demo", code=4).stderr
