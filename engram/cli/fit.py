@@ -78,8 +78,9 @@ class FitGroup(click.Group):
 def fit() -> None:
     """Fit a model to your data and write a run folder.
 
-    A seeded fifth of the rows (at most 10,000) is held out: the results, beside those of simple baselines, are of these
-    rows, which the model has not seen. `engram fit NAME --help` lists what can be set; all of it is automatic otherwise.
+    A seeded fifth of the rows (at most 10,000) is held out: the results, beside those of simple baselines, are of
+    these rows, which the model has not seen. `engram fit NAME --help` lists what can be set; all of it is automatic
+    otherwise.
     """
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import click
 
 from engram.cli.console import console
 from engram.errors import UsageError
@@ -77,7 +76,8 @@ def replaced(path: Path) -> Iterator[Path]:
 def write(rows: Any, to: Target) -> None:
     """Write a DataFrame, an array of numbers or pictures in the form that the target's suffix says."""
     if to.path is None:
-        frame(rows).to_csv(click.get_binary_stream("stdout"), index=False, mode="wb", encoding="utf-8")
+        frame(rows).to_csv(sys.stdout.buffer, index=False, mode="wb", encoding="utf-8")
+        sys.stdout.flush()
         return
     save: dict[str, Callable[[Any, Path], None]] = {
         ".csv": lambda rows, path: frame(rows).to_csv(path, index=False),

@@ -44,7 +44,7 @@ class Given:
 
 
 def opened(source: str, *, label: str | None = None, keep: bool = False) -> Given:
-    """Read a SOURCE and take the labels out of its rows; ``keep`` leaves them in a table, whose other columns matter."""
+    """Read a SOURCE and take the labels out of its rows; ``keep`` leaves them in, for a model that knows its columns."""
     from engram.data.source import read
 
     found = read(source)

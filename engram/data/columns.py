@@ -149,7 +149,8 @@ def _check_cells(present: pd.Series[Any]) -> None:
 def as_numbers(series: pd.Series[Any], name: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return a column as float64 with NaN where a cell is missing; dates as seconds since 1970."""
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        seconds = series.astype("datetime64[ns]").to_numpy().astype(np.int64) / 1e9
+        universal = series.dt.tz_convert(None) if series.dt.tz is not None else series
+        seconds = universal.astype("datetime64[ns]").to_numpy().astype(np.int64) / 1e9
         return np.where(series.isna(), np.nan, seconds)
     try:
         return np.asarray(

@@ -393,7 +393,8 @@ def _restored(c: Column, values: Array) -> Any:
     if c.type in ("number", "count") and "int" in c.dtype.lower():
         series = series.round()
     if c.dtype.startswith("datetime"):
-        return pd.to_datetime(series, unit="s").astype(c.dtype)
+        dates = pd.to_datetime(series, unit="s", utc=True)
+        return (dates if "," in c.dtype else dates.dt.tz_localize(None)).astype(c.dtype)  # a comma: with a time zone
     try:
         return series.astype(c.dtype)
     except (ValueError, TypeError):

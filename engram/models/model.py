@@ -28,7 +28,7 @@ from engram.training import Batch, Finding, Turn, train
 from engram.training.callbacks import reporter
 from engram.training.checkpoint import Checkpoints
 from engram.training.nets import Nets
-from engram.training.run import begin, claim, finish, write
+from engram.training.run import abandon, begin, claim, finish, write
 from engram.training.session import seed_from, seeded, threads
 from engram.training.settings import usable_device
 from engram.version import VERSION

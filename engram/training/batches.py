@@ -59,6 +59,7 @@ class Batches:
 
     def __init__(self, rows: Rows, size: int, seed: int) -> None:
         self.rows, self.seed = rows, seed
+        self.n_rows = len(rows)
         self.per_epoch = max(1, math.ceil(len(rows) / size))
         values = max(1, rows.x[0].numel())
         self._together = max(1, PIECE // (values * max(1, len(rows) // self.per_epoch)))

@@ -19,10 +19,12 @@ from engram.training.ema import Average
 from engram.training.interrupts import Flag, caught
 from engram.training.nets import Nets
 from engram.training.optimiser import Adam
+from engram.training.streaming import StreamBatches
 from engram.training.settings import Settings, rate
 from engram.training.stopping import Watch
 
 REPORT_STEPS = 25  # a report is due when an epoch ends, but not more often than this
+MOST_STEPS = 2000  # ... and at least this often, however long an epoch is
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ Report = Callable[[dict[str, Any]], None]
 def train(
     player: Player,
     nets: Nets,
-    rows: Rows,
+    rows: Rows | StreamBatches,
     validation: Rows | None,
     settings: Settings,
     report: Report | None = None,
@@ -139,10 +141,11 @@ class _Fit:
     """One fit under way: the state that a step changes, and the step."""
 
     def __init__(
-        self, player: Player, nets: Nets, rows: Rows, validation: Rows | None, settings: Settings, report: Report | None
+        self, player: Player, nets: Nets, rows: Rows | StreamBatches, validation: Rows | None, settings: Settings, report: Report | None
     ) -> None:
         self.player, self.nets, self.settings, self.report = player, nets, settings, report
-        self.batches = Batches(rows, settings.batch_size, settings.seed)
+        self.batches = rows if isinstance(rows, StreamBatches) else Batches(rows, settings.batch_size, settings.seed)
+        self.device = torch.device(settings.device)
         self.total = self.batches.per_epoch * settings.max_epochs
         self.optimisers: dict[str, Adam] = {}
         self.waiting: dict[str, dict[str, Tensor]] = {}  # states of optimisers that a resumed fit has not made yet
@@ -189,7 +192,8 @@ class _Fit:
 
     def _due(self) -> bool:
         """Whether a report is due: an epoch ended and enough steps were taken, or it is the last step."""
-        ended = self.step % self.batches.per_epoch == 0 and self.step - self.reported >= REPORT_STEPS
+        since = self.step - self.reported
+        ended = (self.step % self.batches.per_epoch == 0 and since >= REPORT_STEPS) or since >= MOST_STEPS
         return ended or self.step == self.total or self._late()
 
     def _late(self) -> bool:
@@ -268,7 +272,7 @@ class _Fit:
                     f"the term {name!r} became {value} before step {self.step}: training diverged. "
                     "Try a smaller learning_rate, clip=1.0, or look for extreme values in the data."
                 )
-        rows = len(self.batches.rows) / self.batches.per_epoch * (self.step - self.reported)
+        rows = self.batches.n_rows / self.batches.per_epoch * (self.step - self.reported)
         self.sums, self.counts, self.reported = {}, {}, self.step
         entry: dict[str, Any] = {"step": self.step, "epoch": self.step / self.batches.per_epoch}
         entry |= {
@@ -293,7 +297,7 @@ class _Fit:
         tensors = {f"nets.{name}": t for name, t in self.nets.state_dict().items()}
         tensors |= {f"sum.{name}": t for name, t in self.sums.items()}
         tensors["random"] = torch.get_rng_state()
-        if self.batches.rows.x.is_cuda:
+        if self.device.type == "cuda":
             tensors["random_cuda"] = torch.cuda.get_rng_state()
         for turn, optimiser in self.optimisers.items():
             tensors |= {f"optimiser.{turn}.{name}": t for name, t in optimiser.state().items()}
@@ -324,7 +328,7 @@ class _Fit:
         if self.watch is not None:
             self.watch.restore_state(_under("watch.", tensors), told["watch"])
         torch.set_rng_state(tensors["random"])
-        if self.batches.rows.x.is_cuda and "random_cuda" in tensors:
+        if self.device.type == "cuda" and "random_cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random_cuda"])
         self.started = time.perf_counter() - told["seconds"]
 

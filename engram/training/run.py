@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -103,8 +104,19 @@ def begin(path: Path, told: dict[str, Any], *, resume: bool) -> dict[str, Any]:
         path.mkdir(parents=True, exist_ok=True)
         add(path, UNFINISHED, dumps(told))
     except OSError as error:
+        abandon(path)
         raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Choose another folder.") from None
     return told
+
+
+def abandon(path: Path) -> None:
+    """Free the folder of a fit that failed before its first checkpoint: there is nothing to resume."""
+    if (path / "checkpoint").exists():
+        return
+    for name in (UNFINISHED, f".{UNFINISHED}.tmp"):
+        (path / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: it is not ours to remove
+        path.rmdir()
 
 
 def finish(path: Path, files: dict[str, bytes]) -> None:
@@ -137,19 +149,28 @@ def write(path: Path, files: dict[str, bytes], *, force: bool) -> None:
         for name, content in files.items():
             write_synced(made / name, content)
         sync_folder(made)
-        old = None
-        if path.exists():
-            old = made.with_name(made.name + ".old")
-            path.rename(old)
-        made.rename(path)
-        sync_folder(path.absolute().parent)
-        if old is not None:
-            shutil.rmtree(old)
+        _exchange(made, path)
     except OSError as error:
         raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Nothing was changed there.") from None
     finally:
         if made.exists():
             shutil.rmtree(made, ignore_errors=True)
+
+
+def _exchange(made: Path, path: Path) -> None:
+    """Rename ``made`` to ``path``; what was there is removed afterwards, or put back where renaming fails."""
+    old = made.with_name(made.name + ".old") if path.exists() else None
+    if old is not None:
+        path.rename(old)
+    try:
+        made.rename(path)
+    except OSError:
+        if old is not None:
+            old.rename(path)
+        raise
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(path.absolute().parent)
 
 
 def add(path: Path, name: str, content: bytes) -> None:

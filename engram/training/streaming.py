@@ -1,0 +1,67 @@
+"""Batches of rows that are read as they are needed: row groups in a new order every epoch, shuffled in a buffer of bounded size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+
+from engram.data.rows import Rows, joined
+from engram.data.stream import Numbers, RowStream
+from engram.training.batches import Batch
+
+BUFFER = 1 << 23  # encoded values that are shuffled together
+
+
+class StreamBatches:
+    """Batches of a stream; the order is a function of (seed, epoch) alone.
+
+    Parameters
+    ----------
+    stream : RowStream
+        The rows to learn from.
+    encode : callable
+        From a DataFrame to `Rows`.
+    size : int
+        Rows in a batch.
+    seed : int
+        With the number of the epoch it fixes the order.
+    """
+
+    def __init__(self, stream: RowStream, encode: Callable[[pd.DataFrame], Rows], size: int, seed: int) -> None:
+        self.stream, self.encode, self.size, self.seed = stream, encode, size, seed
+        self.per_epoch = max(1, math.ceil(len(stream) / size))
+        self.n_rows = len(stream)
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from number ``skip`` on; those before it are read but not encoded twice."""
+        rng = np.random.default_rng([self.seed, epoch])
+        done = 0
+        for numbers, rows in self._buffers(rng):
+            order = torch.from_numpy(rng.permutation(len(rows)))
+            for at in range(0, len(rows), self.size):
+                done += 1
+                if done <= skip:
+                    continue
+                index = order[at : at + self.size]
+                piece = rows.take(index)
+                yield Batch(piece.x, piece.mask, piece.y, piece.weight, torch.from_numpy(numbers)[index])
+
+    def _buffers(self, rng: np.random.Generator) -> Iterator[tuple[Numbers, Rows]]:
+        """Yield encoded pieces of whole batches, at most `BUFFER` values; what is left over begins the next one."""
+        groups = [int(g) for g in rng.permutation(self.stream.groups())]
+        numbers, rows = np.zeros(0, dtype=np.int64), None
+        for own, frame in self.stream.chunks(groups):
+            encoded = self.encode(frame)
+            rows = encoded if rows is None else joined(rows, encoded)
+            numbers = np.concatenate([numbers, own])
+            if rows.x.numel() >= BUFFER:
+                whole = len(rows) // self.size * self.size
+                rest = torch.arange(whole, len(rows))
+                yield numbers[:whole], rows.first(whole)
+                numbers, rows = numbers[whole:], rows.take(rest)
+        if rows is not None and len(rows):
+            yield numbers, rows

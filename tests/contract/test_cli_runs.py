@@ -1,0 +1,321 @@
+"""The command line end to end: every command on small tables, arrays and pictures gives what Python gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from engram.cli import program
+from engram.version import VERSION
+
+QUICK = ("--max-epochs", "2", "--hidden", "8", "--code-size", "2")
+
+
+def engram(*args: str | Path, stdin: bytes | None = None, code: int = 0) -> Result:
+    """Run a command in this process and check its exit code."""
+    result = CliRunner().invoke(program, [str(arg) for arg in args], input=stdin)
+    assert result.exit_code == code, (result.exit_code, result.stdout, result.stderr)
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def answer(*args: str | Path, code: int = 0) -> dict:
+    """Return the one JSON object that a command writes."""
+    result = engram(*args, "--json", code=code)
+    assert result.stderr == ""
+    found = json.loads(result.stdout)  # fails where anything else stands on standard output
+    assert (found["engram"], found["schema"]) == (VERSION, 1)
+    return found
+
+
+def rows() -> pd.DataFrame:
+    """Return a table with a hole, categories, flags and labels."""
+    random = np.random.default_rng(0)
+    common = random.normal(size=60)
+    frame = pd.DataFrame({"age": 40 + 10 * common, "income": 3000 + 800 * common + 100 * random.normal(size=60)})
+    frame["city"] = random.choice(["Lima", "Oslo", "Rome"], 60)
+    frame["smoker"] = random.random(60) < 0.3
+    frame["fraud"] = (np.arange(60) % 10 == 0).astype(int)
+    frame.loc[3, "age"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with t.csv, a run of a VAE on it, and a run on digits."""
+    folder = tmp_path_factory.mktemp("cli")
+    rows().to_csv(folder / "t.csv", index=False)
+    engram("fit", "vae", folder / "t.csv", "-o", folder / "run", "--label", "fraud", *QUICK)
+    engram("fit", "vae", "digits", "-o", folder / "digits", *QUICK)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(home: Path):
+    from engram.models.saving import load_model
+
+    return load_model(home / "run")
+
+
+# --- fit ---
+
+
+def test_fit_writes_a_whole_run_folder(home: Path):
+    names = {path.name for path in (home / "run").iterdir()}
+    assert {"config.json", "kind.json", "weights.safetensors", "log.jsonl", "README.md"} <= names
+    assert {"report.json", "report.html", "loss-curve.png", "code-map.png", "samples.png"} <= names
+    assert not [name for name in names if name.startswith(".") or name in ("checkpoint", "unfinished.json")]
+    report = json.loads((home / "run" / "report.json").read_bytes())
+    assert report["protocol"]["rows"] == 12  # a fifth, which the model has not seen
+    assert "48 training rows" in report["protocol"]["baseline_rows"]
+    assert {r["subject"] for r in report["baselines"]} >= {"mean", "pca"}
+
+
+def test_fit_takes_the_label_out_and_judges_by_it(home: Path, model):
+    assert "fraud" not in model.feature_names_in_
+    report = json.loads((home / "run" / "report.json").read_bytes())
+    assert "auroc" in {r["name"] for r in report["metrics"]}
+
+
+def test_fit_equals_the_python_api(home: Path, model):
+    from engram.cli.sources import opened, parts
+    from engram.models.vae import VAE
+
+    fitted, test = parts(opened(str(home / "t.csv"), label="fraud"), 0)
+    assert test is not None
+    assert len(test) == 12
+    again = VAE(max_epochs=2, hidden=(8,), code_size=2, random_state=0).fit(fitted.rows)
+    assert model.get_params() == again.get_params()
+    assert np.array_equal(again.transform(test.rows), model.transform(test.rows))
+
+
+def test_fit_says_what_came_out_and_what_to_type_next(home: Path, tmp_path: Path):
+    done = engram("fit", "autoencoder", home / "t.csv", "-o", tmp_path / "a b", "--drop", "fraud", *QUICK)
+    assert "pca" in done.stdout
+    assert "12 held-out rows" in done.stdout
+    assert f"engram apply '{tmp_path / 'a b'}'" in done.stdout
+    assert "engram sample" not in done.stdout  # it cannot
+    assert "fitting autoencoder" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    config = json.loads((tmp_path / "a b" / "config.json").read_bytes())
+    assert config["parameters"]["verbose"] == 0
+    assert config["parameters"]["columns"] == {"fraud": "drop"}
+
+
+def test_fit_json_tells_results_and_findings(home: Path, tmp_path: Path):
+    found = answer("fit", "autoencoder", home / "t.csv", "-o", tmp_path / "run", *QUICK)["result"]
+    assert found["rows"] == {"given": 60, "fitted": 48, "test": 12}
+    assert found["report"]["metrics"]
+    assert "report.html" in found["files"]
+
+
+def test_fit_quiet_says_nothing(home: Path, tmp_path: Path):
+    done = engram("fit", "autoencoder", home / "t.csv", "-o", tmp_path / "run", "--quiet", *QUICK)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_fit_corrects_types_of_columns(home: Path, tmp_path: Path):
+    args = ("fit", "vae", home / "t.csv", "--dry-run", "--drop", "age")
+    told = {c["name"]: c["type"] for c in answer(*args, "--column", "fraud=category")["result"]["columns"]}
+    assert told["fraud"] == "category of 2"
+    assert told["age"].startswith("dropped")
+    assert told["city"] == "category of 3"
+
+
+def test_dry_run_tells_what_a_fit_then_does(home: Path, tmp_path: Path):
+    args = ("fit", "vae", home / "t.csv", "--code-size", "2")
+    planned = answer(*args, "--dry-run", "-o", tmp_path / "run")["result"]
+    assert not (tmp_path / "run").exists()
+    done = answer(*args, "-o", tmp_path / "run", "--max-epochs", "1")["result"]
+    config = json.loads((tmp_path / "run" / "config.json").read_bytes())
+    assert planned["dry_run"]
+    assert planned["hidden"] == config["shapes"]["widths"]
+    for name in ("batch_size", "learning_rate", "threads"):
+        assert planned[name] == config["settings"][name]
+    assert planned["train_rows"] == config["data"]["trained_on"]
+    assert planned["test_rows"] == done["rows"]["test"]
+    assert planned["parameters"] > 0
+    told = engram(*args, "--dry-run").stdout
+    assert "nothing is trained or written" in told
+    assert "category of 3" in told
+
+
+def test_fit_reads_every_kind_of_source(home: Path, tmp_path: Path):
+    frame = rows()
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    frame.to_csv(tmp_path / "semicolons.csv", sep=";", decimal=",", index=False)
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(40, 4)))
+    np.savez(tmp_path / "a.npz", X=np.zeros((30, 4)) + np.arange(30)[:, None], y=np.arange(30) % 2)
+    expected = answer("fit", "vae", home / "t.csv", "--dry-run")["result"]
+    for name in ("t.parquet", "t.tsv", "semicolons.csv"):
+        assert answer("fit", "vae", tmp_path / name, "--dry-run")["result"]["columns"] == expected["columns"]
+    assert answer("fit", "vae", tmp_path / "a.npy", "--dry-run", "--label", "0")["result"]["encoded_row"] == [3]
+    assert answer("fit", "vae", tmp_path / "a.npz", "--dry-run", "--label", "y")["result"]["encoded_row"] == [4]
+    assert answer("fit", "vae", "digits", "--dry-run")["result"]["kind"] == "images"
+    piped = engram("fit", "vae", "-", "--dry-run", "--json", stdin=(home / "t.csv").read_bytes())
+    assert json.loads(piped.stdout)["result"]["columns"] == expected["columns"]
+
+
+def test_a_variant_is_fitted_with_its_own_defaults(home: Path, tmp_path: Path):
+    engram(
+        "fit", "denoising_autoencoder", home / "t.csv", "-o", tmp_path / "run", "--corruption_level", ".1,.4", *QUICK
+    )
+    given = answer("inspect", tmp_path / "run")["result"]["given"]
+    assert given["corruption"] == "gaussian"
+    assert given["corruption_level"] == [0.1, 0.4]
+
+
+def test_force_replaces_a_run_and_keeps_it_where_the_fit_fails(home: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    engram("fit", "autoencoder", home / "t.csv", "-o", run, "--quiet", *QUICK)
+    before = (run / "weights.safetensors").read_bytes()
+    engram("fit", "autoencoder", home / "t.csv", "-o", run, "--force", "--network", "conv", code=2)
+    assert (run / "weights.safetensors").read_bytes() == before
+    engram("fit", "autoencoder", home / "t.csv", "-o", run, "--force", "--quiet", "--seed", "1", *QUICK)
+    assert (run / "weights.safetensors").read_bytes() != before
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_interrupted_fit_is_resumed_to_the_same_weights(home: Path, tmp_path: Path, monkeypatch):
+    def stop_at_third_report(*_: object, **__: object) -> Callable[[dict], None]:
+        seen: list[dict] = []
+
+        def report(entry: dict) -> None:
+            seen.append(entry)
+            if len(seen) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return report
+
+    args = ("fit", "vae", home / "t.csv", "--hidden", "8", "--max-epochs", "60", "--quiet", "-o")
+    engram(*args, tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr("engram.models.model.reporter", stop_at_third_report)
+        assert "--resume" in engram(*args, tmp_path / "run", code=130).stderr
+    assert "was interrupted" in engram(*args, tmp_path / "run", code=4).stderr
+    engram(*args, tmp_path / "run", "--resume")
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("run", "whole")]
+    assert weights[0] == weights[1]
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
+
+
+# --- apply ---
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npy"])
+def test_apply_equals_transform(home: Path, tmp_path: Path, model, suffix: str):
+    codes = model.transform(rows())
+    engram("apply", home / "run", home / "t.csv", "-o", tmp_path / f"c.{suffix}")
+    if suffix == "npy":
+        assert np.array_equal(np.load(tmp_path / "c.npy"), codes)
+        return
+    found = pd.read_csv(tmp_path / "c.csv") if suffix == "csv" else pd.read_parquet(tmp_path / "c.parquet")
+    assert list(found) == ["code0", "code1"]
+    np.testing.assert_array_equal(found.to_numpy(dtype=np.float32), codes)
+
+
+def test_apply_scores_stand_beside_row_and_label(home: Path, tmp_path: Path, model):
+    args = ("apply", home / "run", home / "t.csv", "-o", tmp_path / "s.csv", "--get", "scores", "--label", "fraud")
+    assert answer(*args)["result"]["rows"] == 60
+    found = pd.read_csv(tmp_path / "s.csv")
+    assert list(found) == ["fraud", "row", "score"]
+    np.testing.assert_array_equal(found["score"].to_numpy(np.float32), model.score_samples(rows()))
+    np.testing.assert_array_equal(found["fraud"], rows()["fraud"])
+
+
+def test_apply_reconstruction_has_the_users_columns(home: Path, model):
+    done = engram("apply", home / "run", home / "t.csv", "-o", "-", "--get", "reconstruction")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "age,income,city,smoker"
+    assert len(lines) == 61
+    assert done.stderr.startswith("wrote reconstruction of 60 rows")
+
+
+def test_apply_reads_standard_input(home: Path, model):
+    done = engram("apply", home / "run", "-", "-o", "-", "--quiet", stdin=(home / "t.csv").read_bytes())
+    assert done.stdout.splitlines()[0] == "code0,code1"
+    assert done.stderr == ""
+
+
+def test_apply_gives_pictures_back(home: Path, tmp_path: Path):
+    digits = home / "digits"
+    engram("apply", digits, "digits", "-o", tmp_path / "d.npy", "--get", "reconstruction")
+    assert np.load(tmp_path / "d.npy").shape == (1797, 8, 8)
+    done = engram("apply", digits, "digits", "-o", tmp_path / "d.png", "--get", "reconstruction")
+    assert "note: the sheet shows the first 1,024 of 1,797 pictures" in done.stderr
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    engram("apply", digits, "digits", "-o", tmp_path / "codes.csv", "--label", "target")
+    assert list(pd.read_csv(tmp_path / "codes.csv")) == ["target", "code0", "code1"]
+
+
+def test_apply_dry_run_and_force(home: Path, tmp_path: Path):
+    out = tmp_path / "c.csv"
+    engram("apply", home / "run", home / "t.csv", "-o", out, "--dry-run")
+    assert not out.exists()
+    out.write_text("mine")
+    engram("apply", home / "run", home / "t.csv", "-o", out, code=2)
+    assert out.read_text() == "mine"
+    engram("apply", home / "run", home / "t.csv", "-o", out, "--force")
+    assert out.read_text().startswith("code0,")
+    assert [path.name for path in tmp_path.iterdir()] == ["c.csv"]
+
+
+# --- sample, evaluate, inspect ---
+
+
+def test_sample_equals_the_python_api(home: Path, tmp_path: Path, model):
+    done = engram("sample", home / "run", "-n", "5", "--seed", "3")
+    expected = model.sample(5, random_state=3)
+    assert done.stdout == expected.to_csv(index=False)
+    assert done.stderr == ""
+    drawn = answer("sample", home / "run", "-n", "5", "--seed", "3")["result"]["drawn"]
+    assert [row["city"] for row in drawn] == list(expected["city"])
+    engram("sample", home / "run", "-n", "5", "--seed", "3", "-o", tmp_path / "s.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "s.parquet"), expected)
+
+
+def test_sample_draws_pictures(home: Path, tmp_path: Path):
+    engram("sample", home / "digits", "-n", "7", "-o", tmp_path / "s.npy")
+    assert np.load(tmp_path / "s.npy").shape == (7, 8, 8)
+    engram("sample", home / "digits", "-n", "7", "-o", tmp_path / "s.png")
+    assert "NEW.npy" not in engram("sample", home / "digits", "-n", "7", code=2).stderr
+
+
+def test_evaluate_finds_the_rows_that_the_fit_held_out(home: Path):
+    done = engram("evaluate", home / "run", home / "t.csv", "--label", "fraud")
+    assert "judged on the 12 rows that were held out" in done.stderr
+    found = answer("evaluate", home / "run", home / "t.csv", "--label", "fraud")
+    again = json.loads((home / "run" / "report.json").read_bytes())
+    assert found["result"]["report"]["metrics"] == again["metrics"]
+    assert "held out" in found["notes"][0]
+
+
+def test_evaluate_takes_training_rows_and_writes_a_page(home: Path, tmp_path: Path):
+    rows().tail(30).to_csv(tmp_path / "new.csv", index=False)
+    args = ("evaluate", home / "run", tmp_path / "new.csv", "--train", home / "t.csv", "--metric", "r2")
+    found = answer(*args, "-o", tmp_path / "page.html")["result"]
+    assert found["rows"] == 30
+    assert [r["name"] for r in found["report"]["metrics"]] == ["r2"]
+    assert "48 training rows" in found["report"]["protocol"]["baseline_rows"]
+    assert "<html" in (tmp_path / "page.html").read_text()
+
+
+def test_inspect_tells_what_a_run_holds(home: Path):
+    found = answer("inspect", home / "run")["result"]
+    assert found["model"] == "vae"
+    assert found["given"] == {"code_size": 2, "hidden": [8], "max_epochs": 2, "random_state": 0}
+    assert found["automatic"]["batch_size"] == 16
+    assert [c["name"] for c in found["columns"]] == ["age", "income", "city", "smoker"]
+    assert found["report"]["metrics"]
+    told = engram("inspect", home / "run").stdout
+    for text in ("code_size=2", "category of 3", "findings", "pca"):
+        assert text in told

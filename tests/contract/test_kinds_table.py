@@ -1,0 +1,267 @@
+"""Tables: how the types of columns are found out and corrected, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from engram.data import Table
+from engram.data.columns import Column
+from engram.errors import DataError, DataTypeError, UsageError
+
+N = 40
+
+
+def types(kind: Table) -> dict[Any, str]:
+    return {column.name: column.type for column in kind.fields}
+
+
+def encoded(kind: Table, raw: Any) -> torch.Tensor:
+    return kind.encode(kind.conform(raw)).x
+
+
+FOUND = {
+    "number": [1.5, 2.5, 4.0, 8.0] * 10,
+    "boolean": [True, False] * 20,
+    "category": ["a", "b", "c", "a"] * 10,
+    "constant": [3] * N,
+    "empty": [None] * N,
+    "key": [f"row {i}" for i in range(N)],
+}
+
+
+def test_types_are_found_out_from_the_cells() -> None:
+    frame = pd.DataFrame({**FOUND, "whole": range(N), "flag": [0, 1] * 20, "gaps": [None, 1.0, 2.0, 3.0] * 10})
+    frame["day"] = pd.date_range("2024-01-01", periods=N)
+    frame["nullable"] = pd.array([1, None, 3, 4] * 10, dtype="Int64")
+    frame["grade"] = pd.Categorical(["low", "high"] * 20)
+    found = types(Table().fit(frame))
+    assert found == {
+        **{name: name for name in FOUND},
+        "whole": "number",
+        "flag": "boolean",
+        "gaps": "number",
+        "day": "number",
+        "nullable": "number",
+        "grade": "category",
+    }
+
+
+def test_ignored_columns_are_findings_and_reach_no_network() -> None:
+    kind = Table().fit(pd.DataFrame(FOUND))
+    assert kind.columns == ["number", "boolean", "category"]
+    assert len(kind.findings()) == 3
+    assert kind.shape == (5,)
+
+
+@pytest.mark.parametrize(
+    ("wish", "cells", "width"),
+    [
+        ("number", [0, 1] * 20, 1),
+        ("count", [0, 1, 2, 7] * 10, 1),
+        ("boolean", [0.0, 1.0] * 20, 1),
+        ("category", [1, 2, 3, 5] * 10, 4),
+        ("drop", [1, 2, 3, 5] * 10, 0),
+    ],
+)
+@pytest.mark.parametrize("form", ["frame", "array"])
+def test_types_can_be_corrected(wish: str, cells: list[Any], width: int, form: str) -> None:
+    frame = pd.DataFrame({"0": cells, "1": np.arange(N) * 0.5})
+    raw = frame if form == "frame" else frame.to_numpy()
+    kind = Table(columns={"0": wish}).fit(raw)
+    assert kind.fields[0].type == wish
+    assert encoded(kind, raw).shape == (N, width + 1)
+
+
+def test_categories_of_numbers_come_back_as_numbers() -> None:
+    frame = pd.DataFrame({"zip": [4051, 4052, 8001, 4051] * 10, "x": range(N)})
+    kind = Table(columns={"zip": "category"}).fit(frame)
+    pd.testing.assert_frame_equal(kind.decode(encoded(kind, frame)), frame)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "error", "told"),
+    [
+        ({"cuont": "count"}, UsageError, "count"),
+        ({"count": "nubmer"}, UsageError, "number"),
+        ({"count": "boolean"}, DataError, "cannot be boolean"),
+        ({"half": "count"}, DataError, "cannot be counts"),
+        ({"text": "number"}, DataError, "row 0 has 'a'"),
+        ({"count": "drop", "half": "drop", "text": "drop"}, DataError, "no column can be learned"),
+    ],
+)
+def test_a_correction_that_cannot_be_says_why(wishes: dict[str, str], error: type[Exception], told: str) -> None:
+    frame = pd.DataFrame({"count": [1, 2, 3, 4] * 10, "half": [0.5, 1.0] * 20, "text": ["a", "b"] * 20})
+    with pytest.raises(error, match=told):
+        Table(columns=wishes).fit(frame)
+
+
+def test_whole_numbers_and_dates_come_back_as_such() -> None:
+    frame = pd.DataFrame({"whole": np.arange(N) ** 2, "small": np.arange(N, dtype=np.int8)})
+    frame["day"] = pd.date_range("2020-02-28", periods=N)
+    frame["nullable"] = pd.array([1, 2, 3, 4] * 10, dtype="Int64")
+    kind = Table().fit(frame)
+    back = kind.decode(encoded(kind, frame))
+    pd.testing.assert_frame_equal(back.drop(columns="day"), frame.drop(columns="day"))
+    assert back.day.dtype == frame.day.dtype
+    assert (back.day - frame.day).abs().max() < pd.Timedelta("10s")  # float32 over forty days
+
+
+def test_a_time_zone_comes_back() -> None:
+    frame = pd.DataFrame({"day": pd.date_range("2020-02-28", periods=N, tz="Europe/Zurich")})
+    kind = Table().fit(frame)
+    back = kind.decode(encoded(kind, frame))
+    assert back.day.dtype == frame.day.dtype
+    assert (back.day - frame.day).abs().max() < pd.Timedelta("10s")
+
+
+def test_numbers_are_standardised_by_what_is_there() -> None:
+    X = np.random.default_rng(0).normal(50, 9, (200, 3))
+    X[::3, 1] = np.nan
+    kind = Table().fit(X)
+    rows = kind.encode(kind.conform(X))
+    for j in range(3):
+        there = rows.x[rows.mask[:, j], j]
+        assert float(there.mean()) == pytest.approx(0, abs=1e-5)
+        assert float(there.std(unbiased=False)) == pytest.approx(1, abs=1e-5)
+    assert kind.log_volume.exp().tolist() == pytest.approx(np.nanstd(X, axis=0).tolist())
+
+
+def test_columns_that_share_a_unit_keep_one_scale_and_a_frame_does_not() -> None:
+    from sklearn.datasets import load_digits
+
+    X = load_digits().data
+    kind = Table().fit(X)
+    scales = {column.scale for column in kind.fields if column.type == "number"}
+    assert len(scales) == 1
+    assert scales.pop() ** 2 == pytest.approx(X[:, X.std(0) > 0].var(0).mean())
+    assert len({column.scale for column in Table().fit(pd.DataFrame(X)).fields if column.type == "number"}) > 1
+
+
+def test_columns_of_different_units_have_their_own_scale() -> None:
+    X = np.random.default_rng(0).random((50, 9)) * np.arange(1, 10)
+    assert len({column.scale for column in Table().fit(X).fields}) == 9
+
+
+def test_an_array_with_a_constant_column_gets_it_back() -> None:
+    X = np.column_stack([np.arange(N), np.full(N, 7.0), np.arange(N) % 5]).astype(np.float64)
+    kind = Table().fit(X)
+    assert encoded(kind, X).shape == (N, 2)
+    np.testing.assert_allclose(kind.decode(encoded(kind, X)), X, atol=1e-4)
+
+
+def test_an_array_of_texts_and_numbers_is_a_table_of_categories_and_numbers() -> None:
+    raw = np.array([["a", 1.5], ["b", 2.5], ["a", 4.0], ["b", 8.0]], dtype=object)
+    kind = Table().fit(raw)
+    assert list(types(kind).values()) == ["category", "number"]
+    assert encoded(kind, raw).shape == (4, 3)
+
+
+# --- rows that differ from those at fit ---
+
+
+def test_missing_columns_are_named_with_the_nearest_that_are_there() -> None:
+    kind = Table().fit(pd.DataFrame({"height": range(N), "weight": range(N)}))
+    with pytest.raises(DataError, match=r"missing: weight.*'wieght'"):
+        kind.conform(pd.DataFrame({"height": [1], "wieght": [2]}))
+
+
+def test_a_constant_column_need_not_be_there_again() -> None:
+    kind = Table().fit(pd.DataFrame({"x": range(N), "same": 1}))
+    assert encoded(kind, pd.DataFrame({"x": [3]})).shape == (1, 1)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_an_array_with_another_number_of_columns_is_refused_with_both_numbers(width: int) -> None:
+    kind = Table().fit(np.random.default_rng(0).random((9, 2)))
+    with pytest.raises(DataError, match=f"X has {width} features, but this model is expecting 2"):
+        kind.conform(np.zeros((4, width)))
+
+
+def test_a_column_asked_to_be_a_count_turns_other_values_into_counted_missing_cells() -> None:
+    frame = pd.DataFrame({"n": [0, 1, 2, 3] * 10, "x": range(N)})
+    kind = Table(columns={"n": "count"}).fit(frame)
+    rows = kind.encode(kind.conform(pd.DataFrame({"n": [1, -2, 0.5], "x": [1, 2, 3]})))
+    assert rows.mask[:, kind.columns.index("n")].tolist() == [True, False, False]
+    assert list(rows.notes.values()) == [2]
+
+
+def test_values_far_outside_are_clipped_and_counted() -> None:
+    kind = Table().fit(np.arange(20.0).reshape(10, 2))
+    rows = kind.encode(kind.conform(np.array([[1e300, 1.0], [2.0, 3.0]])))
+    assert torch.isfinite(rows.x).all()
+    assert [count for note, count in rows.notes.items() if "clipped" in note] == [1]
+
+
+def test_the_most_frequent_thousand_categories_are_kept() -> None:
+    cells = [f"c{i}" for i in range(1200) for _ in range(2 if i < 1100 else 3)]
+    kind = Table().fit(pd.DataFrame({"c": cells}))
+    (column,) = kind.fields
+    assert column.width == 1000
+    assert {f"c{i}" for i in range(1100, 1200)} <= set(column.values)
+
+
+@pytest.mark.parametrize(
+    ("raw", "error", "told"),
+    [
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), DataError, "two columns are called 'a'"),
+        (pd.DataFrame({"a": []}), DataError, "0 sample"),
+        (pd.DataFrame(index=range(3)), DataError, "0 feature"),
+        (np.zeros((0, 3)), DataError, "0 sample"),
+        (np.zeros((3, 0)), DataError, "0 feature"),
+        (np.array([[1j, 2]]), DataError, "Complex"),
+        (np.full((4, 2), np.nan), DataError, "no column can be learned"),
+        (pd.DataFrame({"a": [[1], [2]]}), DataTypeError, "row 0"),
+        (pd.DataFrame({"a": [1.0, np.inf, 3.0]}), DataError, "row 1"),
+        (np.array([[1.0], [-np.inf]]), DataError, "row 1"),
+    ],
+)
+def test_data_that_cannot_be_used_are_refused_with_the_place(raw: Any, error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
+        Table().fit(raw)
+
+
+def test_the_callers_frame_is_left_alone_with_its_attributes() -> None:
+    frame = pd.DataFrame({"x": range(N), "c": ["a", "b"] * 20})
+    frame.attrs["source"] = "field book"
+    before = frame.copy(deep=True)
+    kind = Table(columns={"c": "category"}).fit(frame)
+    encoded(kind, frame)
+    pd.testing.assert_frame_equal(frame, before)
+    assert frame.attrs == {"source": "field book"}
+
+
+def test_a_frame_of_another_library_is_taken() -> None:
+    polars = pytest.importorskip("polars")
+    frame = pd.DataFrame({"x": np.arange(8.0), "c": ["a", "b"] * 4})
+    kind = Table().fit(polars.DataFrame({"x": np.arange(8.0), "c": ["a", "b"] * 4}))
+    assert torch.equal(encoded(kind, frame), encoded(Table().fit(frame), frame))
+
+
+def test_an_object_that_turns_into_a_frame_is_taken() -> None:
+    class Foreign:
+        def __init__(self, frame: pd.DataFrame) -> None:
+            self.frame = frame
+
+        def to_pandas(self) -> pd.DataFrame:
+            return self.frame
+
+    frame = pd.DataFrame({"x": np.arange(8.0), "c": ["a", "b"] * 4})
+    kind = Table().fit(Foreign(frame))
+    assert torch.equal(encoded(kind, Foreign(frame)), encoded(kind, frame))
+
+
+def test_no_cell_of_the_rows_is_in_a_fitted_table_of_numbers() -> None:
+    """Rule 13: means and ranges are kept, rows are not."""
+    X = np.random.default_rng(0).normal(size=(500, 2))
+    kept = [value for column in Table().fit(X).fields for value in (column.mean, column.scale, *column.values)]
+    assert not set(kept) & set(X.ravel().tolist())
+
+
+def test_every_sort_of_column_describes_itself() -> None:
+    for kind in ("number", "count", "boolean", "category", "empty", "key", "drop"):
+        assert Column("c", kind, "object", missing=3).describe()
