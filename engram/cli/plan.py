@@ -21,7 +21,7 @@ def check(model: Model, rows: Any) -> None:
     """Raise what a fit would raise for wrong parameters or a bad cell, and tell what would be left out."""
     values = checked_values(model)
     kind, raw = as_kind(rows, model.kind, columns=values["columns"], likelihood=values["likelihood"])
-    warn_notes([kind.fit(raw).encode(kind.conform(raw))])
+    warn_notes([kind.fit(raw).encode(kind.conform(raw)).notes])
     resolve_shapes(kind, values)
     seconds(model.max_time)
 

@@ -13,6 +13,7 @@ from engram.errors import DataError, DataTypeError, UsageError, nearest
 TYPES = ("number", "count", "boolean", "category", "drop")  # what a user may ask for
 IGNORED = ("constant", "empty", "key", "drop")  # what no network sees
 MAX_CATEGORIES = 1000
+Array = np.ndarray[Any, np.dtype[Any]]
 FAR = 1e6  # encoded values are clipped here: further out float32 squares overflow
 
 
@@ -215,3 +216,51 @@ def _with_values(column: Column, present: pd.Series[Any], *, asked: bool) -> Col
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
+
+
+def share_a_unit(fields: list[Column]) -> bool:
+    """Whether all numbers start at the same value and most go up to about the same one, as pixels and marks do."""
+    if any(c.type not in ("number", "constant", "empty") for c in fields):
+        return False
+    numbers = [c for c in fields if c.type == "number"]
+    lows, highs = np.array([c.low for c in numbers]), np.array([c.high for c in numbers])
+    span = highs.max() - lows.min()
+    return bool(len(numbers) >= 8 and np.ptp(lows) <= 0.01 * span and np.median(highs - lows) >= 0.9 * span)
+
+
+def encoded(c: Column, series: pd.Series[Any], notes: dict[str, int]) -> tuple[Array, Array]:
+    """Encode a count, boolean or category column; return its values (rows, width) and where it is present."""
+    seen = series.notna().to_numpy()
+    if c.type == "category":
+        number = pd.Index(c.values).get_indexer(pd.Index(series.astype(object)))
+        new = seen & (number < 0)
+        notes[f"column {c.name!r}: categories not seen at fit were treated as missing"] = int(new.sum())
+        x = np.zeros((len(series), c.width), dtype=np.float32)
+        x[np.flatnonzero(number >= 0), number[number >= 0]] = 1.0
+        return x, number >= 0
+    values = as_numbers(series, c.name)
+    check_finite(values[:, None], [c.name])
+    fits = np.isin(values, (0, 1)) if c.type == "boolean" else (values >= 0) & (values == np.round(values))
+    notes[f"column {c.name!r}: values that are no {c.type} were treated as missing"] = int((seen & ~fits).sum())
+    return np.where(fits, values, 0.0).astype(np.float32)[:, None], fits
+
+
+def decoded_column(c: Column, x: Array) -> Array:
+    """Return the values of a count, boolean or category column from their encoded form."""
+    if c.type == "category":
+        return np.asarray(np.array(c.values, dtype=object)[x.argmax(1)])
+    return np.asarray(x[:, 0] >= 0.5 if c.type == "boolean" else x[:, 0])
+
+
+def restored(c: Column, values: Array) -> Any:
+    """Return a decoded column in the dtype that it came in, where its values allow."""
+    series: Any = pd.Series(values, name=c.name)
+    if c.type in ("number", "count") and "int" in c.dtype.lower():
+        series = series.round()
+    if c.dtype.startswith("datetime"):
+        dates = pd.to_datetime(series, unit="s", utc=True)
+        return (dates if "," in c.dtype else dates.dt.tz_localize(None)).astype(c.dtype)  # a comma: with a time zone
+    try:
+        return series.astype(c.dtype)
+    except (ValueError, TypeError):
+        return series.infer_objects()

@@ -151,11 +151,11 @@ def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
     )
 
 
-def warn_notes(parts: Sequence[Rows]) -> None:
+def warn_notes(parts: Sequence[dict[str, int]]) -> None:
     """Say once what was left out of several encoded parts, counted."""
     total: dict[str, int] = {}
-    for rows in parts:
-        for note, count in rows.notes.items():
+    for notes in parts:
+        for note, count in notes.items():
             total[note] = total.get(note, 0) + count
     for note, count in total.items():
         warnings.warn(f"{note} ({count} cell{'s' if count > 1 else ''})", DataWarning, stacklevel=3)

@@ -24,6 +24,8 @@ class Rows:
         (rows, ...) labels or attributes.
     weight : Tensor or None
         (rows,) weights.
+    index : Tensor or None
+        (rows,) numbers of the rows in what they were taken from.
     notes : dict
         What was left out or treated as missing on the way, with how many cells: ``{"new category in 'city', treated as missing": 3}``.
     """
@@ -33,6 +35,7 @@ class Rows:
     y: Tensor | None = None
     weight: Tensor | None = None
     notes: dict[str, int] = field(default_factory=dict)
+    index: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -50,8 +53,10 @@ class Rows:
         return self._each(lambda values: values.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
-        mask, y, weight = (None if t is None else change(t) for t in (self.mask, self.y, self.weight))
-        return replace(self, x=change(self.x), mask=mask, y=y, weight=weight)
+        mask, y, weight, index = (
+            None if t is None else change(t) for t in (self.mask, self.y, self.weight, self.index)
+        )
+        return replace(self, x=change(self.x), mask=mask, y=y, weight=weight, index=index)
 
 
 def joined(first: Rows, second: Rows) -> Rows:

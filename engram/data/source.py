@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engram.data.stream import streamed
 from engram.errors import DataError, UsageError, nearest
 
 BUNDLED = ("breast-cancer", "diabetes", "digits", "wine")
@@ -76,7 +77,8 @@ def _file(path: Path) -> Source:
     if suffix in (".csv", ".tsv", ".txt"):
         return Source(path.name, _csv(path.name, path))
     if suffix in (".parquet", ".pq"):
-        return Source(path.name, _parsed(path.name, lambda: pd.read_parquet(path)))
+        stream = streamed(path)
+        return Source(path.name, _parsed(path.name, lambda: pd.read_parquet(path)) if stream is None else stream)
     if suffix == ".npy":
         return Source(path.name, _parsed(path.name, lambda: np.load(path, allow_pickle=False)))
     if suffix == ".npz":

@@ -39,7 +39,9 @@ class RowStream:
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path.name!r} cannot be read: {str(error).partition(chr(10))[0]}. Is it damaged?") from None
+            raise DataError(
+                f"{path.name!r} cannot be read: {str(error).partition(chr(10))[0]}. Is it damaged?"
+            ) from None
         metadata = self._file.metadata
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -91,7 +93,7 @@ class RowStream:
     def _slice(self, start: int, stop: int) -> pd.DataFrame:
         """Return rows from ``start`` to ``stop``; going on where the last slice ended costs nothing extra."""
         if self._next is None or self._next[0] != start:
-            at, chunks = 0, (frame for _, frame in self.chunks())
+            at, chunks = 0, self._frames()
             rest = pd.DataFrame(columns=self.columns)
             while at + len(rest) <= start and (at + len(rest)) < len(self):
                 at, rest = at + len(rest), next(chunks)
@@ -103,6 +105,10 @@ class RowStream:
         joined = parts[0] if len(parts) == 1 else pd.concat(parts) if parts else rest
         self._next = (stop, chunks, joined.iloc[stop - start :])
         return joined.iloc[: stop - start]
+
+    def _frames(self) -> Iterator[pd.DataFrame]:
+        for _, frame in self.chunks():
+            yield frame
 
     def take(self, numbers: Numbers) -> pd.DataFrame:
         """Return the rows of these sorted numbers (of the file); only the row groups that hold them are read."""

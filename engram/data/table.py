@@ -7,18 +7,30 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from scipy import sparse
 from torch import Tensor
 
-from engram.data.columns import FAR, IGNORED, Column, as_numbers, check_finite, inferred, inferred_numbers
+from engram.data.columns import (
+    FAR,
+    IGNORED,
+    Array,
+    Column,
+    as_numbers,
+    check_finite,
+    decoded_column,
+    encoded,
+    inferred,
+    inferred_numbers,
+    restored,
+    share_a_unit,
+)
+from engram.data.forms import ConformedStream, as_table, why_no_table
 from engram.data.kind import Kind
 from engram.data.rows import Rows
-from engram.errors import DataError, DataTypeError, UsageError, nearest
+from engram.data.stream import RowStream
+from engram.errors import DataError, UsageError, nearest
 from engram.likelihoods import LIKELIHOODS, Bernoulli, Blocks, Categorical, Likelihood, Normal, Poisson
 
 ORDER = ("number", "count", "boolean", "category")  # of the blocks in an encoded row
-DENSE_LIMIT = 2 << 30  # bytes a sparse matrix may take when made dense
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Table(Kind):
@@ -56,46 +68,10 @@ class Table(Kind):
 
     @classmethod
     def accepts(cls, raw: Any) -> str | None:
-        if isinstance(raw, pd.DataFrame) or sparse.issparse(raw) or hasattr(raw, "to_pandas"):
-            return None
-        n = len(np.shape(raw))
-        return (
-            None if n == 2 else f"a table has two dimensions, these data have {n}. Expected 2D array. Reshape your data"
-        )
-
-    # --- from the user's form to one of two: a 2-D array or a DataFrame ---
-
-    @staticmethod
-    def _opened(raw: Any) -> Any:
-        """Return a numeric array or a DataFrame with at least one row and one column."""
-        if hasattr(raw, "to_pandas") and not isinstance(raw, pd.DataFrame):
-            raw = raw.to_pandas()
-        if sparse.issparse(raw):
-            if raw.shape[0] * raw.shape[1] * 8 > DENSE_LIMIT:
-                raise DataError(
-                    f"a sparse table of {raw.shape[0]} x {raw.shape[1]} would need {raw.shape[0] * raw.shape[1] * 8 / 2**30:.1f} GiB."
-                )
-            raw = raw.toarray()
-        if isinstance(raw, Tensor):
-            raw = raw.detach().cpu().numpy()
-        if not isinstance(raw, pd.DataFrame):
-            raw = np.asarray(raw)
-        reason = Table.accepts(raw)
-        if reason is not None:
-            raise DataTypeError(f"not a table: {reason}.")
-        for what, count in zip(("sample(s)", "feature(s)"), raw.shape, strict=True):
-            if count == 0:
-                raise DataError(f"Found array with 0 {what} (shape={raw.shape}) while a minimum of 1 is required.")
-        if isinstance(raw, np.ndarray):
-            return _numeric(raw)
-        if not raw.columns.is_unique:
-            raise DataError(
-                f"two columns are called {raw.columns[raw.columns.duplicated()][0]!r}; give every column its own name."
-            )
-        return raw
+        return why_no_table(raw)
 
     def fit(self, raw: Any) -> Table:
-        opened = self._opened(raw)
+        opened = as_table(raw)
         self.dtype = str(opened.dtype) if isinstance(opened, np.ndarray) else None
         if isinstance(opened, np.ndarray) and not self.wishes:
             self.fields = inferred_numbers(opened)
@@ -135,7 +111,7 @@ class Table(Kind):
             for c in numbers:
                 self._check_raw(c, frame)
                 c.mean, c.scale = 0.0, 1.0
-        elif self.dtype is not None and _share_a_unit(self.fields):
+        elif self.dtype is not None and share_a_unit(self.fields):
             common = float(np.sqrt(np.mean([c.scale**2 for c in numbers])))
             for c in numbers:
                 c.scale = common
@@ -172,8 +148,10 @@ class Table(Kind):
 
     # --- rows in ---
 
-    def conform(self, raw: Any, *, reader: str = "this model") -> Array | pd.DataFrame:
-        opened: Array | pd.DataFrame = self._opened(raw)
+    def conform(self, raw: Any, *, reader: str = "this model") -> Any:
+        if isinstance(raw, RowStream):
+            return ConformedStream(raw, lambda rows: self.conform(rows, reader=reader))
+        opened: Array | pd.DataFrame = as_table(raw)
         if isinstance(opened, pd.DataFrame) and self.dtype is None:
             missing = [c.name for c in self.fields if c.type not in IGNORED and c.name not in opened.columns]
             if missing:
@@ -214,7 +192,7 @@ class Table(Kind):
             masks.append(np.ones(x.shape, dtype=bool) if seen is None else seen)
         for t in ORDER[1:]:
             for i in self._blocks[t]:
-                x, seen = _encoded(self.fields[i], frame[self.fields[i].name], notes)
+                x, seen = encoded(self.fields[i], frame[self.fields[i].name], notes)
                 parts.append(x)
                 masks.append(seen[:, None])
         mask = np.concatenate(masks, 1)
@@ -253,7 +231,7 @@ class Table(Kind):
         at = n_numbers
         for t in ORDER[1:]:
             for i in self._blocks[t]:
-                decoded[i] = _decoded(self.fields[i], values[:, at : at + self.fields[i].width])
+                decoded[i] = decoded_column(self.fields[i], values[:, at : at + self.fields[i].width])
                 at += self.fields[i].width
         for i, c in enumerate(self.fields):
             if c.type in IGNORED:
@@ -266,7 +244,7 @@ class Table(Kind):
                 if self.dtype != "object"
                 else joined
             )
-        series = {c.name: _restored(c, decoded[i]) for i, c in enumerate(self.fields) if c.type not in ("drop", "key")}
+        series = {c.name: restored(c, decoded[i]) for i, c in enumerate(self.fields) if c.type not in ("drop", "key")}
         return pd.DataFrame(series)
 
     # --- what suits the rows ---
@@ -318,84 +296,3 @@ class Table(Kind):
         table.fields = [Column(**c) for c in state["columns"]]
         table._lay_out()
         return table
-
-
-def _in_memory(raw: Any) -> Any:
-    """Return a DataFrame as it is and all else as a dense array."""
-    if isinstance(raw, pd.DataFrame):
-        return raw
-    if hasattr(raw, "to_pandas"):
-        return raw.to_pandas()
-    if sparse.issparse(raw):
-        size = raw.shape[0] * raw.shape[1] * 8
-        if size > DENSE_LIMIT:
-            raise DataError(
-                f"a sparse table of {raw.shape[0]} x {raw.shape[1]} would need {size / 2**30:.1f} GiB when dense."
-            )
-        return raw.toarray()
-    return raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
-
-
-def _numeric(values: Array) -> Array | pd.DataFrame:
-    """Return an array of real numbers, or a DataFrame where an array holds texts."""
-    if np.iscomplexobj(values):
-        raise DataError(
-            "Complex data not supported: the array holds complex numbers. Give real and imaginary parts as columns of their own."
-        )
-    if values.dtype.kind in "fiub":
-        return values if values.dtype.kind == "f" and values.dtype.itemsize >= 4 else values.astype(np.float64)
-    frame = pd.DataFrame(values).infer_objects()
-    for name in frame.columns:
-        if frame[name].dtype == object:
-            inferred(name, frame[name], None, flags=False)  # raises for cells that are neither text nor number
-    try:
-        return frame.astype(np.float64).to_numpy()
-    except (ValueError, TypeError):
-        return frame
-
-
-def _share_a_unit(fields: list[Column]) -> bool:
-    """Whether all numbers start at the same value and most go up to about the same one, as pixels and marks do."""
-    if any(c.type not in ("number", "constant", "empty") for c in fields):
-        return False
-    numbers = [c for c in fields if c.type == "number"]
-    lows, highs = np.array([c.low for c in numbers]), np.array([c.high for c in numbers])
-    span = highs.max() - lows.min()
-    return bool(len(numbers) >= 8 and np.ptp(lows) <= 0.01 * span and np.median(highs - lows) >= 0.9 * span)
-
-
-def _encoded(c: Column, series: pd.Series[Any], notes: dict[str, int]) -> tuple[Array, Array]:
-    """Encode a count, boolean or category column; return its values (rows, width) and where it is present."""
-    seen = series.notna().to_numpy()
-    if c.type == "category":
-        number = pd.Index(c.values).get_indexer(pd.Index(series.astype(object)))
-        new = seen & (number < 0)
-        notes[f"column {c.name!r}: categories not seen at fit were treated as missing"] = int(new.sum())
-        x = np.zeros((len(series), c.width), dtype=np.float32)
-        x[np.flatnonzero(number >= 0), number[number >= 0]] = 1.0
-        return x, number >= 0
-    values = as_numbers(series, c.name)
-    check_finite(values[:, None], [c.name])
-    fits = np.isin(values, (0, 1)) if c.type == "boolean" else (values >= 0) & (values == np.round(values))
-    notes[f"column {c.name!r}: values that are no {c.type} were treated as missing"] = int((seen & ~fits).sum())
-    return np.where(fits, values, 0.0).astype(np.float32)[:, None], fits
-
-
-def _decoded(c: Column, x: Array) -> Array:
-    if c.type == "category":
-        return np.asarray(np.array(c.values, dtype=object)[x.argmax(1)])
-    return np.asarray(x[:, 0] >= 0.5 if c.type == "boolean" else x[:, 0])
-
-
-def _restored(c: Column, values: Array) -> Any:
-    """Return a decoded column in the dtype that it came in, where its values allow."""
-    series: Any = pd.Series(values, name=c.name)
-    if c.type in ("number", "count") and "int" in c.dtype.lower():
-        series = series.round()
-    if c.dtype.startswith("datetime"):
-        dates = pd.to_datetime(series, unit="s", utc=True)
-        return (dates if "," in c.dtype else dates.dt.tz_localize(None)).astype(c.dtype)  # a comma: with a time zone
-    try:
-        return series.astype(c.dtype)
-    except (ValueError, TypeError):
-        return series.infer_objects()

@@ -76,7 +76,7 @@ def evaluate(
     seed = seed_from(random_state)
     X = kind.opened(X)
     rows = model.encoded(X)
-    warn_notes([rows])
+    warn_notes([rows.notes])
     trained = None if train is None else model.encoded(kind.opened(train))
     labels, told = anomalies(y, len(rows))
     split, findings = _split(model, rows, trained)

@@ -70,7 +70,7 @@ def over_blocks(model: Model, X: Any, function: Callable[[Nets, Batch], Tensor])
         results, seen = [], []
         for at in range(0, len(conformed), size):
             rows = kind.encode(conformed[at : at + size])
-            seen.append(rows)
+            seen.append(rows.notes)
             results.append(_padded_batch(nets, rows.x, rows.mask, function))
         warn_notes(seen)
         return torch.cat(results)

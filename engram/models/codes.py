@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from engram.data.rows import Rows
+from engram.data.stream import RowStream
 from engram.errors import DataError
 from engram.models.blocks import over_blocks
 from engram.models.parts import start_at_components
@@ -113,14 +114,19 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
     def encoded(self, X: Any) -> Rows:
         """Return rows as the networks see them."""
         check_is_fitted(self, "network_")
-        return self.kind_.encode(self.kind_.conform(self.kind_.opened(X), reader=type(self).__name__))
+        rows = self.kind_.opened(X)
+        if isinstance(rows, RowStream):  # what looks at all rows at once looks at the sample that a fit looks at
+            rows = rows.sample()[1]
+        return self.kind_.encode(self.kind_.conform(rows, reader=type(self).__name__))
 
     def densities(self, X: Any, function: Callable[[Nets, Batch], Tensor]) -> Array:
         """Return a log density per row, (rows,) in nats of the user's units: encoded units are brought back by their volume."""
 
         def in_user_units(nets: Nets, batch: Batch) -> Tensor:
             volume = self.kind_.log_volume
-            observed = (volume[None] if batch.mask is None else batch.mask * volume).sum(1)  # summed the same way, to the bit
+            observed = (volume[None] if batch.mask is None else batch.mask * volume).sum(
+                1
+            )  # summed the same way, to the bit
             return function(nets, batch) - observed
 
         scores: Array = over_blocks(self, X, in_user_units).numpy()

@@ -17,11 +17,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.corruptions import CORRUPTIONS
-from engram.data.kind import Kind, as_kind, warn_notes
-from engram.data.rows import Rows, fingerprint, joined
+from engram.data.kind import Kind
+from engram.data.rows import Rows, joined
 from engram.errors import UsageError
+from engram.models.intake import Intake, taken_in
 from engram.models.parts import Shapes
-from engram.models.resolve import resolve_settings, resolve_shapes, split
+from engram.models.resolve import resolve_settings, resolve_shapes
 from engram.models.saving import run_files
 from engram.parameters import checked, parameters_of
 from engram.training import Batch, Finding, Turn, train
@@ -197,25 +198,22 @@ class Model(BaseEstimator, ABC):
         values = {name: checked(type(self), name, getattr(self, name)) for name in parameters_of(type(self))}
         folder = None if run is None else claim(run, resume=resume)
         continued = self.warm_start and hasattr(self, "network_")
-        if continued:
-            kind, raw = self.kind_, X
-        else:
-            kind, raw = as_kind(X, self.kind, columns=values["columns"], likelihood=values["likelihood"])
-            kind.fit(raw)
-        rows = kind.encode(kind.conform(kind.opened(raw), reader=type(self).__name__))
-        warn_notes([rows])
+        given = taken_in(X, validation, values, reader=type(self).__name__, fitted=self.kind_ if continued else None)
         seed = seed_from(self.random_state)
-        digest = fingerprint(rows)
         checkpoints = None
         if folder is not None:
-            seed = begin(folder, self._note(digest, seed), resume=resume)["seed"]
+            seed = begin(folder, self._note(given.digest, seed), resume=resume)["seed"]
             checkpoints = Checkpoints(folder)
-        held_out = None if validation is None else kind.encode(kind.conform(as_kind(validation, kind.name)[1]))
-        part, held_out, findings = split(rows, held_out, values, seed)
-        self.kind_: Kind = kind
-        self.findings_: list[Finding] = [*(Finding("data", text) for text in kind.findings()), *findings]
-        self.data_ = {"rows": len(rows), "trained_on": len(part), "fingerprint": digest}
-        self._train(part, held_out, values, seed, continued=continued, checkpoints=checkpoints)
+        given, findings = given.divided(values, seed)
+        self.kind_: Kind = given.kind
+        self.findings_: list[Finding] = [*(Finding("data", text) for text in given.kind.findings()), *findings]
+        self.data_ = {"rows": given.n_rows, "trained_on": given.trained_on(), "fingerprint": given.digest}
+        try:
+            self._train(given, values, seed, continued=continued, checkpoints=checkpoints)
+        except BaseException:
+            if folder is not None:
+                abandon(folder)
+            raise
         self.set_feature_attributes()
         if folder is not None and checkpoints is not None:
             finish(folder, run_files(self))
@@ -234,28 +232,23 @@ class Model(BaseEstimator, ABC):
         }
 
     def _train(
-        self,
-        rows: Rows,
-        held_out: Rows | None,
-        values: dict[str, Any],
-        seed: int,
-        *,
-        continued: bool,
-        checkpoints: Checkpoints | None,
+        self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None
     ) -> None:
         """Build the networks, run the loop, look at the result."""
+        rows, held_out = given.rows, given.held_out
         device = usable_device(self.device)
         self.shapes_ = resolve_shapes(self.kind_, values)
         with seeded(seed, device.type):
             nets = self.network_ if continued else Nets(self.roles(self.shapes_))
             self._turns = (Turn(type(self).__name__.lower(), tuple(nets)),)
             began = not continued and self.start(nets, rows)
-            self.settings_ = resolve_settings(nets, len(rows), values, seed, device.type, began=began)
+            self.settings_ = resolve_settings(nets, given.trained_on(), values, seed, device.type, began=began)
             with threads(self.settings_.threads):
                 nets.to(device)
                 watched = None if held_out is None else held_out.to(device)
                 progress = reporter(self.settings_, verbose=self.verbose)
-                self.history_ = train(self, nets, rows.to(device), watched, self.settings_, progress, checkpoints)
+                source = given.batches(self.settings_.batch_size, seed) or rows.to(device)
+                self.history_ = train(self, nets, source, watched, self.settings_, progress, checkpoints)
                 nets.to("cpu")
                 if began and self.history_.best_step == 0:
                     self._keep_start(nets, rows, held_out)

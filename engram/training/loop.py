@@ -19,9 +19,9 @@ from engram.training.ema import Average
 from engram.training.interrupts import Flag, caught
 from engram.training.nets import Nets
 from engram.training.optimiser import Adam
-from engram.training.streaming import StreamBatches
 from engram.training.settings import Settings, rate
 from engram.training.stopping import Watch
+from engram.training.streaming import StreamBatches
 
 REPORT_STEPS = 25  # a report is due when an epoch ends, but not more often than this
 MOST_STEPS = 2000  # ... and at least this often, however long an epoch is
@@ -141,7 +141,13 @@ class _Fit:
     """One fit under way: the state that a step changes, and the step."""
 
     def __init__(
-        self, player: Player, nets: Nets, rows: Rows | StreamBatches, validation: Rows | None, settings: Settings, report: Report | None
+        self,
+        player: Player,
+        nets: Nets,
+        rows: Rows | StreamBatches,
+        validation: Rows | None,
+        settings: Settings,
+        report: Report | None,
     ) -> None:
         self.player, self.nets, self.settings, self.report = player, nets, settings, report
         self.batches = rows if isinstance(rows, StreamBatches) else Batches(rows, settings.batch_size, settings.seed)

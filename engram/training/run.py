@@ -168,9 +168,11 @@ def _exchange(made: Path, path: Path) -> None:
         if old is not None:
             old.rename(path)
         raise
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
-    sync_folder(path.absolute().parent)
+    try:
+        sync_folder(path.absolute().parent)
+    finally:
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def add(path: Path, name: str, content: bytes) -> None:

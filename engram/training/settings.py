@@ -15,6 +15,7 @@ from engram.errors import UsageError
 Auto = Literal["auto"]
 ONE_THREAD_BELOW = 50e6  # floating-point operations per step: below, a second thread costs more than it gives
 STEPS = 3000  # that a small data set gets at most
+MOST_STEPS = 100_000  # that the fewest passes may come to
 EPOCHS = (30, 400)  # fewest and most passes over the rows
 
 
@@ -46,9 +47,10 @@ def auto_batch_size(n_rows: int) -> int:
 
 
 def auto_epochs(n_rows: int, batch_size: int) -> int:
-    """As many passes as make `STEPS` steps, within `EPOCHS`."""
+    """As many passes as make `STEPS` steps, within `EPOCHS`, unless the fewest come to more than `MOST_STEPS`."""
     per_epoch = math.ceil(n_rows / batch_size)
-    return min(max(math.ceil(STEPS / per_epoch), EPOCHS[0]), EPOCHS[1])
+    fewest = min(EPOCHS[0], max(1, MOST_STEPS // per_epoch))
+    return min(max(math.ceil(STEPS / per_epoch), fewest), EPOCHS[1])
 
 
 def auto_learning_rate(n_parameters: int) -> float:

@@ -1,0 +1,90 @@
+"""The forms a table can come in, brought to one of two: a 2-D array of numbers or a DataFrame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from torch import Tensor
+
+from engram.data.columns import Array, inferred
+from engram.data.stream import RowStream
+from engram.errors import DataError, DataTypeError
+
+DENSE_LIMIT = 2 << 30  # bytes a sparse matrix may take when made dense
+
+
+def why_no_table(raw: Any) -> str | None:
+    """Return None if ``raw`` can be a table, else the reason why not."""
+    if isinstance(raw, pd.DataFrame | RowStream) or sparse.issparse(raw) or hasattr(raw, "to_pandas"):
+        return None
+    n = len(np.shape(raw))
+    return None if n == 2 else f"a table has two dimensions, these data have {n}. Expected 2D array. Reshape your data"
+
+
+def as_table(raw: Any) -> Any:
+    """Return an array of numbers or a DataFrame with at least one row and one column, and no two columns of one name."""
+    raw = in_memory(raw)
+    reason = why_no_table(raw)
+    if reason is not None:
+        raise DataTypeError(f"not a table: {reason}.")
+    for what, count in zip(("sample(s)", "feature(s)"), raw.shape, strict=True):
+        if count == 0:
+            raise DataError(f"Found array with 0 {what} (shape={raw.shape}) while a minimum of 1 is required.")
+    if isinstance(raw, np.ndarray):
+        return _numeric(raw)
+    twice = raw.columns[raw.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"two columns are called {twice[0]!r}; give every column its own name.")
+    return raw
+
+
+class ConformedStream:
+    """A stream whose slices conform to a table."""
+
+    def __init__(self, stream: RowStream, conform: Callable[[pd.DataFrame], Any]) -> None:
+        self.stream, self.conform = stream, conform
+        conform(stream[:1])  # other columns are found out before any work
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self.conform(self.stream[rows])
+
+
+def in_memory(raw: Any) -> Any:
+    """Return a DataFrame as it is and all else as a dense array."""
+    if isinstance(raw, pd.DataFrame):
+        return raw
+    if hasattr(raw, "to_pandas"):
+        return raw.to_pandas()
+    if sparse.issparse(raw):
+        size = raw.shape[0] * raw.shape[1] * 8
+        if size > DENSE_LIMIT:
+            raise DataError(
+                f"a sparse table of {raw.shape[0]} x {raw.shape[1]} would need {size / 2**30:.1f} GiB when dense."
+            )
+        return raw.toarray()
+    return raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
+
+
+def _numeric(values: Array) -> Array | pd.DataFrame:
+    """Return an array of real numbers, or a DataFrame where an array holds texts."""
+    if np.iscomplexobj(values):
+        raise DataError(
+            "Complex data not supported: the array holds complex numbers. Give real and imaginary parts as columns of their own."
+        )
+    if values.dtype.kind in "fiub":
+        return values if values.dtype.kind == "f" and values.dtype.itemsize >= 4 else values.astype(np.float64)
+    frame = pd.DataFrame(values).infer_objects()
+    for name in frame.columns:
+        if frame[name].dtype == object:
+            inferred(name, frame[name], None, flags=False)  # raises for cells that are neither text nor number
+    try:
+        return frame.astype(np.float64).to_numpy()
+    except (ValueError, TypeError):
+        return frame

@@ -1,0 +1,85 @@
+"""What a fit takes in: the kind found out, the rows encoded, a digest of them; of a stream, a sample and the way to the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+import torch
+
+from engram.data.kind import Kind, as_kind, warn_notes
+from engram.data.rows import Rows, fingerprint
+from engram.data.stream import RowStream
+from engram.models.resolve import split
+from engram.training import Finding
+from engram.training.streaming import StreamBatches
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Rows on their way into a fit.
+
+    Parameters
+    ----------
+    kind : Kind
+        The fitted kind.
+    rows : Rows
+        All rows, or the sample of a stream; after `divided`, those to learn from.
+    digest : str
+        Fingerprint of ``rows`` as they came.
+    n_rows : int
+        How many rows there are.
+    stream : RowStream or None
+        Where all rows come from when they do not fit into memory.
+    held_out : Rows or None
+        Rows that are only looked at.
+    """
+
+    kind: Kind
+    rows: Rows
+    digest: str
+    n_rows: int
+    stream: RowStream | None = None
+    held_out: Rows | None = None
+
+    def divided(self, values: dict[str, Any], seed: int) -> tuple[Intake, list[Finding]]:
+        """Hold rows out, unless some were given; those of a stream are left out of it too."""
+        part, held_out, findings = split(self.rows, self.held_out, values, seed)
+        stream = self.stream
+        if stream is not None and held_out is not None and held_out.index is not None:
+            stream = stream.without(held_out.index.sort().values.numpy())
+        return replace(self, rows=part, held_out=held_out, stream=stream), findings
+
+    def trained_on(self) -> int:
+        """Return how many rows are learned from."""
+        return len(self.rows) if self.stream is None else len(self.stream)
+
+    def batches(self, batch_size: int, seed: int) -> StreamBatches | None:
+        """Return the batches of a stream, or None where all rows are in memory."""
+        return None if self.stream is None else StreamBatches(self.stream, encoder(self.kind), batch_size, seed)
+
+
+def encoder(kind: Kind) -> Callable[[pd.DataFrame], Rows]:
+    """Return the function from conforming rows to encoded ones."""
+    return lambda frame: kind.encode(kind.conform(frame))
+
+
+def taken_in(X: Any, validation: Any, values: dict[str, Any], *, reader: str, fitted: Kind | None = None) -> Intake:
+    """Find out the kind of ``X`` (or keep the one already fitted), encode its rows and say what was left out."""
+    if fitted is not None:
+        kind, raw = fitted, fitted.opened(X)
+    else:
+        kind, raw = as_kind(X, values["kind"], columns=values["columns"], likelihood=values["likelihood"])
+    stream = raw if isinstance(raw, RowStream) else None
+    numbers, sample = (None, raw) if stream is None else stream.sample()
+    if fitted is None:
+        kind.fit(sample)
+    rows = kind.encode(kind.conform(sample, reader=reader))
+    warn_notes([rows.notes])
+    digest, n_rows = fingerprint(rows), len(rows) if stream is None else len(stream)
+    if numbers is not None:
+        rows = replace(rows, index=torch.from_numpy(numbers))
+    held_out = None if validation is None else kind.encode(kind.conform(as_kind(validation, kind.name)[1]))
+    return Intake(kind, rows, digest, n_rows, stream, held_out)
