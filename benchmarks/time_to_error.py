@@ -38,6 +38,6 @@ class Watched(Autoencoder):
         means = nets.decoder.likelihood.mean(nets.decoder(nets.encoder(rows.x)))
         return float(np.square((self.kind_.decode(means) - self._test) / self._unit).mean())
 
-    def seconds_to(self, error: float) -> float:
-        """CPU seconds of the fit up to the first epoch at most this wrong; infinity is no JSON, so a fit that never was counts as 1e9."""
-        return next((seconds for seconds, found in self.errors if found <= error), 1e9)
+    def seconds_to(self, error: float) -> float | None:
+        """CPU seconds of the fit up to the first epoch that ended at most this wrong; None if none did."""
+        return next((seconds for seconds, found in self.errors if found <= error), None)

@@ -34,7 +34,8 @@ def apply(run: str, source: str, output: str | None, get: str, label: str | None
     """Apply a fitted model to rows and write a file.
 
     Codes have the columns code0, code1, ...; scores the columns row (from 0) and score (in nats, higher is more
-    normal); a reconstruction has the columns that the model was fitted on. Pictures come back as .npy or a .png sheet.
+    normal); a reconstruction has the columns that the model was fitted on. For picture files the column file comes first;
+    they are made equal as for the fit. Pictures come back as .npy or a .png sheet.
     """
     from engram.cli.output import PICTURES, TABLES, target, write
     from engram.cli.sources import opened
@@ -54,7 +55,7 @@ def apply(run: str, source: str, output: str | None, get: str, label: str | None
     method = getattr(model, METHODS[get], None)
     if method is None:
         raise UsageError(f"a {type(model).__name__} has no {get}. It can: {', '.join(_can(model))}.")
-    given = opened(source, label=label, keep=True)
+    given = opened(source, label=label, keep=True, kind=model.kind_)
     if dry_run:
         model.encoded(given.rows)
         told = f"the run and the {len(given)} rows are fine; {get} would be written" + (
@@ -82,6 +83,8 @@ def table(get: str, rows: Any, given: Given) -> Any:
         found = pd.DataFrame({"row": range(len(rows)), "score": rows})
     else:
         found = pd.DataFrame(rows, columns=[f"code{i}" for i in range(rows.shape[1])])
+    if given.names is not None:
+        found.insert(0, "file", given.names)
     if given.label is not None:
         if given.label in found.columns:
             raise UsageError(f"the label {given.label!r} is called like a column of the result. Rename it.")

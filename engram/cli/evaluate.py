@@ -45,8 +45,8 @@ def evaluate(
     voice = console()
     to = None if output is None else target(output, (".html", ".json"), force=force, what="a report")
     model = load_model(run)
-    given = opened(source, label=label, keep=True)
-    known = None if train is None else opened(train)
+    given = opened(source, label=label, keep=True, kind=model.kind_)
+    known = None if train is None else opened(train, kind=model.kind_)
     test, fitted, told = apart(model, given, known)
     if told:
         voice.note(told)

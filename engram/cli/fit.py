@@ -9,7 +9,14 @@ import click
 
 from engram.cli.console import console
 from engram.cli.flags import ModelOption, given_flags, model_options
-from engram.cli.options import common_parameters, dry_run_parameter, force_parameter, label_parameter, seed_parameter
+from engram.cli.options import (
+    common_parameters,
+    dry_run_parameter,
+    force_parameter,
+    label_parameter,
+    picture_parameters,
+    seed_parameter,
+)
 from engram.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -94,6 +101,7 @@ def model_command(entry: Entry[type]) -> click.Command:
         label_parameter("A column that is no input: it colours the report."),
         click.Option(["--column"], multiple=True, metavar="NAME=TYPE", help="Correct the type of a column."),
         click.Option(["--drop"], multiple=True, metavar="NAME", help="Leave a column out."),
+        *picture_parameters(),
         seed_parameter(),
         force_parameter("a run folder"),
         click.Option(["--resume"], is_flag=True, help="Go on with a fit of the same command that was interrupted."),
@@ -122,6 +130,8 @@ def _fit(
     label: str | None,
     column: Sequence[str],
     drop: Sequence[str],
+    size: tuple[int, int] | None,
+    resize: str | None,
     seed: int,
     force: bool,
     resume: bool,
@@ -138,14 +148,14 @@ def _fit(
     if force and resume:
         raise UsageError("--resume goes on with a fit and --force begins anew: give one of them.")
     target = None if output is None else claimed(output, force=force, resume=resume)
-    given = opened(source, label=label)
+    given = opened(source, label=label, size=size, resize=resize)
     model = entry.value(**{**entry.parameters, **given_flags(click.get_current_context()), "random_state": seed})
     model.columns = types_of(given, tuple(column), tuple(drop)) or None
     fitted, test = parts(given, seed)
-    check(model, given.rows)
+    check(model, given.data)
     voice = console()
     if dry_run:
-        planned = plan(model, fitted.rows)
+        planned = plan(model, fitted.data)
         voice.finish(
             "fit",
             {"dry_run": True} | planned | {"test_rows": len(test or ())},

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engram.cli.console import Console, aligned
-from engram.cli.folder import removed_on_error, written
+from engram.cli.folder import as_before_on_error, written
 from engram.cli.judge import NOT_CHECKED, findings_text, judged, report_files
 from engram.cli.sources import Given
 from engram.models.model import Model
@@ -33,10 +33,10 @@ class Job:
         voice.say(f"fitting {self.name} to {len(self.fitted)} rows of {self.given.name} ...")
         self.model.verbose = voice.verbose
         if replaces:
-            self.model.fit(self.fitted.rows)
+            self.model.fit(self.fitted.data)
         else:
-            with removed_on_error(self.target, keep=resume):
-                self.model.fit(self.fitted.rows, run=self.target, resume=resume)
+            with as_before_on_error(self.target):
+                self.model.fit(self.fitted.data, run=self.target, resume=resume)
         self.model.verbose = 0
         voice.clear_line()
         try:
@@ -85,14 +85,14 @@ class Job:
             told = f"the numbers are of {len(self.test)} held-out rows that it has not seen."
             lines += [f"Fitted on {len(self.fitted)} rows; {told}", "", report.to_text()]
         lines += [f"Run folder: {self.target} ({', '.join(names)})", "", "What next:"]
-        return "\n".join([*lines, next_steps(model, str(self.target))])
+        return "\n".join([*lines, next_steps(model, str(self.target), self.given)])
 
 
-def next_steps(model: Model, run: str) -> str:
+def next_steps(model: Model, run: str, given: Given) -> str:
     """Return commands to go on with."""
     run = f"'{run}'" if " " in run else run
     is_table = model.kind_.name == "table"
-    new, suffix = ("NEW.csv", "csv") if is_table else ("NEW.npy", "npy")
+    new, suffix = ("NEW.csv", "csv") if is_table else ("NEW_FOLDER", "csv") if given.names else ("NEW.npy", "npy")
     rows = [(f"engram inspect {run}", "what was found out and how it went")]
     if hasattr(model, "transform"):
         rows += [(f"engram apply {run} {new} -o codes.{suffix}", "codes of new rows")]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engram.errors import RunError, StoppedError
+from engram.errors import RunError
 
 if TYPE_CHECKING:
     from engram.models.model import Model
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
 
 def claimed(output: str, *, force: bool = False, resume: bool = False) -> Path:
     """Check that a run folder can be written before any work is done, and return its path."""
+    from engram.training.lock import check_free
     from engram.training.run import UNFINISHED, claim
 
     path = Path(output)
@@ -25,6 +24,7 @@ def claimed(output: str, *, force: bool = False, resume: bool = False) -> Path:
         known = any((path / name).is_file() for name in ("config.json", UNFINISHED))
         if not known or path.is_symlink():
             raise RunError(f"{output!r} is not a run folder, so it is not replaced. Choose another folder.")
+        check_free(path)
         if not os.access(path.absolute().parent, os.W_OK):
             raise RunError(f"cannot write into {str(path.absolute().parent)!r}. Choose another folder.")
         return path
@@ -43,44 +43,38 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 @contextmanager
-def removed_on_error(path: Path, *, keep: bool) -> Iterator[None]:
-    """Remove what a fit left at ``path`` when it fails; one that was stopped keeps its checkpoint, to be resumed."""
+def as_before_on_error(path: Path) -> Iterator[None]:
+    """When a fit into ``path`` fails, leave the folders around it as they were.
+
+    The run folder itself is freed by the fit, which alone knows whether it was the one that wrote there and whether it can be resumed.
+    """
     existed, missing = path.exists(), _missing(path)
     try:
         yield
-    except StoppedError:
-        raise
     except BaseException:
-        if not keep:
-            shutil.rmtree(path, ignore_errors=True)
-            if existed:
-                path.mkdir(exist_ok=True)
-            _remove_empty(missing)
+        if existed:
+            path.mkdir(exist_ok=True)
+        _remove_empty(missing)
         raise
 
 
 @contextmanager
 def written(model: Model, path: Path, *, force: bool) -> Iterator[Path]:
     """Save a model, give its folder for more files, and move it to ``path`` at the end; on an error leave nothing."""
+    from engram.models.saving import run_files
+    from engram.training.staging import staged, write_synced
+
     missing = _missing(path)
     try:
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent))
-    except OSError as error:
-        raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Choose another folder.") from None
-    try:
-        model.save(stage / "run")
-        yield stage / "run"
-        if path.exists():
-            claimed(str(path), force=force)
-            path.rename(stage / "old")
-        (stage / "run").rename(path)
+        with staged(path) as folder:
+            for name, content in run_files(model).items():
+                write_synced(folder / name, content)
+            yield folder
+            if path.exists():
+                claimed(str(path), force=force)
     except OSError as error:
         if isinstance(error, RunError):
             raise
         raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Nothing was changed there.") from None
     finally:
-        if (stage / "old").exists() and not path.exists():
-            (stage / "old").rename(path)
-        shutil.rmtree(stage, ignore_errors=True)
         _remove_empty(missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -87,6 +88,30 @@ def dry_run_parameter(told: str) -> click.Option:
 def label_parameter(told: str) -> click.Option:
     """--label."""
     return click.Option(["--label"], metavar="NAME", help=told)
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """A size of pictures: one number, or height x width."""
+
+    name = "N|HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return (height, width)."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", value.lower())
+        if found is None:
+            self.fail(f"{value!r} is no size: write 64, or 48x64 for height x width.", param, ctx)
+        return int(found[1]), int(found[2] or found[1])
+
+
+def picture_parameters() -> list[click.Parameter]:
+    """--size and --resize."""
+    told = "Pictures: how files of another size come to it: scale and cut, scale and add black, or scale both sides."
+    return [
+        click.Option(["--size"], type=Size(), metavar="N|HxW", help="Pictures: the size of all, height x width."),
+        click.Option(["--resize"], type=click.Choice(["crop", "pad", "resize"]), help=told),
+    ]
 
 
 def with_parameters(*parameters: click.Parameter) -> Callable[[F], F]:

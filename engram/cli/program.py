@@ -17,6 +17,7 @@ import click
 from engram.cli.apply import apply
 from engram.cli.console import Console
 from engram.cli.demo import demo
+from engram.cli.doctor import doctor
 from engram.cli.evaluate import evaluate
 from engram.cli.fit import fit
 from engram.cli.inspect import inspect
@@ -184,15 +185,15 @@ def program() -> None:
     then:          engram fit autoencoder DATA.csv -o my-run
                    engram apply my-run NEW.csv -o codes.csv
 
-    SOURCE is a CSV or Parquet file, .npy or .npz, - for standard input, or a bundled set: breast-cancer, diabetes,
-    digits, wine.
+    SOURCE is a CSV or Parquet file, .npy or .npz, a folder or .zip of pictures, - for standard input, or a bundled
+    set: breast-cancer, diabetes, digits, wine.
 
     Exit codes: 0 ok, 1 unexpected, 2 usage, 3 bad data, 4 run folder invalid, 5 missing extra, 6 out of memory,
     7 diverged, 130 interrupted, 143 terminated.
     """  # noqa: D301 - a form feed tells click to leave the lines as they are
 
 
-for command in (demo, fit, apply, sample, evaluate, inspect, list_names):
+for command in (demo, fit, apply, sample, evaluate, inspect, list_names, doctor):
     program.add_command(command)
 
 

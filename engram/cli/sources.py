@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engram.errors import DataError, UsageError, nearest
@@ -27,12 +27,23 @@ class Given:
         A label per row.
     label : str or None
         The labels' name.
+    names : list of str or None
+        The file of each picture.
+    kind : Images or None
+        How picture files were made equal, and what was said of them.
     """
 
     name: str
     rows: Any
     y: Any = None
     label: str | None = None
+    names: list[str] | None = None
+    kind: Any = None
+
+    @property
+    def data(self) -> Any:
+        """The rows as a fit takes them: of picture files with the way they were read, which the model remembers."""
+        return self.rows if self.kind is None else self.kind.around(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -40,14 +51,31 @@ class Given:
     def take(self, index: Any) -> Given:
         """Return the rows with these numbers; a DataFrame's keep their row numbers for messages."""
         rows = self.rows.iloc[index] if hasattr(self.rows, "iloc") else self.rows[index]
-        return Given(self.name, rows, None if self.y is None else self.y[index], self.label)
+        y = None if self.y is None else self.y[index]
+        names = None if self.names is None else [self.names[i] for i in index]
+        return replace(self, rows=rows, y=y, names=names)
 
 
-def opened(source: str, *, label: str | None = None, keep: bool = False) -> Given:
-    """Read a SOURCE and take the labels out of its rows; ``keep`` leaves them in, for a model that knows its columns."""
-    from engram.data.source import read
+def opened(
+    source: str,
+    *,
+    label: str | None = None,
+    keep: bool = False,
+    kind: Any = None,
+    size: tuple[int, int] | None = None,
+    resize: str | None = None,
+) -> Given:
+    """Read a SOURCE and take the labels out of its rows; ``keep`` leaves them in, for a model that knows its columns.
 
-    found = read(source)
+    Picture files are read as a fitted ``kind`` wants them, or brought to ``size`` by ``resize``.
+    """
+    from engram.data.images import Images
+
+    kind = Images(size=size, resize=resize) if kind is None else kind
+    found = kind.read(source)
+    if size is not None and found.names is None:
+        raise UsageError(f"--size and --resize are for picture files, and {found.name!r} is of another type.")
+    kind = kind.around(None, found.notes) if found.names is not None and isinstance(kind, Images) else None
     rows, y = found.rows, found.y
     shape = getattr(rows, "shape", ())
     if not shape:
@@ -59,7 +87,7 @@ def opened(source: str, *, label: str | None = None, keep: bool = False) -> Give
         rows = rows if keep and hasattr(rows, "columns") else rest
         if rows.shape[-1] == 0:
             raise UsageError(f"--label {label!r} is the only column of {found.name!r}: nothing is left to learn from.")
-    return Given(found.name, rows, None if y is None else _as_array(y), label)
+    return Given(found.name, rows, None if y is None else _as_array(y), label, found.names, kind)
 
 
 def _without_label(name: str, rows: Any, y: Any, label: str) -> tuple[Any, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +12,9 @@ import torch
 from torch import Tensor
 
 from engram.data.kind import Kind
+from engram.data.picture_wishes import Wishes, wishes
 from engram.data.rows import Rows
+from engram.data.source import Source, read
 from engram.errors import DataError, DataTypeError, UsageError, nearest
 from engram.likelihoods import LIKELIHOODS, Categorical, Likelihood
 
@@ -24,7 +29,13 @@ class Images(Kind):
     Parameters
     ----------
     raw : array or tensor, optional
-        The pictures to wrap: (rows, height, width), (rows, height, width, channels) or, as a tensor, (rows, channels, height, width).
+        The pictures to wrap: (rows, height, width), (rows, height, width, channels) or, as a tensor, (rows, channels, height, width);
+        or where they are: a folder, a .zip archive, a list of files.
+    size : int or tuple of two
+        Of pictures from files: (height, width), or one number for both.
+    resize : str, optional
+        How pictures from files come to that size: "crop" (scaled to cover it, the middle cut out), "pad" (scaled to fit into it, black
+        around it) or "resize" (both sides scaled, whatever the proportions). Without, pictures of another size are an error.
     likelihood : str
         Distribution of a pixel: "auto" (normal: squared error decides), "normal", "laplace", "bernoulli", "poisson" (of scaled pixels).
     """
@@ -33,8 +44,17 @@ class Images(Kind):
     metrics: ClassVar[tuple[str, ...]] = ("r2", "squared-error", "log-likelihood", "auroc")
     baselines: ClassVar[tuple[str, ...]] = ("mean", "pca", "knn", "isolation-forest")
 
-    def __init__(self, raw: Any = None, *, likelihood: str = "auto") -> None:
+    def __init__(
+        self,
+        raw: Any = None,
+        *,
+        size: int | tuple[int, int] | None = None,
+        resize: str | None = None,
+        likelihood: str = "auto",
+    ) -> None:
         self.raw = raw
+        self.wishes = wishes(size, resize)
+        self.source: Source | None = None
         self.pixel_likelihood = likelihood
         self.dtype = "float32"
         self.low, self.high = 0.0, 1.0
@@ -43,7 +63,84 @@ class Images(Kind):
 
     def with_wishes(self, *, columns: Any = None, likelihood: str = "auto") -> Images:
         """Return a copy that takes the model's wishes where the wrapper has none of its own."""
-        return Images(likelihood=self.pixel_likelihood if likelihood == "auto" else likelihood)
+        images = Images(likelihood=self.pixel_likelihood if likelihood == "auto" else likelihood)
+        images.wishes = self.wishes
+        return images
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | Path | Sequence[str | Path],
+        *,
+        size: int | tuple[int, int] | None = None,
+        resize: str | None = None,
+        formats: Sequence[str] | None = None,
+        max_pixels: int | None = None,
+        cache: str | Path | bool | None = None,
+        likelihood: str = "auto",
+    ) -> Images:
+        """Read pictures from files: a folder with all below it, a .zip archive, a file or a list of files.
+
+        They are in the order of their names; a file that cannot be read is left out, with a warning. Decoded pictures are kept in a
+        cache folder and mapped into memory from there.
+
+        Parameters
+        ----------
+        path : path or list of paths
+            Where they are.
+        size, resize, likelihood
+            As above.
+        formats : sequence of str, optional
+            Formats that are read, of "PNG", "JPEG", "WEBP", "BMP" and "TIFF" (all of them).
+        max_pixels : int, optional
+            Files with more pixels are skipped before they are decoded (25 million, or $ENGRAM_MAX_PIXELS).
+        cache : path or bool, optional
+            Folder of decoded pictures instead of the user's cache folder ($ENGRAM_CACHE, $XDG_CACHE_HOME/engram or ~/.cache/engram);
+            False decodes into memory.
+
+        Returns
+        -------
+        Images
+            With ``raw`` (the pictures), ``names`` (their files), ``labels`` (their sub-folders or None) and ``skipped`` (file: reason).
+        """
+        images = cls(size=size, resize=resize, likelihood=likelihood)
+        images.wishes = wishes(size, resize, formats=formats, max_pixels=max_pixels, cache=cache)
+        images.source = read(list(path) if not isinstance(path, str | Path) else path, pictures=images.wishes)
+        if images.source.names is None:
+            raise DataError(f"{images.source.name!r} is no folder, archive or file of pictures.")
+        images.raw, images.notes = images.source.rows, images.source.notes
+        return images
+
+    @property
+    def names(self) -> list[str] | None:
+        """The file of each picture, where they come from files."""
+        return None if self.source is None else self.source.names
+
+    @property
+    def labels(self) -> Any:
+        """The sub-folder of each picture, or None where all lie in one."""
+        return None if self.source is None else self.source.y
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Files that could not be read, and why."""
+        return {} if self.source is None else self.source.skipped
+
+    def around(self, raw: Any, notes: tuple[str, ...] | None = None) -> Images:
+        """Return these wishes and notes around other pictures, e.g. around some of them."""
+        images = self.with_wishes()
+        images.raw, images.notes = raw, self.notes if notes is None else notes
+        return images
+
+    def read(self, source: Any) -> Source:
+        """Read pictures from files as they were read at fit: of the same size, by the same way there, with the same channels."""
+        return read(source, pictures=self._like_fitted() if hasattr(self, "shape") else self.wishes)
+
+    def _like_fitted(self) -> Wishes:
+        """Return the wishes that bring files to the fitted pictures' form; whole numbers become what the fit saw as 0 and 1."""
+        unit = (self.low, self.high) == (0.0, 1.0)
+        depth = "float32" if unit else self.dtype if self.dtype in ("uint8", "uint16") else None
+        return replace(self.wishes, size=(self.shape[1], self.shape[2]), channels=self.shape[0], depth=depth)
 
     @classmethod
     def accepts(cls, raw: Any) -> str | None:
@@ -112,10 +209,13 @@ class Images(Kind):
         return array
 
     def encode(self, conformed: np.ndarray[Any, Any]) -> Rows:
-        x = np.ascontiguousarray(conformed.transpose(0, 3, 1, 2), dtype=np.float32)
+        x = np.array(
+            conformed.transpose(0, 3, 1, 2), dtype=np.float32, order="C"
+        )  # the only copy; the rest is in place
         if (self.low, self.high) != (0.0, 1.0):
-            x = (x - np.float32(self.low)) / np.float32(self.high - self.low)
-        return Rows(torch.from_numpy(np.clip(x, -1e6, 1e6)))
+            x -= np.float32(self.low)
+            x /= np.float32(self.high - self.low)
+        return Rows(torch.from_numpy(np.clip(x, -1e6, 1e6, out=x)))
 
     def decode(self, x: Tensor) -> Any:
         array = x.detach().cpu().clamp(0, 1).numpy() * (self.high - self.low) + self.low
@@ -137,17 +237,25 @@ class Images(Kind):
         return "conv" if self.n_features > SMALL and min(self.shape[1:]) >= LEAST_SIDE else "mlp"
 
     def describe(self) -> list[tuple[str, str]]:
-        return [("pictures", f"{_size(self.shape)}, pixels from {self.low:g} to {self.high:g}")]
+        made = {"crop": "cropped", "pad": "padded", "resize": "resized", None: ""}[self.wishes.resize]
+        told = f"{_size(self.shape)}, pixels from {self.low:g} to {self.high:g}"
+        return [("pictures", f"{told}, {made} to this size" if made else told)]
 
     def to_dict(self) -> dict[str, Any]:
         plain = {"dtype": self.dtype, "low": self.low, "high": self.high, "grey": self.grey, "tensor": self.tensor}
-        return {**plain, "likelihood": self.pixel_likelihood, "shape": list(self.shape)}
+        return {
+            **plain,
+            "likelihood": self.pixel_likelihood,
+            "shape": list(self.shape),
+            "resize": self.wishes.resize,
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Images:
         images = cls(likelihood=state["likelihood"])
         for name in ("dtype", "low", "high", "grey", "tensor"):
             setattr(images, name, state[name])
+        images.wishes = replace(images.wishes, resize=state.get("resize"))
         images._set_shape(tuple(state["shape"]))
         return images
 

@@ -6,14 +6,13 @@ import importlib
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from torch import Tensor
 
 from engram.data.rows import Rows
-from engram.data.source import read
+from engram.data.source import Source, is_source, read
 from engram.errors import DataTypeError, UsageError, nearest
 from engram.likelihoods import Likelihood
 
@@ -36,6 +35,7 @@ class Kind(ABC):
     shape: tuple[int, ...]  # of an encoded row
     columns: list[str]  # names of the columns of ``Likelihood.log_prob_columns``
     groups: Tensor | None  # for each encoded value the number of its column, or None where they are the same
+    notes: tuple[str, ...] = ()  # what reading the source left out or changed
     log_volume: Tensor  # (columns,) log of what one encoded unit is in the user's units: a density's Jacobian
 
     @classmethod
@@ -76,26 +76,22 @@ class Kind(ABC):
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Return the kind that `to_dict` described."""
 
-    @staticmethod
-    def opened(raw: Any) -> Any:
+    def read(self, source: Any) -> Source:
+        """Read a path or a list of files the way this kind wants it."""
+        return read(source)
+
+    def opened(self, raw: Any) -> Any:
         """Return bare data: a wrapper's content, a path's rows."""
-        if isinstance(raw, Kind):
-            return raw.raw
-        if isinstance(raw, str | Path):
-            return read(raw).rows
-        return (
-            np.asarray(raw)
-            if hasattr(raw, "__array__") and not hasattr(raw, "to_numpy") and not isinstance(raw, Tensor)
-            else raw
-        )
+        raw = raw.opened(raw.raw) if isinstance(raw, Kind) else raw
+        return self.read(raw).rows if is_source(raw) else _bare(raw)
 
     @abstractmethod
     def with_wishes(self, *, columns: Any = None, likelihood: str = "auto") -> Kind:
         """Return an unfitted copy without the data, with the model's wishes where the wrapper has none of its own."""
 
     def findings(self) -> list[str]:
-        """What the user should know of the data: constant columns, dropped keys, missing cells."""
-        return []
+        """What the user should know of the data: constant columns, dropped keys, missing cells, files that were skipped."""
+        return list(self.notes)
 
     def describe(self) -> list[tuple[str, str]]:
         """Return (column, what it is) pairs for people: what a dry run shows."""
@@ -129,22 +125,39 @@ def kind_class(name: str) -> type[Kind]:
 def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
     """Return (the unfitted kind, the bare data): an explicit wrapper decides, then ``kind``, then the looks of the data.
 
-    A path is read first. ``wishes`` are handed to the kind: ``columns``, ``likelihood``.
+    A path or a list of picture files is read first. ``wishes`` are handed to the kind: ``columns``, ``likelihood``.
     """
-    if isinstance(raw, Kind):
-        return raw.with_wishes(**wishes), raw.raw
-    raw = Kind.opened(raw)
+    wrapper = raw if isinstance(raw, Kind) else None
+    raw = raw if wrapper is None else wrapper.raw
+    notes: tuple[str, ...] = () if wrapper is None else wrapper.notes
+    if is_source(raw):
+        source = read(raw) if wrapper is None else wrapper.read(raw)
+        raw, notes = source.rows, source.notes
+    found = (wrapper or _class_for(_bare(raw), kind)()).with_wishes(**wishes)
+    found.notes = notes
+    return found, raw if wrapper is not None else _bare(raw)
+
+
+def _bare(raw: Any) -> Any:
+    """Return what only looks like an array as one."""
+    is_other = hasattr(raw, "to_numpy") or isinstance(raw, Tensor) or not hasattr(raw, "__array__")
+    return raw if is_other else np.asarray(raw)
+
+
+def _class_for(raw: Any, kind: str) -> type[Kind]:
+    """Return the class of data without a wrapper: by name, or by their looks."""
     if kind != "auto":
         cls = kind_class(kind)
         reason = cls.accepts(raw)
         if reason is not None:
             raise DataTypeError(f"these data cannot be {kind}: {reason}.")
-        return cls().with_wishes(**wishes), raw
+        return cls
     reasons = []
     for name in KINDS:
-        reason = kind_class(name).accepts(raw)
+        cls = kind_class(name)
+        reason = cls.accepts(raw)
         if reason is None:
-            return kind_class(name)().with_wishes(**wishes), raw
+            return cls
         reasons.append(f"not {name}: {reason}")
     raise DataTypeError(
         f"cannot tell what kind of data a {type(raw).__name__} is ({'; '.join(reasons)}). Give an array, a DataFrame or a path."

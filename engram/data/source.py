@@ -6,27 +6,48 @@ import io
 import re
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from engram.data.picture_wishes import SUFFIXES, Wishes, wishes
 from engram.data.stream import streamed
 from engram.errors import DataError, UsageError, nearest
 
 BUNDLED = ("breast-cancer", "diabetes", "digits", "wine")
+PICTURES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 HEAD = 1 << 16  # bytes of a text that are looked at before it is parsed
 
 
 @dataclass
 class Source:
-    """Rows as they were read, and labels where the source has them."""
+    """Rows as they were read, and labels where the source has them.
+
+    Parameters
+    ----------
+    name : str
+        What to call it in messages.
+    rows : DataFrame, array or RowStream
+        The rows.
+    y : array or None
+        A label per row; of pictures the sub-folder.
+    names : list of str or None
+        Of pictures from files: the file of each row.
+    notes : tuple of str
+        What was left out or changed by reading, with how many rows.
+    skipped : dict
+        Files that could not be read, and why.
+    """
 
     name: str
     rows: Any
     y: Any = None
+    names: list[str] | None = None
+    notes: tuple[str, ...] = ()
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 def bundled(name: str) -> Source:
@@ -40,11 +61,23 @@ def bundled(name: str) -> Source:
     return Source(name, loaded.data, loaded.target)
 
 
-def read(source: str | Path) -> Source:
-    """Read a CSV or Parquet file, .npy or .npz, standard input (``-``, CSV) or a bundled set.
+def is_source(raw: Any) -> bool:
+    """Whether data are not rows but say where rows are: a path, or a list of picture files."""
+    if isinstance(raw, str | Path):
+        return True
+    names = raw if isinstance(raw, list | tuple) else []
+    return bool(names) and all(
+        isinstance(name, Path) or (isinstance(name, str) and name.lower().endswith(PICTURES)) for name in names
+    )
 
-    Raises `DataError` for what cannot be read and `UsageError` for what does not exist.
+
+def read(source: str | Path | list[Any] | tuple[Any, ...], *, pictures: Wishes | None = None) -> Source:
+    """Read a CSV or Parquet file, .npy or .npz, standard input (``-``, CSV), a bundled set, or pictures: a folder, a .zip, a list of files.
+
+    ``pictures`` says how pictures are made equal. Raises `DataError` for what cannot be read and `UsageError` for what does not exist.
     """
+    if isinstance(source, list | tuple):
+        return _pictures(list(source), pictures)
     text = str(source)
     if text in BUNDLED and not Path(text).exists():
         return bundled(text)
@@ -58,13 +91,17 @@ def read(source: str | Path) -> Source:
         raise DataError(f"{text!r} cannot be read: {error.strerror}.") from None
     if not exists:
         raise UsageError(f"there is no file {text!r}, and no bundled set of that name. {nearest(text, BUNDLED)}")
-    if is_folder:
-        raise DataError(
-            f"{text!r} is a folder; folders of pictures cannot be read yet. Give a CSV, Parquet, .npy or .npz file."
-        )
+    if is_folder or (size and path.suffix.lower() in (".zip", *PICTURES)):
+        return _pictures(path, pictures)
     if size == 0 and path.is_file():
         raise DataError(f"{text!r} is empty. Give a file with at least a header and one row.")
     return _file(path)
+
+
+def _pictures(source: Path | list[Any], pictures: Wishes | None) -> Source:
+    from engram.data.picture_files import read_pictures
+
+    return read_pictures(source, wishes() if pictures is None else pictures)
 
 
 def _standard_input() -> bytes:
@@ -83,7 +120,9 @@ def _file(path: Path) -> Source:
         return Source(path.name, _parsed(path.name, lambda: np.load(path, allow_pickle=False)))
     if suffix == ".npz":
         return _parsed(path.name, lambda: _npz(path))  # type: ignore[no-any-return]
-    raise DataError(f"{path.name!r} is of an unknown type {suffix!r}. Give .csv, .tsv, .parquet, .npy or .npz.")
+    raise DataError(
+        f"{path.name!r} is of an unknown type {suffix!r}. Give .csv, .tsv, .parquet, .npy, .npz, or pictures."
+    )
 
 
 def _csv(name: str, content: Path | bytes) -> pd.DataFrame:

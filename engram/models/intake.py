@@ -79,7 +79,6 @@ def taken_in(X: Any, validation: Any, values: dict[str, Any], *, reader: str, fi
     rows = kind.encode(kind.conform(sample, reader=reader))
     warn_notes([rows.notes])
     digest, n_rows = fingerprint(rows), len(rows) if stream is None else len(stream)
-    if numbers is not None:
-        rows = replace(rows, index=torch.from_numpy(numbers))
-    held_out = None if validation is None else kind.encode(kind.conform(as_kind(validation, kind.name)[1]))
+    rows = replace(rows, index=torch.arange(len(rows)) if numbers is None else torch.from_numpy(numbers))
+    held_out = None if validation is None else kind.encode(kind.conform(kind.opened(validation)))
     return Intake(kind, rows, digest, n_rows, stream, held_out)

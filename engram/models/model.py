@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from engram.corruptions import CORRUPTIONS
 from engram.data.kind import Kind
 from engram.data.rows import Rows, joined
-from engram.errors import UsageError
+from engram.errors import DivergedError, UsageError
+from engram.models.diagnosis import diagnose, named
 from engram.models.intake import Intake, taken_in
 from engram.models.parts import Shapes
 from engram.models.resolve import resolve_settings, resolve_shapes
@@ -28,6 +29,7 @@ from engram.parameters import checked, parameters_of
 from engram.training import Batch, Finding, Turn, train
 from engram.training.callbacks import reporter
 from engram.training.checkpoint import Checkpoints
+from engram.training.divergence import NotFiniteError
 from engram.training.nets import Nets
 from engram.training.run import abandon, begin, claim, finish, write
 from engram.training.session import seed_from, seeded, threads
@@ -170,7 +172,8 @@ class Model(BaseEstimator, ABC):
         Parameters
         ----------
         X : array, DataFrame, sparse matrix, tensor, path or Kind
-            The rows. A 2-D array, a DataFrame, a CSV or Parquet file is a table; 3-D and 4-D arrays are pictures.
+            The rows. A 2-D array, a DataFrame, a CSV or Parquet file is a table; 3-D and 4-D arrays are pictures,
+            as are a folder, a .zip or a list of picture files.
         y : ignored
             For scikit-learn's sake.
         validation : like X, optional
@@ -200,25 +203,28 @@ class Model(BaseEstimator, ABC):
         continued = self.warm_start and hasattr(self, "network_")
         given = taken_in(X, validation, values, reader=type(self).__name__, fitted=self.kind_ if continued else None)
         seed = seed_from(self.random_state)
-        checkpoints = None
-        if folder is not None:
-            seed = begin(folder, self._note(given.digest, seed), resume=resume)["seed"]
-            checkpoints = Checkpoints(folder)
+        if folder is None:
+            self._learn(given, values, seed, continued=continued)
+            return self
+        seed = begin(folder, self._note(given.digest, seed), resume=resume)["seed"]
+        try:
+            self._learn(given, values, seed, continued=continued, checkpoints=Checkpoints(folder))
+            finish(folder, run_files(self))
+        except BaseException as error:
+            abandon(folder, hopeless=isinstance(error, DivergedError) and not resume)
+            raise
+        return self
+
+    def _learn(
+        self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None = None
+    ) -> None:
+        """Hold rows out, train, and set what a fitted model has."""
         given, findings = given.divided(values, seed)
         self.kind_: Kind = given.kind
         self.findings_: list[Finding] = [*(Finding("data", text) for text in given.kind.findings()), *findings]
         self.data_ = {"rows": given.n_rows, "trained_on": given.trained_on(), "fingerprint": given.digest}
-        try:
-            self._train(given, values, seed, continued=continued, checkpoints=checkpoints)
-        except BaseException:
-            if folder is not None:
-                abandon(folder)
-            raise
+        self._train(given, values, seed, continued=continued, checkpoints=checkpoints)
         self.set_feature_attributes()
-        if folder is not None and checkpoints is not None:
-            finish(folder, run_files(self))
-            checkpoints.remove()
-        return self
 
     def _note(self, digest: str, seed: int) -> dict[str, Any]:
         """Return what a resumed fit must have in common with this one."""
@@ -248,13 +254,17 @@ class Model(BaseEstimator, ABC):
                 watched = None if held_out is None else held_out.to(device)
                 progress = reporter(self.settings_, verbose=self.verbose)
                 source = given.batches(self.settings_.batch_size, seed) or rows.to(device)
-                self.history_ = train(self, nets, source, watched, self.settings_, progress, checkpoints)
+                try:
+                    self.history_ = train(self, nets, source, watched, self.settings_, progress, checkpoints)
+                except NotFiniteError as error:
+                    raise named(error, None if given.stream else rows.index, self.kind_) from None
                 nets.to("cpu")
                 if began and self.history_.best_step == 0:
                     self._keep_start(nets, rows, held_out)
                 seen = (rows if held_out is None else held_out).first(CHECKED_ROWS)
                 with torch.no_grad():
                     self.findings_ += self.finish(nets, rows, seen)
+                self.findings_ += diagnose(self, nets, rows, held_out, given.trained_on())
         self.network_: Nets = nets
         self.findings_ += [Finding("scale", text) for text in self.likelihood_findings()]
         self.loss_curve_ = self.history_.losses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from engram.data.rows import Rows
-from engram.errors import DivergedError, StoppedError
+from engram.errors import StoppedError
 from engram.training.batches import Batch, Batches
 from engram.training.checkpoint import Checkpoints
+from engram.training.divergence import NotFiniteError, source_of
 from engram.training.ema import Average
 from engram.training.interrupts import Flag, caught
 from engram.training.nets import Nets
@@ -80,11 +82,14 @@ class History:
         Why it ended: "epochs", "early", "time".
     best_step : int or None
         The step whose weights were kept, by held-out rows; None without such rows.
+    untouched : dict
+        The weights by role that no gradient ever reached; only known right after a fit.
     """
 
     reports: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = "epochs"
     best_step: int | None = None
+    untouched: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def losses(self) -> list[float]:
@@ -113,9 +118,7 @@ def train(
     fit = _Fit(player, nets, rows, validation, settings, report)
     if checkpoints is None:
         return fit.run()
-    found = checkpoints.latest()
-    if found is not None:
-        fit.restore(*found)
+    checkpoints.restore(fit)
     with caught() as flag:
         return fit.run(checkpoints, flag)
 
@@ -159,6 +162,7 @@ class _Fit:
         self.watch = Watch(player, nets, validation, settings) if validation is not None else None
         self.history = History()
         self.sums: dict[str, Tensor] = {}
+        self.trace: list[tuple[int, Turn, Tensor]] = []  # losses since the last report: to find the first bad one
         self.counts: dict[str, int] = {}
         self.active: str | None = None
         self.frozen: list[Tensor] = []  # buffers of the roles that do not learn in the active turn
@@ -189,6 +193,7 @@ class _Fit:
                     "Go on by fitting again into the same folder with resume=True (--resume).",
                     flag.number,
                 )
+        self.history.untouched = self._untouched()
         if self.average is not None:
             self.average.swap(self.nets)
         if self.watch is not None:
@@ -235,6 +240,7 @@ class _Fit:
             for buffer, before in zip(self.frozen, kept, strict=True):
                 buffer.copy_(before)
             self._log(terms, loss, batch.weight)
+            self.trace.append((self.step, turn, loss.detach()))
         if self.average is not None:
             self.average.update(self.nets, self.step)
 
@@ -272,12 +278,9 @@ class _Fit:
     def _report(self, elapsed: float) -> bool:
         """Write a report; return True when training is over."""
         terms = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-        for name, value in terms.items():
-            if not math.isfinite(value):
-                raise DivergedError(
-                    f"the term {name!r} became {value} before step {self.step}: training diverged. "
-                    "Try a smaller learning_rate, clip=1.0, or look for extreme values in the data."
-                )
+        if not all(map(math.isfinite, terms.values())):
+            raise self._diverged()
+        self.trace.clear()
         rows = self.batches.n_rows / self.batches.per_epoch * (self.step - self.reported)
         self.sums, self.counts, self.reported = {}, {}, self.step
         entry: dict[str, Any] = {"step": self.step, "epoch": self.step / self.batches.per_epoch}
@@ -297,6 +300,33 @@ class _Fit:
         if stop or late:
             self.history.stopped = "early" if stop else "time"
         return stop or late
+
+    def _diverged(self) -> NotFiniteError:
+        """Look at the first batch whose loss was not finite, on the weights kept last, for where that came from."""
+        found = ((step, turn) for step, turn, loss in self.trace if not bool(loss.isfinite()))
+        step, turn = next(found, self.trace[-1][:2])
+        epoch, skip = divmod(step, self.batches.per_epoch)
+        batch = next(iter(self.batches.epoch(epoch, skip)))
+        with torch.no_grad():
+            terms = self.player.terms(turn, self.nets, batch)
+        kept = None if self.watch is None else self.watch.kept
+
+        def finite(nets: Nets, batch: Batch) -> dict[str, Tensor]:
+            before = copy.deepcopy(nets)
+            before.load_state_dict(kept or {})
+            return self.player.terms(turn, before, batch)
+
+        return NotFiniteError(source_of(self.nets, batch, terms, step, finite if kept else None))
+
+    def _untouched(self) -> dict[str, list[str]]:
+        """Return the weights of each role that no gradient ever reached in the turns that were taken."""
+        moved = {id(p) for o in self.optimisers.values() for p in o.touched()}
+        owned = {id(p) for o in self.optimisers.values() for p in o.parameters}
+        found = {
+            role: [name for name, p in net.named_parameters() if id(p) in owned and id(p) not in moved]
+            for role, net in self.nets.items()
+        }
+        return {role: names for role, names in found.items() if names}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return everything that the next step depends on: tensors, and plain values."""

@@ -72,6 +72,11 @@ class Adam:
         for p in self.parameters:
             p.grad = None
 
+    def touched(self) -> list[nn.Parameter]:
+        """Return the parameters that a gradient ever reached."""
+        averages = zip(self.parameters, self.first, self.second, strict=True)
+        return [p for p, m, v in averages if bool(m.any()) or bool(v.any())]
+
     def state(self) -> dict[str, Tensor]:
         """Return everything that a checkpoint must hold."""
         numbered = [

@@ -18,7 +18,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,14 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from engram.errors import RunError
+from engram.training.lock import LOCK, acquire, check_free, held, release
+from engram.training.staging import SUFFIX, put, staged, sweep, sync_folder, write_synced
 
 SCHEMA = 1
+FILES = ("config.json", "kind.json", "weights.safetensors", "log.jsonl", "README.md")  # what a fit writes at its end
+CHECKPOINTS = "checkpoint"  # the folder of an unfinished fit's checkpoints
 UNFINISHED = "unfinished.json"  # in the folder of a fit that has not ended: what it was begun with
+RESTORE = "Restore the folder from a copy, or fit again."
 LARGEST_JSON = 64 << 20  # bytes of a config.json or kind.json that are still read
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # schema n -> the config as schema n + 1 has it
 
@@ -59,14 +63,33 @@ class Config(BaseModel):
 def claim(path: str | Path, *, resume: bool = False) -> Path:
     """Check that a run folder can be written at ``path`` before any work is done, and return it."""
     path = Path(path)
+    if path.is_dir():
+        check_free(path)
+    _check(path, resume=resume)
+    parent = path.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise RunError(f"cannot write {str(path)!r}: {str(parent)!r} is a file. Choose another folder.")
+    for folder in (parent, *([path] if path.exists() else [])):
+        if not os.access(folder, os.W_OK):
+            raise RunError(f"cannot write into {str(folder)!r}. Choose another folder, or change its permissions.")
+    return path
+
+
+def _check(path: Path, *, resume: bool) -> None:
+    """Raise `RunError` where there is nothing to resume at ``path``, or, for a new fit, where something is."""
     if resume:
         if not path.is_dir():
             raise RunError(f"there is no run folder {str(path)!r} to resume. Leave resume out to begin a new fit.")
         if (path / "config.json").exists():
+            _tidied(path)
             raise RunError(
                 f"the fit in {str(path)!r} is finished, so there is nothing to resume. Load it with engram.load."
             )
-    elif path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if not (path / UNFINISHED).exists() and not _is_empty(path):
+            raise RunError(f"{str(path)!r} is not a run folder, so there is nothing to resume. Choose another folder.")
+    elif path.is_symlink() or (path.exists() and not _is_empty(path)):
         if (path / UNFINISHED).exists() and not (path / "config.json").exists():
             raise RunError(
                 f"{str(path)!r} holds a fit that was interrupted. Go on with resume=True (--resume), or choose another folder."
@@ -74,62 +97,132 @@ def claim(path: str | Path, *, resume: bool = False) -> Path:
         raise RunError(
             f"{str(path)!r} exists already. Choose another folder, or replace a run folder with force (--force)."
         )
-    parent = path.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir():
-        raise RunError(f"cannot write {str(path)!r}: {str(parent)!r} is a file. Choose another folder.")
-    if not os.access(parent, os.W_OK):
-        raise RunError(f"cannot write into {str(parent)!r}. Choose another folder, or change its permissions.")
-    return path
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a folder holds nothing but what a fit killed at its very beginning leaves."""
+    return path.is_dir() and {p.name for p in path.iterdir()} <= {LOCK, f".{UNFINISHED}{SUFFIX}"}
 
 
 def begin(path: Path, told: dict[str, Any], *, resume: bool) -> dict[str, Any]:
-    """Note in the run folder what is being fitted, and return the note: the one already there when a fit is resumed.
+    """Become the writer of a run folder, note in it what is being fitted, and return the note: the one already there when a fit is resumed.
 
-    Raises `RunError` where a resumed fit would not be the same: other parameters or other rows.
+    Raises `RunError` where another process writes there, or where a resumed fit would not be the same: other parameters or other rows.
     """
-    note = path / UNFINISHED
-    if resume and note.exists():
-        before = read_json(path, UNFINISHED)
-        differing = [
-            name for name, value in json.loads(dumps(told)).items() if name != "seed" and before.get(name) != value
-        ]
-        if differing:
-            raise RunError(
-                f"cannot resume {str(path)!r}: {', '.join(differing)} differ from when it was begun. Begin a new fit instead."
-            )
-        return before
+    sweep(path)
+    fresh = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        add(path, UNFINISHED, dumps(told))
+        acquire(path)
+    except OSError as error:
+        if isinstance(error, RunError):
+            raise
+        if fresh:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Choose another folder.") from None
+    try:
+        _check(path, resume=resume)  # once more, now that nobody else can write
+        before = read_json(path, UNFINISHED) if (path / UNFINISHED).exists() else None
+        if before is not None:
+            _compare(path, before, json.loads(dumps(told)))
+            return before
+    except BaseException:
+        release(path)
+        raise
+    try:
+        put(path / UNFINISHED, dumps(told))
+        sync_folder(path)
     except OSError as error:
         abandon(path)
         raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Choose another folder.") from None
     return told
 
 
-def abandon(path: Path) -> None:
-    """Free the folder of a fit that failed before its first checkpoint: there is nothing to resume."""
-    if (path / "checkpoint").exists():
+def _compare(path: Path, before: dict[str, Any], told: dict[str, Any]) -> None:
+    """Raise `RunError` where a fit that was begun is not the one that is to be resumed."""
+    differing = [name for name, value in told.items() if name != "seed" and before.get(name) != value]
+    if differing:
+        raise RunError(
+            f"cannot resume {str(path)!r}: {', '.join(differing)} differ from when it was begun. Begin a new fit instead."
+        )
+    seed = before.get("seed")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 31:
+        raise RunError(f"cannot resume {str(path)!r}: {UNFINISHED} is damaged (seed {seed!r}). Begin a new fit instead.")
+
+
+def abandon(path: Path, *, hopeless: bool = False) -> None:
+    """Leave the folder of a fit that failed: as it is where there is a checkpoint to resume from, else free.
+
+    ``hopeless`` says that resuming would fail again, so that nothing is kept. A folder that this process is not writing is left alone.
+    """
+    if not held(path):
         return
-    for name in (UNFINISHED, f".{UNFINISHED}.tmp"):
-        (path / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not empty: it is not ours to remove
+    if not (path / "config.json").exists() and (hopeless or not resumable(path)):
+        shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+        for name in (*FILES, UNFINISHED):
+            for left in (path / name, path / f".{name}{SUFFIX}"):
+                with contextlib.suppress(OSError):
+                    left.unlink()
+    release(path)
+    with contextlib.suppress(OSError):  # not empty: what is in it is to stay, or not ours to remove
         path.rmdir()
+
+
+def resumable(path: Path) -> bool:
+    """Whether a run folder holds a checkpoint."""
+    return any(p.parent.name[len("step-") :].isdigit() for p in (path / CHECKPOINTS).glob("step-*/manifest.json"))
 
 
 def finish(path: Path, files: dict[str, bytes]) -> None:
     """Put the files of a finished fit into its folder, ``config.json`` last: where it is, the folder is whole."""
+    mine = held(path)
     try:
+        if not mine:
+            acquire(path)
         for name in sorted(files, key=lambda name: name == "config.json"):
-            add(path, name, files[name])
+            if name == "config.json":
+                sync_folder(path)
+            put(path / name, files[name])
         sync_folder(path)
-        (path / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
-        raise RunError(
-            f"cannot write {str(path)!r}: {error.strerror}. The checkpoint in it is whole; resume when there is room."
-        ) from None
+        if not mine:
+            release(path)
+        if isinstance(error, RunError):
+            raise
+        raise RunError(_unfinished(path, error)) from None
+    _tidy(path)
+    release(path)
+
+
+def _unfinished(path: Path, error: OSError) -> str:
+    """Say what is left where a finished fit could not be written."""
+    if not path.is_dir():
+        told = f"{str(path)!r} was removed while the fit was going on, so it cannot be written."
+    elif resumable(path):
+        told = f"cannot write {str(path)!r}: {error.strerror}. The checkpoint in it is whole; resume when that is mended."
+    else:
+        told = f"cannot write {str(path)!r}: {error.strerror}. Nothing half-written is left; fit again when that is mended."
+    return told + " In Python, the fitted model can still be saved elsewhere."
+
+
+def _tidy(path: Path) -> None:
+    """Remove from a finished run folder what only an unfinished one needs."""
+    shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+    for left in (path / UNFINISHED, *path.glob(f".*{SUFFIX}")):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
+def _tidied(path: Path) -> None:
+    """Tidy the folder of a fit that was killed after its last file was written."""
+    if held(path):
+        _tidy(path)
+        return
+    with contextlib.suppress(OSError):
+        acquire(path)
+        _tidy(path)
+        release(path)
 
 
 def write(path: Path, files: dict[str, bytes], *, force: bool) -> None:
@@ -139,64 +232,20 @@ def write(path: Path, files: dict[str, bytes], *, force: bool) -> None:
             claim(path)
         elif any(path.iterdir() if path.is_dir() else [path]) and not (path / "config.json").is_file():
             raise RunError(f"{str(path)!r} is not a run folder, so it is not replaced. Choose another folder.")
+        check_free(path)
     try:
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent))
+        with staged(path) as made:
+            for name, content in files.items():
+                write_synced(made / name, content)
     except OSError as error:
-        raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Choose another folder.") from None
-    try:
-        made.chmod(0o755)
-        for name, content in files.items():
-            write_synced(made / name, content)
-        sync_folder(made)
-        _exchange(made, path)
-    except OSError as error:
+        if isinstance(error, RunError):
+            raise
         raise RunError(f"cannot write {str(path)!r}: {error.strerror}. Nothing was changed there.") from None
-    finally:
-        if made.exists():
-            shutil.rmtree(made, ignore_errors=True)
-
-
-def _exchange(made: Path, path: Path) -> None:
-    """Rename ``made`` to ``path``; what was there is removed afterwards, or put back where renaming fails."""
-    old = made.with_name(made.name + ".old") if path.exists() else None
-    if old is not None:
-        path.rename(old)
-    try:
-        made.rename(path)
-    except OSError:
-        if old is not None:
-            old.rename(path)
-        raise
-    try:
-        sync_folder(path.absolute().parent)
-    finally:
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def add(path: Path, name: str, content: bytes) -> None:
     """Write one more file into a run folder, at once or not at all."""
-    made = path / f".{name}.tmp"
-    write_synced(made, content)
-    made.replace(path / name)
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file and wait until it is on disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until a folder's list of files is on disk."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    put(path / name, content)
 
 
 def dumps(value: Any) -> bytes:
@@ -238,22 +287,37 @@ def read_file(folder: Path, name: str, limit: int | None = None) -> bytes:
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """Return a JSON object of a run folder; NaN and infinities are refused."""
+    """Return a JSON object of a run folder; what is not strict JSON is refused, see `parsed_json`."""
+    return parsed_json(read_file(folder, name, LARGEST_JSON), folder / name)
 
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is not JSON")
 
+def parsed_json(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the JSON object in some bytes; refused are NaN, infinities, numbers that overflow and names that occur twice."""
     try:
-        value = json.loads(read_file(folder, name, LARGEST_JSON), parse_constant=refuse)
+        value = json.loads(content, parse_constant=_no_constant, parse_float=_finite_float, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise RunError(
-            f"{str(folder / name)!r} is damaged: {error}. Restore the folder from a copy, or fit again."
-        ) from None
+        raise RunError(f"{str(path)!r} is damaged: {error}. {RESTORE}") from None
     if not isinstance(value, dict):
-        raise RunError(
-            f"{str(folder / name)!r} is damaged: it holds no JSON object. Restore the folder from a copy, or fit again."
-        )
+        raise RunError(f"{str(path)!r} is damaged: it holds no JSON object. {RESTORE}")
     return value
+
+
+def _no_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name occurs twice in an object")
+    return found
 
 
 def read_config(folder: Path) -> Config:
@@ -283,17 +347,18 @@ def read_config(folder: Path) -> Config:
 
 def read_tensors(folder: Path, name: str = "weights.safetensors") -> dict[str, Tensor]:
     """Return the tensors of a run folder."""
+    return parsed_tensors(read_file(folder, name), folder / name)
+
+
+def parsed_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Return the tensors in some bytes of the safetensors format."""
     try:
-        return load_tensors(read_file(folder, name))
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{str(folder / name)!r} is damaged: {error}. Restore the folder from a copy, or fit again."
-        ) from None
+        return load_tensors(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
+        detail = str(error).partition("\n")[0]
+        raise RunError(f"{str(path)!r} is damaged: {detail}. {RESTORE}") from None
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """Return the reports of ``log.jsonl``."""
-    try:
-        return [json.loads(line) for line in read_file(folder, "log.jsonl").decode().splitlines()]
-    except ValueError as error:
-        raise RunError(f"{str(folder / 'log.jsonl')!r} is damaged: {error}.") from None
+    return [parsed_json(line, folder / "log.jsonl") for line in read_file(folder, "log.jsonl").splitlines()]

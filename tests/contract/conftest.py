@@ -66,7 +66,7 @@ class Case:
         return engram.create(self.model, **{**SMALL, **parameters})
 
     @property
-    def X(self) -> Any:
+    def X(self) -> Any:  # noqa: N802
         X = data(self.data)
         return X.copy()
 
@@ -94,9 +94,14 @@ def able(model: str, name: str) -> bool:
     return name == "pictures" or MODELS[model].parameters.get("network") != "conv"
 
 
+def able_to_draw(case: Case) -> bool:
+    """Whether a model can draw rows, by its own declaration: it says where codes come from, or samples in its own way."""
+    return case.cls.draw_codes is not Model.draw_codes or case.cls.sample is not Codes.sample
+
+
 CASES = [Case(model, name) for model in MODELS.names() for name in DATA if able(model, name)]
-FIRST = list({case.model: case for case in reversed(CASES)}.values())[::-1]  # one data set per model: the simplest it can take
-SAMPLERS = [case for case in CASES if case.cls.draw_codes is not Model.draw_codes or case.cls.sample is not Codes.sample]
+FIRST = list({case.model: case for case in reversed(CASES)}.values())[::-1]  # per model the simplest data it can take
+SAMPLERS = [case for case in CASES if able_to_draw(case)]
 CLASSES = list({case.cls: case for case in reversed(FIRST)}.values())[::-1]  # one case per class
 
 
@@ -141,6 +146,11 @@ def equal(a: Any, b: Any) -> bool:
         pd.testing.assert_frame_equal(a.reset_index(drop=True), b.reset_index(drop=True), check_exact=True)
         return True
     return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+@pytest.fixture
+def draws() -> Any:
+    return able_to_draw
 
 
 @pytest.fixture

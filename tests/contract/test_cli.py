@@ -61,11 +61,12 @@ SURFACE = {
     "engram list": ["what"],
 }
 FIT = ["--column", "--drop", "--dry-run", "--force", "--label", "--output", "--resume", "--seed", "-o", "source"]
+FIT += ["--size", "--resize"]
 
 
 def test_the_surface_is_as_written_down():
     context = click.Context(program, **{"help_option_names": ["-h", "--help"]})
-    assert program.list_commands(context) == ["demo", "fit", "apply", "sample", "evaluate", "inspect", "list"]
+    assert program.list_commands(context) == ["demo", "fit", "apply", "sample", "evaluate", "inspect", "list", "doctor"]
     for name, expected in SURFACE.items():
         words = name.split()[1:]
         command = program.get_command(context, words[0]) if words else program
@@ -97,7 +98,7 @@ def test_the_flags_of_a_model_are_its_parameters(name: str):
     assert "[default: auto]" in told
 
 
-@pytest.mark.parametrize("command", ["", "demo", "fit", "apply", "sample", "evaluate", "inspect", "list"])
+@pytest.mark.parametrize("command", ["", "demo", "fit", "apply", "sample", "evaluate", "inspect", "list", "doctor"])
 def test_every_command_has_help(command: str):
     told = engram(*command.split(), "--help").stdout
     assert told.startswith("Usage: engram")

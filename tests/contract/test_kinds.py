@@ -39,7 +39,7 @@ RAW: dict[str, dict[str, Any]] = {  # at least one example of each registered ki
 EXAMPLES = [(kind, name) for kind in KINDS for name in RAW[kind]]
 
 
-@pytest.fixture(params=EXAMPLES, ids=lambda pair: "-".join(pair))
+@pytest.fixture(params=EXAMPLES, ids="-".join)
 def example(request: pytest.FixtureRequest) -> tuple[Kind, Any]:
     kind, name = request.param
     raw = RAW[kind][name]

@@ -62,7 +62,8 @@ def test_the_callers_lists_and_dicts_are_not_changed(each_model: Any) -> None:
 
 
 def test_random_states_and_threads_are_as_before_a_fit_and_its_use(case: Any) -> None:
-    np.random.seed(7)  # noqa: NPY002: the global state is what this test is about
+    """NumPy's old global state is what this test is about."""
+    np.random.seed(7)  # noqa: NPY002
     torch.manual_seed(7)
     before = np.random.get_state()[1].copy(), torch.get_rng_state(), torch.get_num_threads()  # noqa: NPY002
     model = case.create(threads=2, random_state=None).fit(case.X)
@@ -129,7 +130,7 @@ def test_too_few_rows_to_hold_any_out_is_said(each_model: Any) -> None:
 
 
 def test_no_rows_is_an_error_that_says_so(case: Any, rows_of: Any) -> None:
-    with pytest.raises(DataError, match="0 (sample|pictures)"):
+    with pytest.raises(DataError, match=r"0 (sample|pictures)"):
         case.create().fit(rows_of(case.X, slice(0, 0)))
 
 

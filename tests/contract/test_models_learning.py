@@ -115,7 +115,7 @@ def test_training_makes_the_terms_smaller(case: Any) -> None:
 def test_the_callers_own_networks_are_copied_not_trained(each_class: Any) -> None:
     own = torch.nn.Linear(5, 4)
     before = own.weight.clone()
-    model = each_class.create(encoder=own).fit(each_class.X)
+    model = each_class.create(encoder=own, early_stopping=False).fit(each_class.X)
     assert torch.equal(own.weight, before)
     assert not torch.equal(next(model.network_.encoder.parameters()), before)
 

@@ -15,7 +15,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 
 from engram import VAE
 from engram.maths.bounds import importance_bound
-from engram.models.vae import balanced_noise
+from engram.models.vae import balanced_noise, row_shifts
 from engram.training import Batch
 
 
@@ -71,9 +71,7 @@ def test_at_beta_one_the_terms_sum_to_minus_the_elbo() -> None:
     nets, x = model.network_, encoded(model, X)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        draws = [
-            sum(model.terms(model.turns(0)[0], nets, Batch(x, generator=generator)).values()) for _ in range(4000)
-        ]
+        draws = [sum(model.terms(model.turns(0)[0], nets, Batch(x, generator=generator)).values()) for _ in range(4000)]
     elbo = torch.from_numpy(model.score_samples(X)) + model.kind_.log_volume.sum()
     assert float(torch.stack(draws).mean()) == pytest.approx(-float(elbo.mean()), rel=2e-3)
 
@@ -211,15 +209,26 @@ def test_bounds_rise_from_the_elbo_over_ten_draws_to_a_thousand_and_stay_below_t
     bounds = [model.score(X), *(float(model.log_likelihood(X, n=n).mean()) for n in (10, 1000))]
     assert bounds == sorted(bounds)
     assert bounds[0] < bounds[1] - 0.05
-    assert bounds[2] == pytest.approx(exact, abs=0.1)
+    assert bounds[2] == pytest.approx(exact, abs=0.01)
 
 
 def test_bounds_rise_after_an_ordinary_fit() -> None:
     X = rows(150)
     model = fitted(X, max_epochs=30, hidden="auto")
     bounds = [model.score(X), *(float(model.log_likelihood(X, n=n).mean()) for n in (10, 1000))]
-    noise = 0.01  # of ten draws that are the same for every row
-    assert bounds[0] - noise <= bounds[1] <= bounds[2] + noise
+    assert bounds[0] <= bounds[1] + 1e-3  # the posterior is nearly exact here, so that all three are nearly the truth
+    assert bounds[1] <= bounds[2] + 1e-3
+
+
+def test_the_noise_of_a_bound_is_a_hash_of_the_row_and_evenly_spread() -> None:
+    x = torch.from_numpy(rows(4000)).float()
+    shift = row_shifts(x, 3)
+    assert torch.equal(row_shifts(x[7:9], 3), shift[7:9])
+    assert 0 <= float(shift.min()) < float(shift.max()) < 1
+    shares = torch.stack([torch.histc(column, 10, 0, 1) for column in shift.T]) / len(x)
+    torch.testing.assert_close(shares, torch.full((3, 10), 0.1), atol=0.02, rtol=0)
+    assert (torch.corrcoef(shift.T) - torch.eye(3)).abs().max() < 0.06
+    assert not torch.isclose(row_shifts(x + 1e-6, 3), shift, atol=1e-3).all(1).any()
 
 
 # --- against probabilistic PCA ---
@@ -240,7 +249,8 @@ def test_a_linear_vae_is_within_a_fiftieth_of_a_nat_per_dimension_of_probabilist
 
 
 def test_units_beyond_the_number_of_columns_are_found_inactive() -> None:
-    model = VAE(hidden=(), code_size=4, max_epochs=5, random_state=0).fit(rows(300, 2))
-    assert [round(float(kl), 2) > 0 for kl in model.kl_] == [True, True, False, False]
+    model = VAE(hidden=(), code_size=6, max_epochs=5, random_state=0).fit(rows(300, 4))
+    assert (model.kl_[:2] > 0.5).all()
+    assert (model.kl_[4:] < 0.01).all()
     (finding,) = [finding for finding in model.findings_ if finding.kind == "inactive-units"]
-    assert "2 of 4" in str(finding)
+    assert "of 6 code units are inactive" in str(finding)

@@ -1,0 +1,106 @@
+"""Cells of a column as they come: what sort they are, as plain values, as numbers."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engram.errors import DataError, DataTypeError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+CELLS = (str, int, float, bool, np.generic, decimal.Decimal, datetime.date, pd.Interval, pd.Period, pd.Timedelta)
+WHOLE = 2**53  # whole numbers beyond it are not exact as floats
+
+
+def is_plain(dtype: Any) -> bool:
+    """Whether a column is of NumPy's own whole or floating numbers."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "iuf"
+
+
+def may_hold_texts(series: pd.Series[Any]) -> bool:
+    """Whether the dtype is one of texts or of anything at all."""
+    return bool(series.dtype == object or isinstance(series.dtype, pd.StringDtype))
+
+
+def has_texts(series: pd.Series[Any]) -> bool:
+    """Whether any cell is a text."""
+    if isinstance(series.dtype, pd.StringDtype):
+        return bool(series.notna().any())
+    return series.dtype == object and str in set(map(type, series.to_numpy()))
+
+
+def check_cells(present: pd.Series[Any]) -> None:
+    """Raise `DataTypeError` for a cell that is no single value, saying where."""
+    strange = {sort for sort in set(map(type, present.to_numpy())) if not issubclass(sort, CELLS)}
+    for row, cell in present.items() if strange else ():
+        if type(cell) in strange:
+            raise DataTypeError(
+                f"column {present.name!r}, row {row}: a cell's argument must be a string or a number, not {type(cell).__name__!r}."
+            )
+
+
+def check_finite(values: Array, names: list[Any]) -> None:
+    """Raise `DataError` for an infinite cell, saying where."""
+    bad = np.argwhere(np.isinf(values))
+    if len(bad):
+        row, column = bad[0]
+        raise DataError(
+            f"column {names[column]!r}, row {row}: the value is infinity ({len(bad)} such cells). "
+            "Infinite values cannot be used; replace them or leave the cells empty (missing)."
+        )
+
+
+def as_numbers(series: pd.Series[Any], name: Any) -> Array:
+    """Return a column as float64 with NaN where a cell is missing; dates as seconds since 1970, durations as seconds."""
+    if is_plain(series.dtype):
+        return series.to_numpy(dtype=np.float64)
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return seconds(series)
+    if pd.api.types.is_timedelta64_dtype(series.dtype):
+        return np.asarray(series.dt.total_seconds().to_numpy(dtype=np.float64))
+    try:
+        return np.asarray(
+            pd.to_numeric(series, errors="raise").astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
+        )
+    except (ValueError, TypeError):
+        bad = series[pd.to_numeric(series, errors="coerce").isna() & series.notna()]
+        row, cell = (bad.index[0], bad.iloc[0]) if len(bad) else ("?", series.iloc[0])
+        raise not_a_number(name, row, cell, len(bad)) from None
+
+
+def not_a_number(name: Any, row: Any, cell: Any, count: int) -> DataError:
+    """Return the error for a column of numbers with other cells."""
+    return DataError(
+        f"column {name!r} holds numbers, but row {row} has {cell!r} ({count} such cells). "
+        "Correct the cells, leave them empty, or say columns={...: 'category'} at fit."
+    )
+
+
+def seconds(dates: pd.Series[Any]) -> Array:
+    """Return a datetime column as seconds since 1970 (UTC where it has a time zone), NaN where a cell is missing."""
+    universal = dates.dt.tz_convert(None) if dates.dt.tz is not None else dates
+    counted = universal.astype("datetime64[us]").to_numpy().astype(np.int64) / 1e6
+    return np.where(dates.isna(), np.nan, counted)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: Python's own text, number or flag."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def plain_cells(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the cells as plain values in an object column, None where missing."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        names = np.array([*map(plain, series.cat.categories), None], dtype=object)
+        return pd.Series(names[series.cat.codes.to_numpy()], index=series.index, name=series.name, dtype=object)
+    cells = series.astype(object).where(series.notna(), None)
+    if all(issubclass(sort, str | int | float | bool | type(None)) for sort in set(map(type, cells.to_numpy()))):
+        return cells
+    return pd.Series([None if c is None else plain(c) for c in cells], series.index, name=series.name, dtype=object)

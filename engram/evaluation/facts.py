@@ -1,0 +1,202 @@
+"""What a report tells of a fitted model beside its results: plain values for the page and for report.json alike."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from engram.data.images import Images
+from engram.data.kind import DataWarning
+from engram.data.stream import RowStream
+from engram.data.table import Table
+from engram.errors import EngramError
+from engram.evaluation.chosen import chosen
+from engram.evaluation.examples import picture_rows, table_rows
+from engram.evaluation.labels import anomalies, one_per_row
+from engram.evaluation.profile import profile
+from engram.evaluation.traversal import picture_traversals, table_traversals
+from engram.maths.linear import principal_components
+
+if TYPE_CHECKING:
+    from engram.models.codes import Codes
+
+Array = np.ndarray[Any, np.dtype[Any]]
+MOST_ROWS = 2000  # that scores, codes and distributions are shown of
+MOST_PLACES = 800  # points of the map
+MOST_LABELS = 10
+BINS = 28
+
+
+@dataclass
+class Look:
+    """What there is to see.
+
+    Parameters
+    ----------
+    facts : dict
+        Plain JSON values by section: data, chosen, learning, and as far as they exist rows, codes, units, traversals, scores.
+    images : dict of bytes
+        PNG pictures by name, for rows that are pictures.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
+
+
+def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state: int = 0) -> Look:
+    """Gather what there is to say of a model and of rows; what a model or a kind does not have is left out."""
+    kind = model.kind_
+    X, kept = _some(kind.opened(X))
+    labels = None if y is None else one_per_row(y, len(kept)).iloc[kept].reset_index(drop=True)
+    found = Look({"data": profile(model, X), "chosen": chosen(model), "learning": learning(model)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # said when the rows were evaluated
+        if isinstance(kind, Images):
+            found.images |= picture_rows(model, X, random_state)
+        elif isinstance(kind, Table):
+            found.facts["rows"] = table_rows(model, X, random_state)
+        if hasattr(model, "transform"):
+            codes = model.transform(X)
+            found.facts["codes"] = code_map(codes, labels)
+            found.facts["units"] = units(model, codes)
+            _add_traversals(found, model, codes)
+        if hasattr(model, "score_samples"):
+            trained = None if train is None else _some(kind.opened(train))[0]
+            found.facts["scores"] = scores(model, X, labels, trained)
+    return found
+
+
+def _add_traversals(found: Look, model: Codes, codes: Array) -> None:
+    order = [unit["unit"] for unit in found.facts["units"] if unit["active"]]
+    if not order or len(codes) < 2 or not hasattr(model, "inverse_transform"):
+        return
+    if isinstance(model.kind_, Images):
+        found.facts["traversals"], images = picture_traversals(model, codes, order)
+        found.images |= images
+    elif isinstance(model.kind_, Table):
+        found.facts["traversals"] = table_traversals(model, codes, order)
+
+
+def learning(model: Codes) -> dict[str, Any]:
+    """The course of training: terms, held-out loss, the step kept."""
+    history, settings = model.history_, model.settings_
+    reports = history.reports
+    names = list(dict.fromkeys(name for report in reports for name in report["terms"]))
+    kept = next((r["epoch"] for r in reports if r["step"] == history.best_step), 0.0 if history.best_step == 0 else None)
+    return {
+        "epochs": [round(report["epoch"], 4) for report in reports],
+        "terms": {name: [report["terms"].get(name) for report in reports] for name in names},
+        "training": history.losses,
+        "held_out": [report.get("validation") for report in reports],
+        "kept_epoch": kept,
+        "kept_step": history.best_step,
+        "stopped": history.stopped,
+        "steps": reports[-1]["step"] if reports else 0,
+        "seconds": reports[-1].get("seconds", 0.0) if reports else 0.0,
+        "most_epochs": settings.max_epochs,
+    }
+
+
+def code_map(codes: Array, labels: pd.Series[Any] | None) -> dict[str, Any]:
+    """Codes along their two principal components, at most `MOST_PLACES` of them, with their labels."""
+    found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
+    rest = max(codes.shape[1] - len(found.vectors), 0)
+    total = float(found.residual * rest + found.variances.sum())
+    index = _evenly(len(codes), MOST_PLACES)
+    places = (codes[index] - found.mean.numpy()) @ found.vectors.T.numpy()
+    shares = [float(v) / total if total > 0 else 0.0 for v in found.variances]
+    told: dict[str, Any] = {"places": _rounded(places), "share": shares, "size": codes.shape[1], "labels": None}
+    if labels is not None:
+        told["labels"] = _labels(labels.iloc[index])
+    return told
+
+
+def _labels(labels: pd.Series[Any]) -> list[Any] | None:
+    """Labels as texts where they are few, as numbers where they are many, None where they are neither."""
+    present = labels.dropna()
+    if not len(present):
+        return None
+    if present.nunique() <= MOST_LABELS:
+        return [None if pd.isna(v) else str(v) for v in labels]
+    if pd.api.types.is_numeric_dtype(present.infer_objects()):
+        return [None if pd.isna(v) else float(v) for v in labels]
+    return None
+
+
+def units(model: Codes, codes: Array) -> list[dict[str, Any]]:
+    """How much each code unit varies over the rows and, of a VAE, how many nats it carries; the most active first."""
+    spread = codes.std(0) if len(codes) > 1 else np.zeros(codes.shape[1])
+    kl = getattr(model, "kl_", None)
+    least = 0.1 if kl is not None else 1e-3 * max(float(spread.max()), 1e-12)  # a VAE's: variance .01 (Burda et al. 2015)
+    weight = spread if kl is None else kl
+    order = np.argsort(-weight, kind="stable")
+    return [
+        {
+            "unit": int(i),
+            "spread": float(spread[i]),
+            "active": bool(spread[i] > least) or len(codes) < 2,
+            **({} if kl is None else {"kl": float(kl[i])}),
+        }
+        for i in order
+    ]
+
+
+def scores(model: Codes, X: Any, labels: pd.Series[Any] | None, train: Any) -> dict[str, Any]:
+    """Histograms of scores on common edges: training rows, these rows, and apart the anomalies where labels say which."""
+    own = model.score_samples(X)
+    groups = {} if train is None else {"training rows": model.score_samples(train)}
+    found = None if labels is None else anomalies(labels.to_numpy(), len(own))[0]
+    if found is None:
+        groups["these rows" if train is None else "rows not trained on"] = own
+    else:
+        groups |= {"normal rows": own[~found], "anomalies": own[found]}
+    together = np.concatenate(list(groups.values()))
+    together = together[np.isfinite(together)]
+    if not len(together):
+        return {"edges": [], "groups": {}, "counts": {}}
+    low, high = (float(v) for v in np.quantile(together, [0.005, 1.0]))
+    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    shares = {name: np.histogram(np.clip(v, low, None), edges)[0] / max(len(v), 1) for name, v in groups.items()}
+    return {
+        "edges": [float(e) for e in edges],
+        "groups": {name: [float(s) for s in share] for name, share in shares.items()},
+        "counts": {name: len(values) for name, values in groups.items()},
+        "below": int((together < low).sum()),
+    }
+
+
+def _some(X: Any) -> tuple[Any, Array]:
+    """Return at most `MOST_ROWS` rows, taken evenly, and their numbers."""
+    if isinstance(X, RowStream):
+        X = X.sample()[1]
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    index = _evenly(X.shape[0], MOST_ROWS)
+    if len(index) == X.shape[0]:
+        return X, index
+    return (X.iloc[index] if hasattr(X, "iloc") else X[index]), index
+
+
+def _evenly(n: int, most: int) -> Array:
+    return np.linspace(0, n - 1, min(n, most)).astype(int)
+
+
+def _rounded(places: Array) -> list[list[float]]:
+    size = float(np.abs(places).max()) if places.size else 0.0
+    decimals = max(0, 3 - math.floor(math.log10(size))) if size > 0 else 3
+    return [[round(float(v), decimals) for v in place] for place in places]
+
+
+def safely(make: Any) -> Look:
+    """Return what there is to see; rows that a model refuses leave a page without it, not no page."""
+    try:
+        found: Look = make()
+    except EngramError:
+        return Look()
+    return found

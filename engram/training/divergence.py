@@ -1,0 +1,126 @@
+"""Where numbers that are not finite came from: the data, the output or a weight, with term, row and column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engram.errors import DivergedError
+from engram.training.batches import Batch
+from engram.training.nets import Nets
+
+FAR = 20.0  # an encoded value this far out is named: squares of such values make steps that no other row would
+ADVICE = {
+    "data": "Drop or mend that cell.",
+    "output": "Try a smaller learning_rate, or look at that row.",
+    "weights": "Try a smaller learning_rate, clip=1.0, or look for extreme values in the data.",
+}
+Terms = Callable[[Nets, Batch], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was not finite first.
+
+    Parameters
+    ----------
+    term : str
+        The first term that was not finite.
+    value : float
+        What it became.
+    step : int
+        The step at which it did.
+    first : str
+        "data", "output" (on weights that were still finite) or "weights".
+    role : str or None
+        The role whose weights were not finite.
+    row, column : int or None
+        The row among those learned from and the encoded value in it: the cell that is not finite or furthest out.
+    size : float
+        How far out that cell is, in encoded units; NaN where it is itself not finite.
+    """
+
+    term: str
+    value: float
+    step: int
+    first: str
+    role: str | None = None
+    row: int | None = None
+    column: int | None = None
+    size: float = 0.0
+
+    def told(self, columns: Sequence[str] | None = None) -> str:
+        """Say it in words; ``columns`` are the names of the encoded values."""
+        place = f"column {columns[self.column or 0]!r}" if columns else f"value {self.column}"
+        cell = f"row {self.row}, {place}"
+        if self.first == "data":
+            why = f"the data were not finite: {cell}"
+        elif self.first == "output":
+            why = f"the data and the weights were finite, the output for row {self.row} was not"
+        elif self.role is not None:
+            why = f"the data were finite, and a step made weights of the {self.role} overflow"
+        else:
+            why = "the data and the weights were finite, and the term overflowed"
+        if self.first != "data" and self.size >= FAR:
+            why += f"; the value furthest out there is {self.size:.3g} from the mean in encoded units: {cell}"
+        head = f"the term {self.term!r} became {self.value} at step {self.step}: training diverged. "
+        return f"{head}First, {why}. {ADVICE[self.first]}"
+
+
+class NotFiniteError(DivergedError):
+    """A `DivergedError` that knows its source."""
+
+    def __init__(self, source: Source, columns: Sequence[str] | None = None) -> None:
+        super().__init__(source.told(columns))
+        self.source = source
+
+
+@torch.no_grad()
+def source_of(nets: Nets, batch: Batch, terms: dict[str, Tensor], step: int, finite: Terms | None = None) -> Source:
+    """Find what was not finite first in a step.
+
+    Parameters
+    ----------
+    nets : Nets
+        The networks as they are now.
+    batch : Batch
+        The first batch whose loss was not finite.
+    terms : dict
+        The terms of that batch, (rows,) or ().
+    step : int
+        The number of the step.
+    finite : callable, optional
+        Gives the terms of the batch on the last weights that are known to be finite.
+    """
+    term, value = next(((n, v) for n, v in terms.items() if not bool(v.isfinite().all())), next(iter(terms.items())))
+    worst = float(value[~value.isfinite()][0]) if value.dim() and not bool(value.isfinite().all()) else float(value.sum())
+    bad = (~batch.x.flatten(1).isfinite()).nonzero()
+    if len(bad):
+        return Source(term, worst, step, "data", None, _number(batch, int(bad[0, 0])), int(bad[0, 1]), float("nan"))
+    if finite is not None:
+        for name, before in finite(nets, batch).items():
+            lost = (~before.isfinite()).nonzero()
+            if len(lost):
+                row = int(lost[0, 0]) if before.dim() else None
+                return _with_cell(Source(name, worst, step, "output"), batch, row)
+    role = next((r for r, net in nets.items() if not all(bool(p.isfinite().all()) for p in net.parameters())), None)
+    return _with_cell(Source(term, worst, step, "weights", role), batch, None)
+
+
+def _with_cell(source: Source, batch: Batch, row: int | None) -> Source:
+    """Add the cell that is furthest out, in that row or in the whole batch."""
+    x = batch.x.flatten(1).abs()
+    if row is None:
+        row = int(x.amax(1).argmax())
+    column = int(x[row].argmax())
+    size = float(x[row, column])
+    return Source(
+        source.term, source.value, source.step, source.first, source.role, _number(batch, row), column, size
+    )
+
+
+def _number(batch: Batch, row: int) -> int:
+    return row if batch.index is None else int(batch.index[row])

@@ -1,0 +1,247 @@
+"""Pull the plug: whatever step a fit or a save had reached, the folder loads, resumes or is free, and ends to the bit as if nothing had been."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import engram
+from engram import Autoencoder
+from engram.errors import RunError
+from engram.training import checkpoint, lock, staging
+from engram.training.checkpoint import Checkpoints
+from engram.training.run import UNFINISHED
+
+X = np.random.default_rng(0).normal(size=(60, 4))
+FILES = {"README.md", "config.json", "kind.json", "log.jsonl", "weights.safetensors"}
+KILL = Path(__file__).parents[1] / "proofs" / "kill.py"
+
+
+def model(**parameters: Any) -> Autoencoder:
+    return Autoencoder(
+        **{"code_size": 2, "hidden": (4,), "max_epochs": 20, "random_state": 0, "ema": 0.2, **parameters}
+    )
+
+
+@pytest.fixture(scope="module")
+def whole() -> Autoencoder:
+    """The fit that nobody interrupts."""
+    return model().fit(X)
+
+
+@pytest.fixture(scope="module")
+def other() -> Autoencoder:
+    return model(random_state=1).fit(X)
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint at every report."""
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+
+
+def same(a: Any, b: Any) -> bool:
+    pairs = zip(a.network_.state_dict().items(), b.network_.state_dict().items(), strict=True)
+    return all(x == y and torch.equal(v, w) for (x, v), (y, w) in pairs) and a.loss_curve_ == b.loss_curve_
+
+
+def names(folder: Path) -> set[str]:
+    return {p.name for p in folder.iterdir()}
+
+
+# --- a crash at every step that changes the disk ---
+
+
+class PlugPulledError(BaseException):
+    """The machine is off: no clean-up runs."""
+
+
+class Disk:
+    """Counts what changes the disk; from one such step on every one fails, and the write under way is torn."""
+
+    def __init__(self, dies_at: int, error: Callable[[], BaseException] = PlugPulledError) -> None:
+        self.dies_at, self.error, self.steps = dies_at, error, 0
+        self.paths: dict[int, str] = {}  # open file -> path
+        self.unsynced: set[str] = set()
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps > self.dies_at:
+            raise self.error()
+
+    def guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            self.step()
+            if function.__name__ in ("rename", "replace", "swap"):
+                source = str(args[0])
+                early = [p for p in self.unsynced if p == source or p.startswith(source + os.sep)]
+                assert not early, f"renamed before it was on disk: {early}"
+            if function.__name__ == "fsync":
+                self.unsynced.discard(self.paths.get(args[0], ""))
+            return function(*args, **options)
+
+        return call
+
+    def open(self, file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if not set(mode) & set("wax+"):
+            return OPEN(file, mode, *args, **options)
+        self.step()
+        opened = OPEN(file, mode, *args, **options)
+        self.paths[opened.fileno()] = str(file)
+        self.unsynced.add(str(file))
+        return TornFile(opened, self)
+
+
+OPEN = io.open
+
+
+class TornFile:
+    """A file whose write is cut in half when the plug is pulled."""
+
+    def __init__(self, file: Any, disk: Disk) -> None:
+        self.file, self.disk = file, disk
+
+    def write(self, content: bytes) -> int:
+        try:
+            self.disk.step()
+        except BaseException:
+            self.file.write(content[: len(content) // 2])
+            raise
+        return int(self.file.write(content))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def __enter__(self) -> TornFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+CHANGES = ("fsync", "rename", "replace", "mkdir", "rmdir", "unlink", "ftruncate")
+
+
+@contextmanager
+def plugged(disk: Disk) -> Iterator[None]:
+    """Run on a disk that counts; at the end the locks are gone, as those of a dead process are."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CHANGES:
+            patch.setattr(os, name, disk.guarded(getattr(os, name)))
+        patch.setattr(staging, "swap", disk.guarded(staging.swap))
+        patch.setattr(io, "open", disk.open)
+        try:
+            yield
+        finally:
+            for number in lock._held.values():
+                os.close(number)
+            lock._held.clear()
+
+
+def crash_everywhere(work: Callable[[Path], Any], before: Callable[[Path], Any], home: Path) -> Iterator[tuple[int, Path]]:
+    """Do the work on a fresh copy of a folder once for every step that it makes, and die at that step."""
+    at, ended = 0, False
+    while not ended:
+        folder = home / str(at) / "run"
+        folder.parent.mkdir()
+        before(folder)
+        with plugged(Disk(at)):
+            try:
+                work(folder)
+                ended = True
+            except PlugPulledError:
+                pass
+        yield at, folder
+        shutil.rmtree(folder.parent)
+        at += 1
+
+
+def finished(folder: Path, whole: Autoencoder) -> None:
+    """Finish what a crash left, whatever that is, and check that it is as if there had been none."""
+    try:
+        loaded = engram.load(folder)
+    except RunError:
+        resume = (folder / UNFINISHED).exists()
+        loaded = model().fit(X, run=folder, resume=resume)
+        assert same(engram.load(folder), whole)
+        assert names(folder) == FILES
+        assert names(folder.parent) == {"run"}
+    assert same(loaded, whole)
+
+
+def test_a_fit_that_crashes_at_any_step_on_disk_loads_or_resumes_to_the_bit(tmp_path: Path, whole: Autoencoder) -> None:
+    steps = 0
+    for at, folder in crash_everywhere(lambda path: model().fit(X, run=path), lambda path: None, tmp_path):
+        finished(folder, whole)
+        steps = at
+    assert steps > 60  # three checkpoints of three files, five files at the end
+
+
+def test_a_resumed_fit_that_crashes_at_any_step_loads_or_resumes_to_the_bit(
+    tmp_path: Path, whole: Autoencoder
+) -> None:
+    begun = tmp_path / "begun"
+    with plugged(Disk(45)), pytest.raises(PlugPulledError):
+        model().fit(X, run=begun)
+    assert Checkpoints(begun).latest() is not None
+
+    def resumed(path: Path) -> Any:
+        return model().fit(X, run=path, resume=True)
+
+    for _, folder in crash_everywhere(resumed, lambda path: shutil.copytree(begun, path), tmp_path):
+        finished(folder, whole)
+
+
+def can_swap(home: Path) -> bool:
+    pair = home / "a", home / "b"
+    for folder in pair:
+        folder.mkdir()
+    swapped = staging.swap(*pair)
+    for folder in pair:
+        folder.rmdir()
+    return swapped
+
+
+@pytest.mark.parametrize("swaps", [True, False])
+def test_a_save_that_crashes_at_any_step_leaves_the_old_run_or_the_new_one(
+    tmp_path: Path, whole: Autoencoder, other: Autoencoder, monkeypatch: pytest.MonkeyPatch, swaps: bool
+) -> None:
+    """Where two names cannot be swapped there is a moment without the folder; the next one who writes there puts it back."""
+    if not swaps:
+        monkeypatch.setattr(staging, "swap", lambda *_: False)
+    elif not can_swap(tmp_path):
+        pytest.skip("this system cannot swap two names")
+
+    def replace(path: Path) -> None:
+        whole.save(path, force=True)
+
+    for _, folder in crash_everywhere(replace, other.save, tmp_path):
+        if not folder.exists():
+            assert not swaps
+            with pytest.raises(RunError, match="exists already"):
+                model().fit(X, run=folder)
+        loaded = engram.load(folder)
+        assert same(loaded, whole) or same(loaded, other)
+        whole.save(folder, force=True)
+        assert names(folder.parent) == {"run"}
+        assert same(engram.load(folder), whole)
+
+
+def test_a_new_save_that_crashes_at_any_step_is_there_or_not(tmp_path: Path, whole: Autoencoder) -> None:
+    for _, folder in crash_everywhere(whole.save, lambda path: None, tmp_path):
+        if folder.exists():
+            assert same(engram.load(folder), whole)
+        whole.save(folder, force=True)
+        assert names(folder.parent) == {"run"}

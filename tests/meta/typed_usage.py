@@ -1,0 +1,59 @@
+"""The public names as a typed program uses them; mypy reads this file, nothing runs it (see test_types.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import assert_type
+
+import numpy as np
+import pandas as pd
+
+import engram
+from engram import VAE, Autoencoder, data, metrics
+from engram.errors import EngramError
+from engram.evaluation import Report
+from engram.models.model import Model
+
+
+def fitted(table: pd.DataFrame, run: Path) -> Autoencoder:
+    """Fit returns the class that was asked for, so that its own methods are known."""
+    model = Autoencoder(code_size=2, hidden=(16, 8), corruption="masking", random_state=0)
+    return assert_type(model.fit(table, run=run, resume=False), Autoencoder)
+
+
+def used(model: VAE, pictures: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
+    """Codes, scores and drawn rows."""
+    codes = model.transform(pictures)
+    scores = model.score_samples(pictures)
+    assert codes.shape == (len(scores), 2)
+    model.sample(3, random_state=1)
+    model.impute(pictures)
+    model.inverse_transform(codes)
+    model.save("run", force=True)
+    return assert_type(model.score(pictures), float)
+
+
+def judged(model: VAE, table: pd.DataFrame) -> str:
+    """A report beside baselines."""
+    report = assert_type(engram.evaluate(model, table, train=table, metrics=["r2"]), Report)
+    assert_type(report.to_frame(), pd.DataFrame)
+    for result in report.metrics + report.baselines:
+        assert_type(result.value, float)
+    for finding in report.findings:
+        assert_type(finding.message, str)
+    return report.to_text()
+
+
+def named(path: Path) -> Model:
+    """By name and from a folder."""
+    try:
+        model = assert_type(engram.create("beta-vae", beta=2.0), Model)
+        return assert_type(engram.load(path), type(model)) if path.exists() else model
+    except EngramError as error:
+        raise SystemExit(error.exit_code) from error
+
+
+def plain(x: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    """Metrics are functions of arrays; kinds can be said."""
+    data.Images(x)
+    return assert_type(metrics.r2(x, x), float)
