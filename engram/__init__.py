@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from engram.version import VERSION as __version__
+from engram.version import VERSION
+
+__version__ = VERSION
 
 _HOME = {
     "VAE": "engram.models.vae",

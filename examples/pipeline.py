@@ -19,7 +19,7 @@ train, test, train_y, test_y = train_test_split(X, y, test_size=0.3, random_stat
 
 steps = make_pipeline(RobustScaler(), engram.Autoencoder(random_state=0), LogisticRegression())
 steps.set_output(transform="pandas")
-search = GridSearchCV(steps, {"autoencoder__code_size": [1, 2, 4]}, cv=3).fit(train, train_y)
+search = GridSearchCV(steps, {"autoencoder__code_size": [2, 4]}, cv=3).fit(train, train_y)
 
 for parameters, score in zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True):
     print(

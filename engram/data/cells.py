@@ -100,7 +100,10 @@ def plain_cells(series: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(series.dtype, pd.CategoricalDtype):
         names = np.array([*map(plain, series.cat.categories), None], dtype=object)
         return pd.Series(names[series.cat.codes.to_numpy()], index=series.index, name=series.name, dtype=object)
-    cells = series.astype(object).where(series.notna(), None)
-    if all(issubclass(sort, str | int | float | bool | type(None)) for sort in set(map(type, cells.to_numpy()))):
-        return cells
-    return pd.Series([None if c is None else plain(c) for c in cells], series.index, name=series.name, dtype=object)
+    cells = series.to_numpy(dtype=object)
+    missing = pd.isna(cells)
+    if not all(issubclass(sort, str | int | float | bool) for sort in set(map(type, cells[~missing]))):
+        cells = np.array([cell if gone else plain(cell) for cell, gone in zip(cells, missing, strict=True)], dtype=object)
+    if missing.any():
+        cells = np.where(missing, None, cells)
+    return pd.Series(cells, series.index, name=series.name, dtype=object)

@@ -1,20 +1,25 @@
-"""One column of a table: its type, found out or told, and what is needed to encode and decode it."""
+"""One column of a table: its type, how its cells are read, encoded, decoded and written."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from engram.errors import DataError, DataTypeError, UsageError, nearest
+from engram.data.cells import Array, as_numbers, check_finite, has_texts, may_hold_texts, not_a_number, plain_cells
+from engram.data.dates import DateForm
+from engram.data.texts import MARKS, SURE_MARKS, NumberStyle, is_mark, stripped, values
 
-TYPES = ("number", "count", "boolean", "category", "drop")  # what a user may ask for
-IGNORED = ("constant", "empty", "key", "drop")  # what no network sees
+TYPES = ("number", "count", "boolean", "category", "date", "drop")  # what a user may ask for
+IGNORED = ("constant", "empty", "key", "text", "drop")  # what no network sees
 MAX_CATEGORIES = 1000
-Array = np.ndarray[Any, np.dtype[Any]]
 FAR = 1e6  # encoded values are clipped here: further out float32 squares overflow
+EXAMPLES = 3  # of stray texts that a note names
+MARKED = "cells that hold a mark for missing, such as '?' or 'n/a', were treated as missing"
+Notes = dict[str, int]
 
 
 @dataclass
@@ -26,17 +31,22 @@ class Column:
     name : str or int
         The user's name for it.
     type : str
-        number, count, boolean, category, or (ignored) constant, empty, key, drop.
+        number, count, boolean, category, date, or (ignored) constant, empty, key, text, drop.
     dtype : str
         The pandas dtype it came in and goes back to.
     mean, scale : float
-        Numbers are encoded as (value - mean) / scale.
+        Numbers are encoded as (value - mean) / scale; dates by their seconds since 1970.
     low, high : float
         Range of the values seen.
     missing : int
-        How many cells were missing at fit.
+        How many cells were missing at fit, marks for missing included.
     values : list
         Categories in order, or the one value of a constant.
+    form : dict
+        How cells are read and written where the dtype does not say it: "date", "number" (a style of texts), "words" (of a
+        flag), "whole" (floats that are whole numbers), "categories" and "ordered", "rest" (categories left out).
+    strays : list of str
+        Texts among numbers or dates that were treated as missing, a few of them. Not saved.
     """
 
     name: Any
@@ -48,174 +58,218 @@ class Column:
     high: float = 0.0
     missing: int = 0
     values: list[Any] = field(default_factory=list)
+    form: dict[str, Any] = field(default_factory=dict)
+    strays: list[str] = field(default_factory=list)
 
     @property
     def width(self) -> int:
         """How many encoded values the column takes."""
+        if self.type == "date":
+            return 1 + 2 * len(self.form["date"]["cycles"])
         return 0 if self.type in IGNORED else len(self.values) if self.type == "category" else 1
+
+    @property
+    def date(self) -> DateForm | None:
+        """How its dates are written, None where it has none."""
+        return DateForm(**self.form["date"]) if "date" in self.form else None
+
+    @property
+    def style(self) -> NumberStyle | None:
+        """How its numbers are written as texts, None where they are numbers."""
+        return NumberStyle(**self.form["number"]) if "number" in self.form else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "strays"}
+
+    def shown(self, value: Any) -> str:
+        """Return a value of the column as people know it."""
+        if self.date is not None:
+            return str(pd.Timestamp(round(value), unit="s")).removesuffix(" 00:00:00")
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
 
     def describe(self) -> str:
         """Say in words what the column is."""
         gaps = f", {self.missing} missing" if self.missing else ""
         if self.type in ("number", "count"):
-            return f"{self.type} from {self.low:.6g} to {self.high:.6g}{gaps}"
+            style = self.style
+            written = f", written like {style.written(self.high)}" if style and (style.prefix or style.suffix) else ""
+            return f"{self.type} from {self.low:.6g} to {self.high:.6g}{written}{gaps}"
+        if self.type == "date":
+            cycles = self.form["date"]["cycles"]
+            phases = f", with the phase of {' and '.join(cycles)}" if cycles else ""
+            return f"date from {self.shown(self.low)} to {self.shown(self.high)}{phases}{gaps}"
         if self.type == "category":
-            return f"category of {len(self.values)}{gaps}"
+            rest = f" (the most frequent; {self.form['rest']} more count as missing)" if self.form.get("rest") else ""
+            return f"category of {len(self.values)}{rest}{gaps}"
         if self.type == "constant":
-            return f"constant ({self.values[0]}), ignored"
+            return f"constant ({self.shown(self.values[0])}), ignored"
         told = {
             "empty": "without any value, ignored",
-            "key": "a different text in nearly every row, ignored",
+            "key": "a different value in nearly every row, or a number that only names, ignored",
+            "text": "free text, ignored",
             "drop": "dropped as asked",
         }
         return told.get(self.type, self.type + gaps)
 
 
-def inferred(name: Any, series: pd.Series[Any], wish: str | None, *, flags: bool) -> Column:
-    """Find out the type of a column; ``flags`` says whether whole numbers that are only 0 and 1 are booleans."""
-    if wish is not None and wish not in TYPES:
-        raise UsageError(
-            f"columns= asks for the type {wish!r} for column {name!r}, which does not exist. {nearest(wish, TYPES)}"
-        )
-    column = Column(name, wish or "", str(series.dtype), missing=int(series.isna().sum()))
-    if wish == "drop":
-        return column
-    present = series.dropna()
-    if present.empty:
-        column.type = "empty"
-        return column
-    if not wish:
-        column.type = _type_of(present, flags=flags)
-    if column.type in ("number", "count"):
-        return _with_range(column, as_numbers(present, name))
-    return _with_values(column, present, asked=wish is not None)
+# --- cells in ---
 
 
-def inferred_numbers(values: np.ndarray[Any, np.dtype[Any]]) -> list[Column]:
-    """Find out the columns of an array of numbers, all at once: number, constant or empty."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        plain = bool(np.isfinite(values.sum(dtype=np.float64)))
-    if not plain:
-        check_finite(values, list(range(values.shape[1])))
-    missing = np.zeros(values.shape[1], dtype=int) if plain else np.isnan(values).sum(0)
-    empty = missing == len(values)
-    filled = values if plain else np.where(empty, 0.0, values)  # a column without any value has no mean
-    low, high = (f(filled, axis=0).astype(np.float64) for f in ((np.min, np.max) if plain else (np.nanmin, np.nanmax)))
-    size = np.maximum(
-        np.maximum(np.abs(low), np.abs(high)), np.finfo(np.float64).tiny
-    )  # squares of 1e300 would overflow
-    scaled = filled / size
-    mean, scale = (f(scaled, axis=0) * size for f in ((np.mean, np.std) if plain else (np.nanmean, np.nanstd)))
-    found = []
-    for i in range(values.shape[1]):
-        if empty[i]:
-            found.append(Column(i, "empty", str(values.dtype), missing=int(missing[i])))
-            continue
-        column = Column(i, "number", str(values.dtype), low=float(low[i]), high=float(high[i]), missing=int(missing[i]))
-        if low[i] == high[i]:
-            column.type, column.values = "constant", [float(low[i])]
-        else:
-            column.mean, column.scale = float(mean[i]), float(scale[i]) or 1.0
-        found.append(column)
+def numbers_in(c: Column, series: pd.Series[Any], notes: Notes) -> Array:
+    """Return the cells of a number, count, date or boolean column as float64, NaN where missing; note what was left out."""
+    date, texts = c.date, may_hold_texts(series) and has_texts(series)
+    if date is not None and not pd.api.types.is_numeric_dtype(series.dtype) or (date and date.format == "%Y%m%d"):
+        found = date.read(series)
+        return _noted(c, series, found, notes, "dates") if may_hold_texts(series) else found
+    if not texts:
+        return as_numbers(series, c.name)
+    if "words" in c.form or c.type == "boolean":
+        found = _flags(c, series)
+        return _noted(c, series, found, notes, "flags", strict=not c.form)
+    there = series.notna().to_numpy()
+    found = np.full(len(series), np.nan)
+    found[there] = values(stripped(series[there]), c.style or NumberStyle())
+    return _noted(c, series, found, notes, "numbers", strict="number" not in c.form)
+
+
+def _flags(c: Column, series: pd.Series[Any]) -> Array:
+    no, yes = c.form.get("words", ["False", "True"])
+    known = {no.lower(): 0.0, yes.lower(): 1.0, "0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
+    return np.array([known.get(str(cell).strip().lower(), np.nan) for cell in series], dtype=np.float64)
+
+
+def _noted(c: Column, series: pd.Series[Any], found: Array, notes: Notes, what: str, *, strict: bool = False) -> Array:
+    """Count marks for missing and other texts that are none of what the column holds; ``strict`` refuses the latter."""
+    left = series[np.isnan(found) & series.notna().to_numpy()]
+    if len(left):
+        texts = stripped(left)
+        marks = is_mark(texts, MARKS)
+        others = texts[~marks]
+        if strict and len(others):
+            row = others.index[0]
+            raise not_a_number(c.name, row, left[~marks].iloc[0], len(others))
+        c.strays = c.strays or list(dict.fromkeys(others))[:EXAMPLES]
+        such = f", such as {', '.join(repr(t[:40]) for t in c.strays)}," if c.strays else ""
+        count(notes, MARKED, int(marks.sum()))  # one note for all columns: a file can have '?' in each of them
+        count(notes, f"column {c.name!r}: texts that are no {what}{such} were treated as missing", len(others))
     return found
 
 
-def _type_of(present: pd.Series[Any], *, flags: bool) -> str:
-    if pd.api.types.is_bool_dtype(present.dtype):
-        return "boolean"
-    if pd.api.types.is_numeric_dtype(present.dtype):
-        whole = pd.api.types.is_integer_dtype(present.dtype)
-        return "boolean" if flags and whole and present.isin([0, 1]).all() and present.nunique() == 2 else "number"
-    if pd.api.types.is_datetime64_any_dtype(present.dtype):
-        return "number"
-    if present.dtype == object and not present.map(lambda cell: isinstance(cell, str)).any():
-        _check_cells(present)
-        return "boolean" if present.map(lambda cell: isinstance(cell, bool | np.bool_)).all() else "number"
-    return "category"
+def count(notes: Notes, note: str, n: int) -> None:
+    """Add a note where it counts anything."""
+    if n:
+        notes[note] = notes.get(note, 0) + n
 
 
-def _check_cells(present: pd.Series[Any]) -> None:
-    allowed = str | int | float | bool | np.generic
-    for row, cell in present.items():
-        if not isinstance(cell, allowed):
-            raise DataTypeError(
-                f"column {present.name!r}, row {row}: a cell's argument must be a string or a number, not {type(cell).__name__!r}."
-            )
+def categories_in(c: Column, series: pd.Series[Any], notes: Notes) -> Array:
+    """Return the number of each cell's category, -1 where it is missing; note what was left out."""
+    cells = without_marks(plain_cells(series), notes)
+    number = pd.Index(c.values, dtype=object).get_indexer(pd.Index(cells, dtype=object))
+    left = int((cells.notna().to_numpy() & (number < 0)).sum())
+    which = f"beyond the {MAX_CATEGORIES:,} most frequent or not seen" if c.form.get("rest") else "not seen"
+    count(notes, f"column {c.name!r}: categories {which} at fit were treated as missing", left)
+    return np.asarray(number)
 
 
-def as_numbers(series: pd.Series[Any], name: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return a column as float64 with NaN where a cell is missing; dates as seconds since 1970."""
-    if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        universal = series.dt.tz_convert(None) if series.dt.tz is not None else series
-        seconds = universal.astype("datetime64[ns]").to_numpy().astype(np.int64) / 1e9
-        return np.where(series.isna(), np.nan, seconds)
+def without_marks(cells: pd.Series[Any], notes: Notes) -> pd.Series[Any]:
+    """Return plain cells with the sure marks for missing taken out, counted."""
+    found = {c for c in pd.unique(cells) if isinstance(c, str) and len(c) < 16 and c.strip().lower() in SURE_MARKS}
+    if not found:
+        return cells
+    marked = cells.isin(found)
+    count(notes, MARKED, int(marked.sum()))
+    return cells.mask(marked, None)
+
+
+def typed(c: Column, series: pd.Series[Any]) -> pd.Series[Any]:
+    """Return cells as what they stand for: numbers, dates, flags and categories; missing where they stand for nothing."""
+    if c.type in ("number", "count", "boolean"):
+        return pd.Series(numbers_in(c, series, {}), series.index, name=c.name)
+    if c.type == "date":
+        moments = pd.Series(numbers_in(c, series, {}), series.index, name=c.name)
+        return pd.to_datetime(moments, unit="s")
+    return without_marks(plain_cells(series), {}) if c.type == "category" else series
+
+
+def encode_into(x: Array, c: Column, series: pd.Series[Any], notes: Notes) -> Array:
+    """Write a count, boolean, date or category column into x, (rows, width) of zeros; return where it is present."""
+    if c.type == "category":
+        number = categories_in(c, series, notes)
+        x[np.flatnonzero(number >= 0), number[number >= 0]] = 1.0
+        return np.asarray(number >= 0)
+    cells = numbers_in(c, series, notes)
+    check_finite(cells[:, None], [c.name])
+    seen = ~np.isnan(cells)
+    date = c.date
+    if date is not None:
+        moments = cells[seen]
+        x[seen, 0] = np.clip((moments - c.mean) / c.scale, -FAR, FAR)
+        x[seen, 1:] = date.circles(moments)
+        return seen
+    fits = np.isin(cells, (0, 1)) if c.type == "boolean" else (cells >= 0) & (cells == np.round(cells))
+    count(notes, f"column {c.name!r}: values that are no {c.type} were treated as missing", int((seen & ~fits).sum()))
+    x[fits, 0] = np.minimum(cells[fits], FAR)
+    return np.asarray(fits)
+
+
+# --- cells out ---
+
+
+def decoded_column(c: Column, x: Array) -> Array:
+    """Return the values of a count, boolean, date or category column from their encoded form."""
+    if c.type == "category":
+        return np.asarray(np.array(c.values, dtype=object)[x.argmax(1)])
+    if c.type == "date" and c.date is not None:
+        return c.date.moments(x[:, 0].astype(np.float64) * c.scale + c.mean, x[:, 1:].astype(np.float64))
+    return np.asarray(x[:, 0] >= 0.5 if c.type == "boolean" else x[:, 0])
+
+
+def restored(c: Column, found: Array) -> Any:
+    """Return a decoded column in the dtype and the style that it came in, where its values allow."""
+    known = c.type not in ("empty", "key", "text", "drop")
+    if c.date is not None and known:
+        return _as_dates(c, found)
+    style = c.style
+    if style is not None and known and not c.form.get("mixed"):
+        return _as_texts(c, [style.written(value) for value in found.astype(np.float64)])
+    if "words" in c.form and known:
+        return _as_texts(c, np.array(c.form["words"], dtype=object)[found.astype(int)])
+    if c.type in ("number", "count", "constant") and re.fullmatch(r"[Uu]?[Ii]nt\d+", c.dtype):
+        return _as_whole(c, found)
+    if c.type in ("number", "count") and c.dtype.startswith("float"):
+        return (np.round(found) if c.form.get("whole") else found).astype(c.dtype)
+    series: pd.Series[Any] = pd.Series(found, name=c.name)
+    if c.dtype == "category" and "categories" in c.form:
+        return pd.Series(pd.Categorical(series, c.form["categories"], ordered=c.form["ordered"]), name=c.name)
+    if c.dtype.startswith("timedelta") and known:
+        return pd.to_timedelta(series.astype(float), unit="s").astype(c.dtype)
+    if c.dtype.startswith("datetime") and known:  # models of earlier versions: dates were numbers
+        dates = pd.to_datetime(series, unit="s", utc=True)
+        return (dates if "," in c.dtype else dates.dt.tz_localize(None)).astype(c.dtype)
     try:
-        return np.asarray(
-            pd.to_numeric(series, errors="raise").astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
-        )
+        return series.astype(c.dtype)
     except (ValueError, TypeError):
-        bad = series[pd.to_numeric(series, errors="coerce").isna() & series.notna()]
-        row, cell = (bad.index[0], bad.iloc[0]) if len(bad) else ("?", series.iloc[0])
-        raise DataError(
-            f"column {name!r} holds numbers, but row {row} has {cell!r} ({len(bad)} such cells). "
-            "Correct the cells, leave them empty, or say columns={...: 'category'} at fit."
-        ) from None
+        return series.infer_objects()
 
 
-def check_finite(values: np.ndarray[Any, Any], names: list[Any]) -> None:
-    """Raise `DataError` for an infinite cell, saying where."""
-    bad = np.argwhere(np.isinf(values))
-    if len(bad):
-        row, column = bad[0]
-        raise DataError(
-            f"column {names[column]!r}, row {row}: the value is infinity ({len(bad)} such cells). "
-            "Infinite values cannot be used; replace them or leave the cells empty (missing)."
-        )
+def _as_whole(c: Column, found: Array) -> Any:
+    """Round to whole numbers that the dtype can hold."""
+    size = np.iinfo(c.dtype.lower())
+    top = np.nextafter(float(size.max), 0) if size.bits > 32 else size.max
+    whole = np.clip(np.round(found.astype(np.float64)), size.min, top).astype(c.dtype.lower())
+    return whole if c.dtype.islower() else pd.Series(whole, name=c.name).astype(c.dtype)
 
 
-def _with_range(column: Column, values: np.ndarray[Any, np.dtype[np.float64]]) -> Column:
-    check_finite(values[:, None], [column.name])
-    column.low, column.high = float(values.min()), float(values.max())
-    if column.low == column.high:
-        column.type, column.values = "constant", [column.low]
-    elif column.type == "count":
-        if column.low < 0 or not np.array_equal(values, np.round(values)):
-            raise DataError(
-                f"column {column.name!r} cannot be counts: it has values such as {values[(values < 0) | (values != np.round(values))][0]:g}."
-            )
-    else:
-        size = max(abs(column.low), abs(column.high))  # squares of 1e300 would overflow
-        column.mean = float((values / size).mean() * size)
-        column.scale = float(((values - column.mean) / size).std() * size) or 1.0
-    return column
+def _as_texts(c: Column, texts: Any) -> pd.Series[Any]:
+    return pd.Series(texts, name=c.name, dtype=object).astype(c.dtype)
 
 
-def _with_values(column: Column, present: pd.Series[Any], *, asked: bool) -> Column:
-    counts = present.value_counts()
-    if len(counts) == 1 and not (asked and column.type == "boolean"):
-        column.type, column.values = "constant", [_plain(counts.index[0])]
-        return column
-    if column.type == "boolean":
-        extra = [v for v in counts.index if v not in (0, 1)]
-        if extra:
-            raise DataError(
-                f"column {column.name!r} cannot be boolean: it has {extra[0]!r}. Use True and False, or 1 and 0."
-            )
-        return column
-    if not asked and len(counts) > max(20, 0.9 * len(present)):
-        column.type = "key"
-        return column
-    kept = counts.index[:MAX_CATEGORIES]  # most frequent first; the rest counts as missing
-    column.values = [_plain(v) for v in sorted(kept, key=str)]
-    return column
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+def _as_dates(c: Column, found: Array) -> Any:
+    date = c.date
+    assert date is not None
+    cells = date.written(found.astype(np.float64), c.dtype)
+    return cells.rename(c.name).astype(c.dtype)
 
 
 def share_a_unit(fields: list[Column]) -> bool:
@@ -226,41 +280,3 @@ def share_a_unit(fields: list[Column]) -> bool:
     lows, highs = np.array([c.low for c in numbers]), np.array([c.high for c in numbers])
     span = highs.max() - lows.min()
     return bool(len(numbers) >= 8 and np.ptp(lows) <= 0.01 * span and np.median(highs - lows) >= 0.9 * span)
-
-
-def encoded(c: Column, series: pd.Series[Any], notes: dict[str, int]) -> tuple[Array, Array]:
-    """Encode a count, boolean or category column; return its values (rows, width) and where it is present."""
-    seen = series.notna().to_numpy()
-    if c.type == "category":
-        number = pd.Index(c.values).get_indexer(pd.Index(series.astype(object)))
-        new = seen & (number < 0)
-        notes[f"column {c.name!r}: categories not seen at fit were treated as missing"] = int(new.sum())
-        x = np.zeros((len(series), c.width), dtype=np.float32)
-        x[np.flatnonzero(number >= 0), number[number >= 0]] = 1.0
-        return x, number >= 0
-    values = as_numbers(series, c.name)
-    check_finite(values[:, None], [c.name])
-    fits = np.isin(values, (0, 1)) if c.type == "boolean" else (values >= 0) & (values == np.round(values))
-    notes[f"column {c.name!r}: values that are no {c.type} were treated as missing"] = int((seen & ~fits).sum())
-    return np.where(fits, values, 0.0).astype(np.float32)[:, None], fits
-
-
-def decoded_column(c: Column, x: Array) -> Array:
-    """Return the values of a count, boolean or category column from their encoded form."""
-    if c.type == "category":
-        return np.asarray(np.array(c.values, dtype=object)[x.argmax(1)])
-    return np.asarray(x[:, 0] >= 0.5 if c.type == "boolean" else x[:, 0])
-
-
-def restored(c: Column, values: Array) -> Any:
-    """Return a decoded column in the dtype that it came in, where its values allow."""
-    series: Any = pd.Series(values, name=c.name)
-    if c.type in ("number", "count") and "int" in c.dtype.lower():
-        series = series.round()
-    if c.dtype.startswith("datetime"):
-        dates = pd.to_datetime(series, unit="s", utc=True)
-        return (dates if "," in c.dtype else dates.dt.tz_localize(None)).astype(c.dtype)  # a comma: with a time zone
-    try:
-        return series.astype(c.dtype)
-    except (ValueError, TypeError):
-        return series.infer_objects()

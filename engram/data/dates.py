@@ -104,7 +104,7 @@ class DateForm:
         self.months = bool(self.step == DAY and (calendar.day == 1).all() and calendar.month.nunique() > 1)
         span = float(np.ptp(wall))
         phases = self.phases(wall)
-        varies = {"day": self.step != DAY, "week": calendar.dayofweek.nunique() > 1, "year": np.ptp(phases["year"]) > 0}
+        varies = {"day": self.step != DAY, "week": calendar.day_of_week.nunique() > 1, "year": np.ptp(phases["year"]) > 0}
         self.cycles = [name for name in PERIODS if varies[name] and span > PERIODS[name]]
 
     @staticmethod
@@ -113,8 +113,8 @@ class DateForm:
         dates = _dates(wall).dt
         day = np.mod(wall, DAY) / DAY
         length = np.where(dates.is_leap_year, 366, 365)
-        year = (dates.dayofyear.to_numpy() - 1 + day) / length
-        return {"year": year, "week": (dates.dayofweek.to_numpy() + day) / 7, "day": day}
+        year = (dates.day_of_year.to_numpy() - 1 + day) / length
+        return {"year": year, "week": (dates.day_of_week.to_numpy() + day) / 7, "day": day}
 
     def circles(self, moments: Array) -> Array:
         """Return sine and cosine of each phase, (rows, 2 x cycles)."""
@@ -155,14 +155,9 @@ class DateForm:
             if self.sort == "date":
                 return pd.Series(dates.dt.date, dtype=object)
             return dates.astype(object) if self.sort else dates.astype(dtype)  # type: ignore[call-overload]
-        form, extra = self.format, ""
-        dates = _dates(moments)
-        if form.endswith("%f") and self.step == 1e-3:
-            form, extra = form.removesuffix("%f"), "." + "0" * 0
-            thousandths = np.mod(np.round(moments * 1e3), 1000).astype(int)
-            texts = dates.dt.strftime(form) + pd.Series([f"{n:03d}" for n in thousandths])
-        else:
-            texts = dates.dt.strftime(form)
+        texts = _dates(moments).dt.strftime(self.format)
+        if self.format.endswith("%f") and self.step >= 1e-3:
+            texts = texts.str.slice(stop=-3)  # thousandths, not millionths
         if self.unpadded:
             texts = texts.str.replace(r"\b0(?=\d[/.\- ])", "", regex=True)
         return (texts + self.suffix).astype(object)
@@ -208,7 +203,7 @@ def date_form(texts: pd.Series[Any], *, asked: bool) -> DateForm | None:
     form = DateForm(best[0], suffix)
     if len(best) > 1 and not _agree(texts, best):
         form.ambiguous = int(texts.notna().sum())
-    form.unpadded = any(bool(re.match(r"\d[/.\- ]|\d{2,4}[/.\-]\d[/.\- ]|\d{4}[/.\-]\d\d[/.\-]\d\b", t)) for t in sample)
+    form.unpadded = any(bool(re.match(r"\d[/.\- ]|\d+[/.\-]\d[/.\-]", t)) for t in sample)
     return form
 
 

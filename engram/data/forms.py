@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from torch import Tensor
 
-from engram.data.columns import Array, inferred
+from engram.data.cells import Array, check_cells, plain
 from engram.data.stream import RowStream
 from engram.errors import DataError, DataTypeError
 
@@ -36,10 +36,18 @@ def as_table(raw: Any) -> Any:
             raise DataError(f"Found array with 0 {what} (shape={raw.shape}) while a minimum of 1 is required.")
     if isinstance(raw, np.ndarray):
         return _numeric(raw)
+    raw = _named(raw)
     twice = raw.columns[raw.columns.duplicated()]
     if len(twice):
         raise DataError(f"two columns are called {twice[0]!r}; give every column its own name.")
     return raw
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with names that JSON has: dates, tuples and the like as texts."""
+    names = [plain(name) for name in frame.columns]
+    same = all(type(a) is type(b) for a, b in zip(names, frame.columns, strict=True))
+    return frame if same and frame.columns.nlevels == 1 else frame.set_axis(pd.Index(names, dtype=object), axis=1)
 
 
 class ConformedStream:
@@ -83,7 +91,7 @@ def _numeric(values: Array) -> Array | pd.DataFrame:
     frame = pd.DataFrame(values).infer_objects()
     for name in frame.columns:
         if frame[name].dtype == object:
-            inferred(name, frame[name], None, flags=False)  # raises for cells that are neither text nor number
+            check_cells(frame[name].dropna())
     try:
         return frame.astype(np.float64).to_numpy()
     except (ValueError, TypeError):

@@ -59,6 +59,10 @@ class Kind(ABC):
     def decode(self, x: Tensor) -> Any:
         """Turn encoded rows (means or draws) back into what the user gave: an array, a DataFrame."""
 
+    def filled(self, raw: Any, x: Tensor) -> Any:
+        """Return the user's own rows with missing cells taken from encoded rows; where a kind has no missing cells, as they are."""
+        return raw
+
     @abstractmethod
     def likelihood(self) -> Likelihood:
         """Return a fresh distribution over encoded rows."""

@@ -84,7 +84,9 @@ def _opened(file: PictureFile, wishes: Wishes) -> Iterator[Any]:
     except UnreadableError:
         raise
     except UnidentifiedImageError:
-        raise UnreadableError(f"not a {' or '.join(wishes.formats)} file inside") from None
+        *most, last = wishes.formats
+        known = f"{', '.join(most)} or {last}" if most else last
+        raise UnreadableError(f"no {known} file inside") from None
     except Image.DecompressionBombError:
         raise UnreadableError(f"hundreds of megapixels, more than the {wishes.max_pixels / 1e6:g} allowed") from None
     except Exception as error:  # decoders fail in every way there is
@@ -206,21 +208,20 @@ def _of_size(array: Pixels, form: Form, notes: list[str]) -> Pixels:
     high, wide = form.size
     if form.resize is None:
         raise UnreadableError(f"{height} x {width} pixels, where the others have {high} x {wide}")
-    if height < high or width < wide:
+    tall, broad = high / height, wide / width
+    scale = min(tall, broad) if form.resize == "pad" else max(tall, broad)
+    if scale > 1:
         notes.append(f"smaller than {high} x {wide} and enlarged")
+    whole = (0.0, 0.0, float(width), float(height))
     if form.resize == "resize":
-        return _scaled(array, form.size, (0.0, 0.0, width, height))
+        return _scaled(array, form.size, whole)
     if form.resize == "crop":
-        scale = max(high / height, wide / width)
-        left, top = (width - wide / scale) / 2, (height - high / scale) / 2
-        return _scaled(
-            array, form.size, (max(left, 0.0), max(top, 0.0), min(width - left, width), min(height - top, height))
-        )
-    scale = min(high / height, wide / width)
+        left, top = max(0.0, (width - wide / scale) / 2), max(0.0, (height - high / scale) / 2)
+        return _scaled(array, form.size, (left, top, width - left, height - top))
     inner = (min(high, max(1, round(height * scale))), min(wide, max(1, round(width * scale))))
     top, left = (high - inner[0]) // 2, (wide - inner[1]) // 2
     padded = np.zeros((high, wide, array.shape[2]), dtype=array.dtype)
-    padded[top : top + inner[0], left : left + inner[1]] = _scaled(array, inner, (0.0, 0.0, width, height))
+    padded[top : top + inner[0], left : left + inner[1]] = _scaled(array, inner, whole)
     return padded
 
 

@@ -6,6 +6,7 @@ import io
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ import numpy as np
 import pandas as pd
 
 from engram.data.picture_wishes import SUFFIXES, Wishes, wishes
+from engram.data.cells import is_plain
+from engram.data.columns import MARKED
 from engram.data.stream import streamed
 from engram.errors import DataError, UsageError, nearest
 
 BUNDLED = ("breast-cancer", "diabetes", "digits", "wine")
 PICTURES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 HEAD = 1 << 16  # bytes of a text that are looked at before it is parsed
+LOOKED_AT = 200  # rows that tell whether the line above them is a header
 
 
 @dataclass
@@ -91,7 +95,7 @@ def read(source: str | Path | list[Any] | tuple[Any, ...], *, pictures: Wishes |
         raise DataError(f"{text!r} cannot be read: {error.strerror}.") from None
     if not exists:
         raise UsageError(f"there is no file {text!r}, and no bundled set of that name. {nearest(text, BUNDLED)}")
-    if is_folder or (size and path.suffix.lower() in (".zip", *PICTURES)):
+    if is_folder or path.suffix.lower() in (".zip", *PICTURES):
         return _pictures(path, pictures)
     if size == 0 and path.is_file():
         raise DataError(f"{text!r} is empty. Give a file with at least a header and one row.")
@@ -140,15 +144,18 @@ def _csv(name: str, content: Path | bytes) -> pd.DataFrame:
         return io.BytesIO(content) if isinstance(content, bytes) else content
 
     names = _parsed(name, lambda: pd.read_csv(opened(), header=None, nrows=1, dtype=str, **settings)).loc[0]
+    if _lacks_header(names, opened, settings):
+        settings |= {"header": None, "names": [f"column{i}" for i in range(len(names))]}
+        _note(f"{name}: the first line looks like the rows below it, so the columns are called column0, column1, ...")
     twice = names[names.notna() & names.duplicated()]
-    if len(twice):
+    if len(twice) and "names" not in settings:
         raise DataError(f"{name!r}: two columns are called {twice.iloc[0]!r}; give every column its own name.")
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # cells beyond the header's would be cut off
         frame: pd.DataFrame = _parsed(
             name, lambda: pd.read_csv(opened(), index_col=False, low_memory=False, **settings)
         )
-    return _looked_at(name, frame)
+    return _without_marks(name, _looked_at(name, frame))
 
 
 def _head(path: Path) -> bytes:
@@ -156,28 +163,50 @@ def _head(path: Path) -> bytes:
         return file.read(HEAD)
 
 
-def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the row numbers that pandas writes, and say so where a header seems to be missing."""
+def _lacks_header(names: pd.Series[Any], opened: Callable[[], Any], settings: dict[str, Any]) -> bool:
+    """Whether the first line is a row; a file whose first rows cannot be parsed has its error told later."""
+    from engram.data.headers import lacks_header
+
+    try:
+        rows = pd.read_csv(opened(), header=None, skiprows=1, nrows=LOOKED_AT, dtype=str, **settings)
+    except (ValueError, pd.errors.EmptyDataError):  # parser errors and wrong encodings are ValueErrors too
+        return False
+    return lacks_header(names, rows)
+
+
+def _without_marks(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Turn marks for missing such as "?" into missing cells, and columns that hold nothing else but numbers into numbers."""
+    from engram.data.texts import SURE_MARKS
+
+    count = 0
+    for column in frame.columns[[not is_plain(dtype) for dtype in frame.dtypes]]:
+        cells = frame[column]
+        marks = {c for c in cells.unique() if isinstance(c, str) and len(c) < 16 and c.strip().lower() in SURE_MARKS}
+        if marks:
+            marked = cells.isin(marks)
+            count += int(marked.sum())
+            rest = cells.mask(marked)
+            numbers = pd.to_numeric(rest, errors="coerce")
+            frame[column] = numbers if numbers.notna().sum() == rest.notna().sum() else rest
+    if count:
+        _note(f"{name}: {MARKED} ({count} cell{'s' * (count > 1)})")
+    return frame
+
+
+def _note(told: str) -> None:
     from engram.data.kind import DataWarning
 
+    warnings.warn(told, DataWarning, stacklevel=2)
+
+
+def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the row numbers that pandas writes."""
     first = frame.columns[0]
-    if (
-        first == "Unnamed: 0"
-        and frame.shape[1] > 1
-        and len(frame)
-        and np.array_equal(frame[first], np.arange(len(frame)))
-    ):
-        warnings.warn(
-            f"{name}: the first column has no name and counts the rows; it was left out", DataWarning, stacklevel=2
-        )
-        return frame.drop(columns=first)
-    numbers = pd.to_numeric(pd.Series(frame.columns), errors="coerce")
-    if numbers.notna().all() and not np.array_equal(numbers, np.arange(len(numbers)) + min(numbers[0], 1)):
-        told = (
-            f"{name}: the first line was taken as the names of the columns, and all of them are numbers; add a header"
-        )
-        warnings.warn(told, DataWarning, stacklevel=2)
-    return frame
+    counts = first == "Unnamed: 0" and frame.shape[1] > 1 and len(frame)
+    if not counts or not np.array_equal(frame[first], np.arange(len(frame))):
+        return frame
+    _note(f"{name}: the first column has no name and counts the rows; it was left out")
+    return frame.drop(columns=first)
 
 
 def _npz(path: Path) -> Source:

@@ -9,32 +9,36 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from engram.data.cells import Array, as_numbers, check_finite, is_plain
 from engram.data.columns import (
     FAR,
     IGNORED,
-    Array,
     Column,
-    as_numbers,
-    check_finite,
     decoded_column,
-    encoded,
-    inferred,
-    inferred_numbers,
+    encode_into,
+    numbers_in,
     restored,
     share_a_unit,
+    typed,
 )
 from engram.data.forms import ConformedStream, as_table, why_no_table
+from engram.data.hints import hints, told_together
+from engram.data.inference import inferred_frame, inferred_numbers
 from engram.data.kind import Kind
+from engram.data.repair import filled_array, filled_frame
 from engram.data.rows import Rows
 from engram.data.stream import RowStream
 from engram.errors import DataError, UsageError, nearest
-from engram.likelihoods import LIKELIHOODS, Bernoulli, Blocks, Categorical, Likelihood, Normal, Poisson
+from engram.likelihoods import LIKELIHOODS, Bernoulli, Blocks, Categorical, Grouped, Likelihood, Normal, Poisson
 
-ORDER = ("number", "count", "boolean", "category")  # of the blocks in an encoded row
+ORDER = ("number", "count", "boolean", "date", "category")  # of the blocks in an encoded row
 
 
 class Table(Kind):
     """Tables: numbers are standardised, flags are 0 and 1, categories one-hot, missing cells masked.
+
+    Dates are a standardised number beside sine and cosine of the phases that vary (docs/decisions/0007). Texts that are
+    numbers, dates or flags are read as such, and written back in their style.
 
     Columns of an array that share a unit (pixels, shares, marks: all from the same lowest to about the same highest
     value) are centred but keep one common scale, as a picture's pixels would; all other numbers are divided by their own
@@ -45,7 +49,7 @@ class Table(Kind):
     raw : array, DataFrame or sparse matrix, optional
         The data to wrap.
     columns : dict, optional
-        Types that correct what would be found out: ``{"zip": "category", "id": "drop"}``; number, count, boolean, category or drop.
+        Types that correct what would be found out: ``{"zip": "category", "id": "drop"}``; number, count, boolean, category, date or drop.
     likelihood : str
         Distribution of the number columns: "auto" (normal), "normal", "laplace", "poisson", "bernoulli".
     """
@@ -60,6 +64,7 @@ class Table(Kind):
         self.number_likelihood = likelihood
         self.fields: list[Column] = []  # the user's columns in the user's order
         self.dtype: str | None = None  # of the array; None for a DataFrame
+        self.hints: list[str] = []  # what the rows at fit showed of how columns depend on each other
 
     def with_wishes(self, *, columns: dict[Any, str] | None = None, likelihood: str = "auto") -> Table:
         """Return a copy that takes the model's wishes where the wrapper has none of its own."""
@@ -81,6 +86,7 @@ class Table(Kind):
             self._keep_constants()
         self._set_scales(opened)
         self._lay_out()
+        self.hints = hints(opened, self.fields)
         return self
 
     def _inferred(self, frame: pd.DataFrame) -> list[Column]:
@@ -90,14 +96,15 @@ class Table(Kind):
             if wish not in names:
                 raise UsageError(f"columns= names {wish!r}, which these data do not have. {nearest(wish, names)}")
         flags = self.dtype is None
-        return [inferred(name, frame[name], self.wishes.get(str(name)), flags=flags) for name in frame.columns]
+        return inferred_frame(frame, self.wishes, flags=flags)
 
     def _keep_constants(self) -> None:
         """With nothing that varies (one row, say), constants are all there is: learn them."""
         for column in self.fields:
             if column.type == "constant":
-                is_number = isinstance(column.values[0], float)
-                column.type, column.mean = ("number", column.values[0]) if is_number else ("category", 0.0)
+                is_number = isinstance(column.values[0], float) and not column.form.get("categories")
+                column.type = "date" if column.date else "number" if is_number else "category"
+                column.mean = column.values[0] if is_number else 0.0
         if not any(c.type not in IGNORED for c in self.fields):
             seen = "; ".join(f"{c.name}: {c.describe()}" for c in self.fields[:5])
             raise DataError(
@@ -136,15 +143,19 @@ class Table(Kind):
         widths = torch.tensor([c.width for c in used])
         self.shape = (int(widths.sum()),)
         self.columns = [str(c.name) for c in used]
-        categories = any(c.type == "category" for c in used)
-        self.groups = torch.repeat_interleave(torch.arange(len(used)), widths) if categories else None
+        self.groups = torch.repeat_interleave(torch.arange(len(used)), widths) if self._has_wide(used) else None
         self.log_volume = torch.tensor(
-            [np.log(c.scale) if c.type == "number" else 0.0 for c in used], dtype=torch.float32
+            [np.log(c.scale) if c.type in ("number", "date") else 0.0 for c in used], dtype=torch.float32
         )
         numbers = self._blocks["number"]
         self._mean = np.array([self.fields[i].mean for i in numbers])
         self._rate = 1 / np.array([self.fields[i].scale for i in numbers])
         self._plain = len(numbers) == len(self.fields)
+
+    @staticmethod
+    def _has_wide(used: list[Column]) -> bool:
+        """Whether values and columns are two things: a category is many values, a date may be."""
+        return any(c.type == "category" or c.width > 1 for c in used)
 
     # --- rows in ---
 
@@ -178,28 +189,40 @@ class Table(Kind):
         if self._plain and isinstance(conformed, np.ndarray):
             x, seen = self._numbers(conformed, notes)
             return Rows(torch.from_numpy(x), None if seen is None else torch.from_numpy(seen), notes=notes)
-        frame = (
-            conformed
-            if isinstance(conformed, pd.DataFrame)
-            else pd.DataFrame(conformed, columns=[c.name for c in self.fields])
-        )
-        parts, masks = [], []
+        frame = conformed if isinstance(conformed, pd.DataFrame) else self._framed(conformed)
+        x = np.zeros((len(frame), *self.shape), dtype=np.float32)
+        mask = np.ones((len(frame), len(self.columns)), dtype=bool)
         numbers = [self.fields[i] for i in self._blocks["number"]]
+        at = column = len(numbers)
         if numbers:
-            values = np.column_stack([as_numbers(frame[c.name], c.name) for c in numbers])
-            x, seen = self._numbers(values, notes)
-            parts.append(x)
-            masks.append(np.ones(x.shape, dtype=bool) if seen is None else seen)
+            x[:, :at], seen = self._numbers(self._values(frame, numbers, notes), notes)
+            mask[:, :at] = True if seen is None else seen
         for t in ORDER[1:]:
-            for i in self._blocks[t]:
-                x, seen = encoded(self.fields[i], frame[self.fields[i].name], notes)
-                parts.append(x)
-                masks.append(seen[:, None])
-        mask = np.concatenate(masks, 1)
-        notes = {note: count for note, count in notes.items() if count}
-        return Rows(
-            torch.from_numpy(np.concatenate(parts, 1)), None if mask.all() else torch.from_numpy(mask), notes=notes
-        )
+            for c in (self.fields[i] for i in self._blocks[t]):
+                mask[:, column] = encode_into(x[:, at : at + c.width], c, frame[c.name], notes)
+                at, column = at + c.width, column + 1
+        return Rows(torch.from_numpy(x), None if mask.all() else torch.from_numpy(mask), notes=notes)
+
+    @staticmethod
+    def _values(frame: pd.DataFrame, numbers: list[Column], notes: dict[str, int]) -> Array:
+        """Return the number columns as (rows, columns) float64: those of plain numbers in one go."""
+        dtypes = dict(frame.dtypes.items())
+        plain = [j for j, c in enumerate(numbers) if is_plain(dtypes[c.name])]
+        if len(plain) == len(numbers):
+            return frame[[c.name for c in numbers]].to_numpy(dtype=np.float64)
+        values = np.empty((len(frame), len(numbers)))
+        values[:, plain] = frame[[numbers[j].name for j in plain]].to_numpy(dtype=np.float64)
+        for j in set(range(len(numbers))).difference(plain):
+            values[:, j] = numbers_in(numbers[j], frame[numbers[j].name], notes)
+        return values
+
+    def typed(self, conformed: Array | pd.DataFrame) -> pd.DataFrame:
+        """Return conformed rows as a DataFrame of what the cells stand for: texts that are numbers or dates as such."""
+        frame = pd.DataFrame(conformed) if isinstance(conformed, pd.DataFrame) else self._framed(conformed)
+        return pd.DataFrame({c.name: typed(c, frame[c.name]) for c in self.fields if c.name in frame.columns})
+
+    def _framed(self, conformed: Array) -> pd.DataFrame:
+        return pd.DataFrame(conformed, columns=[c.name for c in self.fields])
 
     def _numbers(self, values: Array, notes: dict[str, int]) -> tuple[Array, Array | None]:
         """Standardise numbers to float32; return the mask only where a cell is missing."""
@@ -244,8 +267,24 @@ class Table(Kind):
                 if self.dtype != "object"
                 else joined
             )
-        series = {c.name: restored(c, decoded[i]) for i, c in enumerate(self.fields) if c.type not in ("drop", "key")}
+        series = {c.name: restored(c, decoded[i]) for i, c in enumerate(self.fields) if c.type not in ("drop", "key", "text")}
         return pd.DataFrame(series)
+
+    def filled(self, raw: Any, x: Tensor) -> Any:
+        if isinstance(raw, RowStream):
+            raise UsageError("impute needs its rows in memory. Read a part of the file with pandas and impute that.")
+        opened = as_table(raw)
+        decoded = self.decode(x)
+        if isinstance(opened, np.ndarray) and isinstance(decoded, np.ndarray):
+            return filled_array(opened, decoded)
+        names = [c.name for c in self.fields]
+        if isinstance(decoded, np.ndarray):
+            decoded = pd.DataFrame(decoded, columns=names)
+        if isinstance(opened, np.ndarray):
+            return filled_frame(pd.DataFrame(opened, columns=names), decoded, self.fields).to_numpy()
+        if self.dtype is not None:
+            decoded = decoded.set_axis(opened.columns, axis=1)
+        return filled_frame(opened, decoded, self.fields)
 
     # --- what suits the rows ---
 
@@ -262,6 +301,11 @@ class Table(Kind):
             parts.append(Poisson((len(self._blocks["count"]),)))
         if self._blocks["boolean"]:
             parts.append(Bernoulli((len(self._blocks["boolean"]),)))
+        if self._blocks["date"]:
+            widths = torch.tensor([self.fields[i].width for i in self._blocks["date"]])
+            dates = Normal((int(widths.sum()),))
+            groups = torch.repeat_interleave(torch.arange(len(widths)), widths)
+            parts.append(Grouped(dates, groups) if len(groups) > len(widths) else dates)
         parts += [Categorical((self.fields[i].width,)) for i in self._blocks["category"]]
         return parts[0] if len(parts) == 1 and isinstance(parts[0], Normal) else Blocks(parts)
 
@@ -277,7 +321,7 @@ class Table(Kind):
         return names if self.dtype is None and all(isinstance(n, str) for n in names) else None
 
     def findings(self) -> list[str]:
-        return [f"column {c.name!r} is {c.describe()}" for c in self.fields if c.type in ("constant", "empty", "key")]
+        return [*told_together(self.fields), *self.hints]
 
     def describe(self) -> list[tuple[str, str]]:
         return [(str(c.name), c.describe()) for c in self.fields]
@@ -287,6 +331,7 @@ class Table(Kind):
             "dtype": self.dtype,
             "likelihood": self.number_likelihood,
             "columns": [c.to_dict() for c in self.fields],
+            "hints": self.hints,
         }
 
     @classmethod
@@ -294,5 +339,6 @@ class Table(Kind):
         table = cls(likelihood=state["likelihood"])
         table.dtype = state["dtype"]
         table.fields = [Column(**c) for c in state["columns"]]
+        table.hints = state.get("hints", [])
         table._lay_out()
         return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,7 +13,12 @@ def chosen(model: Codes) -> list[dict[str, Any]]:
     """Return name, value, whether it was given, and the reason."""
     params = model.get_params(deep=False)
     return [
-        {"name": name, "value": value, "given": _given(params, name), "why": "as given" if _given(params, name) else why}
+        {
+            "name": name,
+            "value": value,
+            "given": _given(params, name),
+            "why": "as given" if _given(params, name) else why,
+        }
         for name, value, why in _resolved(model)
     ]
 
@@ -23,15 +29,22 @@ def _given(params: dict[str, Any], name: str) -> bool:
 
 def _resolved(model: Codes) -> list[tuple[str, str, str]]:
     kind, shapes, settings = model.kind_, model.shapes_, model.settings_
-    rows, values = model.data_["trained_on"], 1
-    for n in shapes.row:
-        values *= n
+    data: dict[str, Any] = model.data_
+    rows, values = data["trained_on"], math.prod(shapes.row)
     weights = sum(p.numel() for p in model.network_.parameters())
-    size = "a third of the encoded columns, 2 to 32" if kind.name == "table" else "about the square root of the values of a picture"
+    size = (
+        "a third of the encoded columns, 2 to 32"
+        if kind.name == "table"
+        else "about the square root of the values of a picture"
+    )
     layers = " – ".join(map(str, shapes.widths)) or "none: linear"
     family = {"mlp": "fully connected", "conv": "convolutions"}.get(shapes.family, shapes.family)
     steps = settings.max_epochs * -(-rows // settings.batch_size)
-    threads = "steps are small: a second thread costs more than it gives" if settings.threads == 1 else "steps are large enough"
+    threads = (
+        "steps are small: a second thread costs more than it gives"
+        if settings.threads == 1
+        else "steps are large enough"
+    )
     device = "no accelerator found" if settings.device == "cpu" else "an accelerator was found"
     linear = ", and a linear path beside it where training begins at principal components" if shapes.skip else ""
     return [
@@ -42,7 +55,11 @@ def _resolved(model: Codes) -> list[tuple[str, str, str]]:
         ("likelihood", _likelihood(model), "the distribution that suits the columns' types"),
         ("batch_size", str(settings.batch_size), f"a power of two near a sixteenth of {rows:,} rows, 16 to 256"),
         ("max_epochs", str(settings.max_epochs), f"at most: {steps:,} steps; 30 to 400 passes over the rows"),
-        ("learning_rate", f"{settings.learning_rate:.2g}", f"2e-3, less for more than 100,000 weights; then {settings.schedule}"),
+        (
+            "learning_rate",
+            f"{settings.learning_rate:.2g}",
+            f"2e-3, less for more than 100,000 weights; then {settings.schedule}",
+        ),
         ("threads", str(settings.threads), threads),
         ("device", settings.device, device),
         ("precision", settings.precision, "the default"),

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows, fingerprint
 from engram.evaluation.comparison import Outputs, flat, has_density, of_baselines, of_model
+from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
 from engram.evaluation.pictures import pictures
 from engram.evaluation.report import Report, Result
@@ -99,6 +100,9 @@ def evaluate(
         protocol={**common, "notes": notes},
         columns=kind.describe(),
         draw=partial(pictures, model, X, y, random_state=seed),
+        gather=partial(
+            safely, partial(look, model, X, y, None if train is None else kind.opened(train), random_state=seed)
+        ),
     )
 
 

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from engram.data.table import Table
 from engram.errors import UsageError
 from engram.evaluation.thumbnails import grid
 from engram.training.session import seed_from
@@ -17,9 +15,9 @@ if TYPE_CHECKING:
     from engram.models.codes import Codes
 
 Array = np.ndarray[Any, np.dtype[Any]]
-MOST_COLUMNS = 8  # of the small tables
+MOST_COLUMNS = 16  # of the small table
 MOST_DISTRIBUTIONS = 9
-ROWS = 5
+ROWS = {"real": 3, "reconstructed": 3, "generated": 2}
 DRAWN = 1000
 BINS = 20
 BARS = 6  # values of a category with a bar of their own
@@ -48,8 +46,7 @@ def generated(model: Codes, n: int, random_state: int) -> Any:
 
 def table_rows(model: Codes, X: Any, random_state: int) -> dict[str, Any]:
     """Return a few rows side by side, and the distributions of columns among real, reconstructed and generated rows."""
-    kind = model.kind_
-    assert isinstance(kind, Table)
+    kind: Any = model.kind_
     frames = {"real": frame_of(kind, X)}
     if hasattr(model, "reconstruct"):
         frames["reconstructed"] = frame_of(kind, model.reconstruct(X))
@@ -61,56 +58,61 @@ def table_rows(model: Codes, X: Any, random_state: int) -> dict[str, Any]:
     return {
         "columns": [str(name) for name in shown],
         "columns_in_all": len(names),
-        "rows": {what: [[text(v) for v in row] for row in _cells(frame, shown)] for what, frame in frames.items()},
+        "rows": {what: _cells(frame, shown, ROWS[what]) for what, frame in frames.items()},
         "distributions": [distribution(name, frames) for name in names[:MOST_DISTRIBUTIONS]],
     }
 
 
-def _cells(frame: pd.DataFrame, names: list[Any]) -> list[list[Any]]:
-    return [[frame[name].iloc[i] for name in names] for i in range(min(ROWS, len(frame)))]
+def _cells(frame: pd.DataFrame, names: list[Any], n: int) -> list[list[str]]:
+    return [[text(frame[name].iloc[i]) for name in names] for i in range(min(n, len(frame)))]
 
 
 def distribution(name: Any, frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
     """Shares of the values of a column, on common bins or by value."""
     columns = {what: frame[name].dropna() for what, frame in frames.items()}
-    real = columns["real"]
     told: dict[str, Any] = {"column": str(name)}
-    if pd.api.types.is_numeric_dtype(real.dtype) and not pd.api.types.is_bool_dtype(real.dtype) and len(real):
-        numbers = {what: pd.to_numeric(column, errors="coerce").dropna().to_numpy(float) for what, column in columns.items()}
-        low, high = np.quantile(numbers["real"], [0.01, 0.99])
+    numbers = {what: found for what, column in columns.items() if (found := _numbers(column)) is not None}
+    if len(numbers) == len(columns) and len(numbers["real"]):
+        low, high = (float(q) for q in np.quantile(numbers["real"], [0.01, 0.99]))
         width = (high - low) or max(abs(low), 1.0)
         edges = np.linspace(low - 0.1 * width, high + 0.1 * width, BINS + 1)
-        shares = {w: np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] / max(len(v), 1) for w, v in numbers.items()}
-        return told | {"edges": [float(e) for e in edges], "shares": {w: [float(s) for s in v] for w, v in shares.items()}}
+        inside = {what: np.clip(values, edges[0], edges[-1]) for what, values in numbers.items()}
+        shares = {what: np.histogram(v, edges)[0] / max(len(v), 1) for what, v in inside.items()}
+        return told | {"edges": edges.tolist(), "shares": {what: share.tolist() for what, share in shares.items()}}
     texts = {what: column.map(text) for what, column in columns.items()}
-    order = texts["real"].value_counts().index[:BARS].tolist()
-    return told | {
-        "values": order,
-        "shares": {w: [float((column == value).mean()) if len(column) else 0.0 for value in order] for w, column in texts.items()},
-    }
+    order = [str(value) for value in texts["real"].value_counts().index[:BARS]]
+    counted = {w: [float((t == value).mean()) if len(t) else 0.0 for value in order] for w, t in texts.items()}
+    return told | {"values": order, "shares": counted}
 
 
-def frame_of(kind: Table, rows: Any) -> pd.DataFrame:
-    """Return rows in the user's form as a DataFrame with the fitted names."""
-    conformed = kind.conform(rows)
-    if isinstance(conformed, pd.DataFrame):
-        return conformed.reset_index(drop=True)
-    return pd.DataFrame(np.asarray(conformed), columns=[column.name for column in kind.fields])
+def frame_of(kind: Any, rows: Any) -> pd.DataFrame:
+    """Return rows in the user's form as a DataFrame with the fitted names and types."""
+    frame: pd.DataFrame = kind.typed(kind.conform(rows))
+    return frame.reset_index(drop=True)
 
 
-def text(value: Any) -> str:
+def _numbers(column: pd.Series[Any]) -> Array | None:
+    """Return a column as numbers, dates as years, or None where it holds neither."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        moment = column.dt.tz_localize(None) if column.dt.tz is not None else column
+        return (1970 + moment.astype("datetime64[ns]").astype("int64") / (365.2425 * 86_400e9)).to_numpy(float)
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        return column.to_numpy(float)
+    return None
+
+
+def text(cell: Any) -> str:
     """Return a cell as a short text."""
-    if value is None or value is pd.NaT or (isinstance(value, float | np.floating) and np.isnan(value)) or value is pd.NA:
-        return "–"
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, float | np.floating):
-        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    if isinstance(value, int | np.integer):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    if isinstance(value, pd.Timestamp):
-        return str(value.date()) if value == value.normalize() else str(value.floor("s"))
-    if isinstance(value, torch.Tensor):
-        return text(value.item())
+    value: Any = cell
     whole = str(value)
+    if value is None or (np.ndim(value) == 0 and pd.isna(value)):
+        whole = "–"
+    elif isinstance(value, bool | np.bool_):
+        whole = "yes" if value else "no"
+    elif isinstance(value, float | np.floating):
+        whole = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    elif isinstance(value, int | np.integer):
+        whole = f"{value:,}" if abs(value) >= 10_000 else str(value)
+    elif isinstance(value, pd.Timestamp):
+        whole = str(value.date()) if value == value.normalize() else str(value.floor("s"))
     return whole if len(whole) <= 28 else whole[:27] + "…"

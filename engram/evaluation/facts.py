@@ -88,7 +88,9 @@ def learning(model: Codes) -> dict[str, Any]:
     history, settings = model.history_, model.settings_
     reports = history.reports
     names = list(dict.fromkeys(name for report in reports for name in report["terms"]))
-    kept = next((r["epoch"] for r in reports if r["step"] == history.best_step), 0.0 if history.best_step == 0 else None)
+    kept = next(
+        (r["epoch"] for r in reports if r["step"] == history.best_step), 0.0 if history.best_step == 0 else None
+    )
     return {
         "epochs": [round(report["epoch"], 4) for report in reports],
         "terms": {name: [report["terms"].get(name) for report in reports] for name in names},
@@ -133,7 +135,9 @@ def units(model: Codes, codes: Array) -> list[dict[str, Any]]:
     """How much each code unit varies over the rows and, of a VAE, how many nats it carries; the most active first."""
     spread = codes.std(0) if len(codes) > 1 else np.zeros(codes.shape[1])
     kl = getattr(model, "kl_", None)
-    least = 0.1 if kl is not None else 1e-3 * max(float(spread.max()), 1e-12)  # a VAE's: variance .01 (Burda et al. 2015)
+    least = (
+        0.1 if kl is not None else 1e-3 * max(float(spread.max()), 1e-12)
+    )  # a VAE's: variance .01 (Burda et al. 2015)
     weight = spread if kl is None else kl
     order = np.argsort(-weight, kind="stable")
     return [

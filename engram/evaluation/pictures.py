@@ -97,7 +97,7 @@ def reconstructions(model: Codes, X: Any) -> bytes | None:
         return None
     rows = _some(X)
     real, back = _frame(kind, rows), _frame(kind, model.reconstruct(rows))
-    columns = [c.name for c in kind.fields if c.type in ("number", "count")][:MOST_COLUMNS]
+    columns = [c.name for c in kind.fields if c.type in ("number", "count", "date")][:MOST_COLUMNS]
     if not columns:
         return None
 
@@ -136,7 +136,7 @@ def samples(model: Codes, X: Any = None, *, random_state: Any = 0) -> bytes | No
     def draw(axes: Axes, name: Any) -> None:
         both = [("real", GREY, None if real is None else real[name]), ("generated", BLUE, generated[name])]
         given = [(label, colour, column.dropna()) for label, colour, column in both if column is not None]
-        if kind.fields[[c.name for c in kind.fields].index(name)].type in ("number", "count"):
+        if kind.fields[[c.name for c in kind.fields].index(name)].type in ("number", "count", "date"):
             _histograms(axes, [(label, colour, _numbers(column)) for label, colour, column in given])
         else:
             _bars(axes, given)
@@ -296,10 +296,7 @@ def _coloured(figure: Figure, axes: Axes, across: Array, up: Array, labels: pd.S
 
 def _frame(kind: Table, rows: Any) -> pd.DataFrame:
     """Return rows in the user's form as a DataFrame with the fitted names."""
-    conformed = kind.conform(rows)
-    if isinstance(conformed, pd.DataFrame):
-        return conformed
-    return pd.DataFrame(conformed, columns=[column.name for column in kind.fields])
+    return kind.typed(kind.conform(rows))
 
 
 def _numbers(column: pd.Series[Any]) -> pd.Series[float]:

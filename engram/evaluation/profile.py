@@ -23,7 +23,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 def profile(model: Codes, X: Any) -> dict[str, Any]:
     """Return rows, kind and at most `MOST_COLUMNS` columns; the rest is counted."""
-    kind, data = model.kind_, model.data_
+    kind: Any = model.kind_
+    data: dict[str, Any] = model.data_
     told: dict[str, Any] = {
         "kind": kind.name,
         "fitted_rows": data["rows"],
@@ -38,7 +39,8 @@ def profile(model: Codes, X: Any) -> dict[str, Any]:
         back = returned_by_column(model, X)
         used = {name: i for i, name in enumerate(kind.columns)}
         told["columns"] = [
-            _column(field, data["rows"], back.get(used.get(str(field.name), -1))) for field in kind.fields[:MOST_COLUMNS]
+            _column(field, data["rows"], back.get(used.get(str(field.name), -1)))
+            for field in kind.fields[:MOST_COLUMNS]
         ]
         told["columns_in_all"] = len(kind.fields)
         told["columns_learned"] = len(kind.columns)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engram.errors import RunError
+from engram.evaluation.facts import Look
+from engram.evaluation.headline import headline
 from engram.training import Finding
 from engram.training.run import add, dumps
 from engram.version import VERSION
@@ -81,6 +83,8 @@ class Report:
         The columns of the data and what they are.
     draw : callable
         Makes the pictures; called when `pictures` is first read.
+    gather : callable
+        Finds out what else there is to say of the model and the rows; called when `look` is first read.
     """
 
     model: str
@@ -90,11 +94,21 @@ class Report:
     protocol: dict[str, Any]
     columns: list[tuple[str, str]] = field(default_factory=list, repr=False)
     draw: Callable[[], dict[str, bytes]] = field(default=dict, repr=False, compare=False)
+    gather: Callable[[], Look] = field(default=Look, repr=False, compare=False)
 
     @cached_property
     def pictures(self) -> dict[str, bytes]:
         """PNG pictures by name: loss_curve, reconstructions, samples, code_map, as far as the model has them."""
         return self.draw()
+
+    @cached_property
+    def look(self) -> Look:
+        """Facts and small pictures beside the results: data, choices, learning, rows, codes, scores."""
+        return self.gather()
+
+    def headline(self) -> str:
+        """Return how it went in one or two plain sentences."""
+        return headline(self)
 
     def names(self) -> list[str]:
         """Metrics in order."""
@@ -157,10 +171,12 @@ class Report:
             "findings": [finding.to_dict() for finding in self.findings],
             "protocol": self.protocol,
             "columns": [list(column) for column in self.columns],
+            "headline": self.headline(),
+            "facts": self.look.facts,
         }
 
     def to_html(self) -> str:
-        """Return one page: table, findings, protocol and pictures; it loads nothing and runs nothing."""
+        """Return one page: findings, results, rows, codes, learning, data; it loads nothing and runs nothing."""
         from engram.evaluation.page import page
 
         return page(self)

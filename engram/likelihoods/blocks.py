@@ -79,3 +79,59 @@ class Blocks(Likelihood):
 
     def findings(self) -> list[str]:
         return [text for part in self._each() for text in part.findings()]
+
+
+class Grouped(Likelihood):
+    """A distribution of values of which several are one column of the user's: their log densities are summed.
+
+    Parameters
+    ----------
+    part : Likelihood
+        The distribution of the values, one column each.
+    groups : Tensor
+        For each value the number of its column, 0, 0, 0, 1, ...
+    """
+
+    def __init__(self, part: Likelihood, groups: Tensor) -> None:
+        super().__init__(part.shape)
+        self.part = part
+        self._groups = [int(group) for group in groups]
+        self._widths = torch.bincount(groups).tolist()
+
+    @property
+    def n_columns(self) -> int:
+        return len(self._widths)
+
+    def _columnwise(self, method: str, output: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
+        values = getattr(self.part, method)(output, x, self._wide(mask))
+        return torch.stack([part.sum(1) for part in torch.split(values, self._widths, 1)], 1)
+
+    def _wide(self, mask: Tensor | None) -> Tensor | None:
+        return None if mask is None else mask[:, self._groups]
+
+    def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self._columnwise("log_prob_columns", output, x, mask)
+
+    def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self._columnwise("score_columns", output, x, mask)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return self.part.mean(output)
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.part.sample(output, generator)
+
+    def relaxed(self, output: Tensor) -> Tensor:
+        return self.part.relaxed(output)
+
+    def link(self, mean: Tensor) -> Link:
+        return self.part.link(mean)
+
+    def start(self, spread: Tensor) -> None:
+        self.part.start(spread)
+
+    def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
+        self.part.calibrate(output, x, self._wide(mask))
+
+    def findings(self) -> list[str]:
+        return self.part.findings()

@@ -79,8 +79,9 @@ class Normal(LocationScale):
         return -0.5 * (residual * (-log_scale).exp()).square() - log_scale - 0.5 * LOG_2_PI
 
     def log_prob(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        # the sum of log_prob_columns with the scale taken out of it: fewer passes over the rows in the inner loop. With and without a mask it is
-        # the same arithmetic, so that a complete row's value does not depend on whether a neighbour has a missing cell
+        # the sum of log_prob_columns with the scale taken out of it: fewer passes over the rows in the inner loop. With
+        # and without a mask it is the same arithmetic, so that a complete row's value does not depend on
+        # whether a neighbour has a missing cell
         log_scale = self.floored()
         squared = masked((x - output).square(), mask).sum(1)
         count = self.size if mask is None else mask.flatten(1).sum(1)

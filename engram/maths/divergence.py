@@ -23,7 +23,11 @@ def kl_normal(mean: Tensor, log_var: Tensor) -> Tensor:
 
 def reparameterise(mean: Tensor, log_var: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw from N(mean, exp(log_var)) so that gradients reach both: mean + exp(log_var / 2) * noise (section 2.4)."""
-    noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+    return moved(mean, log_var, torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device))
+
+
+def moved(mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+    """Standard normal noise as a draw from N(mean, exp(log_var)): mean + exp(log_var / 2) * noise; broadcasts."""
     return torch.addcmul(mean, (0.5 * log_var).exp(), noise)
 
 

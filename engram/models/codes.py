@@ -102,14 +102,8 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
         return self.reconstruct(X)
 
     def impute(self, X: Any) -> Any:
-        """Return the rows with missing cells filled from the reconstruction; all other cells stay as they are."""
-        rows = self.encoded(X)
-        means = self.reconstructed(X)
-        if rows.mask is None:
-            return self.kind_.decode(rows.x)
-        groups = self.kind_.groups
-        present = rows.mask if groups is None else rows.mask[:, groups]
-        return self.kind_.decode(torch.where(present, rows.x, means))
+        """Return the user's own rows with missing cells filled from the reconstruction; all other cells stay as they are."""
+        return self.kind_.filled(self.kind_.opened(X), self.reconstructed(X))
 
     def encoded(self, X: Any) -> Rows:
         """Return rows as the networks see them."""

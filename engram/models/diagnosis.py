@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from engram.data.kind import Kind
 from engram.data.rows import Rows
-from engram.models.redundancy import duplicates
 from engram.training import Batch, Finding, Settings
 from engram.training.divergence import NotFiniteError
 from engram.training.loop import History
@@ -100,8 +99,6 @@ def diagnose(model: Model, nets: Nets, rows: Rows, held_out: Rows | None, n_rows
     found = [*nothing_learned(fit), *not_finished(fit)]
     if not found or found[0].kind != "nothing-learned":
         found += untouched_weights(fit)
-    if model.kind_.name == "table":
-        found += duplicates(fit.rows, model.kind_)
     if hasattr(model, "encode") and "decoder" in nets:
         found += [*few_rows(fit), *overfitted(fit), *unexplained(fit), *out_of_range(fit), *dead_units(fit)]
     return found
@@ -157,8 +154,12 @@ def not_finished(fit: Examined) -> Iterator[Finding]:
     steady = sum(b < a for a, b in zip(curve[-late - 1 :], curve[-late:], strict=False)) / late
     if total > 0 and gain > LATE * total and steady >= 0.6:
         by_time = fit.history.stopped == "time"
-        told = f"the held-out loss was still falling when training ended: {gain:.3g} nats of {total:.3g} in the last fifth"
-        limit = f"max_time (now {fit.settings.max_time:g} s)" if by_time else f"max_epochs (now {fit.settings.max_epochs})"
+        told = (
+            f"the held-out loss was still falling when training ended: {gain:.3g} nats of {total:.3g} in the last fifth"
+        )
+        limit = (
+            f"max_time (now {fit.settings.max_time:g} s)" if by_time else f"max_epochs (now {fit.settings.max_epochs})"
+        )
         yield Finding("not-finished", told, f"A larger {limit} may give a better model")
 
 
@@ -175,7 +176,9 @@ def few_rows(fit: Examined) -> Iterator[Finding]:
     values = fit.n_rows * fit.rows.x[0].numel()
     told = f"the model learned from {fit.n_rows} rows ({values:,} values) and has {weights:,} weights"
     if fit.n_rows < HOLDS * size:
-        yield Finding("few-rows", f"{told}, with a code of size {size}", "Collect more rows, or use a smaller code_size")
+        yield Finding(
+            "few-rows", f"{told}, with a code of size {size}", "Collect more rows, or use a smaller code_size"
+        )
     elif weights > 100 * values:
         yield Finding("few-rows", told, "Collect more rows, or use a smaller network (hidden)")
 
@@ -203,9 +206,13 @@ def overfitted(fit: Examined) -> Iterator[Finding]:
     apart = float(losses[1].mean() - losses[0].mean())
     spread = math.sqrt(sum(float(loss.var()) / len(loss) for loss in losses))
     if gap > max(GAP, 3 * error) and apart > 3 * spread:
-        told = f"rows seen in training come back with R2 {shares[0]:.2f}, held-out rows with {shares[1]:.2f} ± {error:.2f}"
+        told = (
+            f"rows seen in training come back with R2 {shares[0]:.2f}, held-out rows with {shares[1]:.2f} ± {error:.2f}"
+        )
         told += f" (loss {float(losses[0].mean()):.4g} and {float(losses[1].mean()):.4g} nats)"
-        yield Finding("overfitted", told, "Collect more rows, or try a smaller code_size or hidden, dropout, a corruption")
+        yield Finding(
+            "overfitted", told, "Collect more rows, or try a smaller code_size or hidden, dropout, a corruption"
+        )
 
 
 def _ratio_error(sums: Tensor) -> float:
@@ -296,7 +303,7 @@ def _outside(fit: Examined, rows: Tensor, span: Span, what: str, advice: str) ->
     told = f"{count} of {len(rows)} {what} rows lie far outside the values seen"
     if kind.name == "table":
         told += f", most in column {kind.columns[_column(kind, place)]!r}"
-        values = len(fit.rows.x[:, place].unique())
+        values = len(torch.unique(fit.rows.x[:, place]))
         if values <= FEW:
             advice = f"That column has only {values} different values: give it as a category (columns=)"
     yield Finding("out-of-range", f"{told}: by up to {float(over[:, place].max()):.2g} times its range", advice)
@@ -319,11 +326,12 @@ def dead_units(fit: Examined) -> Iterator[Finding]:
     rows, model = fit.rows.first(512), fit.model
     ends: Any = model
     counts: dict[str, list[int]] = {}
-    hooks = []
-    for role, net in fit.nets.items():
-        for module in net.modules():
-            if isinstance(module, ACTIVATIONS):
-                hooks.append(module.register_forward_hook(_counter(counts.setdefault(role, [0, 0]))))
+    hooks = [
+        module.register_forward_hook(_counter(counts.setdefault(role, [0, 0])))
+        for role, net in fit.nets.items()
+        for module in net.modules()
+        if isinstance(module, ACTIVATIONS)
+    ]
     try:
         fit.nets.decoder(ends.encode(fit.nets, Batch(rows.x, rows.mask)))
     finally:

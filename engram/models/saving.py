@@ -7,12 +7,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from engram.data.kind import kind_class
+from engram.data.kind import Kind, kind_class
 from engram.errors import RunError, UsageError
 from engram.models.card import model_card
+from engram.models.integrity import (
+    DATA,
+    FITTED,
+    check_reports,
+    check_shapes,
+    check_state,
+    check_weights,
+    damaged,
+    fields_of,
+    on_no_device,
+    settings_of,
+)
 from engram.parameters import checked, parameters_of, to_json
 from engram.registry import MODELS
 from engram.training.findings import Finding
@@ -29,7 +42,6 @@ from engram.training.run import (
     tensors_to_bytes,
 )
 from engram.training.session import seeded
-from engram.training.settings import Settings
 from engram.version import VERSION
 
 if TYPE_CHECKING:
@@ -108,8 +120,7 @@ def load_model(path: str | Path, modules: dict[str, nn.Module] | None = None) ->
     except RunError:
         raise
     except Exception as error:
-        detail = str(error).partition("\n")[0]
-        raise RunError(f"{str(path)!r} is damaged: {detail}. Restore the folder from a copy, or fit again.") from error
+        raise damaged(path, error) from error
     return model
 
 
@@ -122,33 +133,47 @@ def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Mod
             f"{str(folder)!r} has parameters that {config.model} does not know: {sorted(set(config.parameters) - set(known))}."
         )
     model: Model = cls(**values, **modules)
-    described = read_json(folder, "kind.json")
-    model.kind_ = kind_class(described["kind"]).from_dict(described["state"])
-    model.settings_ = Settings(**config.settings)
-    model.shapes_ = shapes_from(model, config)
+    model.kind_ = kind_from(folder, config)
+    model.settings_ = settings_of(config.settings)
+    tensors = read_tensors(folder)
+    found = {n.removeprefix("_fitted."): tensors.pop(n) for n in list(tensors) if n.startswith("_fitted.")}
+    model.shapes_ = shapes_from(model, config, tensors)
+    if not modules:  # before any memory is taken for them
+        with on_no_device():
+            check_weights(Nets(model.roles(model.shapes_)), tensors)
     with seeded(0):
         nets = Nets(model.roles(model.shapes_))
-    tensors = read_tensors(folder)
-    model.restore_tensors(
-        {n.removeprefix("_fitted."): tensors.pop(n) for n in list(tensors) if n.startswith("_fitted.")}
-    )
+    model.restore_tensors(found)
     nets.load_state_dict(tensors, strict=True)
     model.network_ = nets.eval()
-    model.history_ = History(read_log(folder), config.fitted["stopped"], config.fitted["best_step"])
+    fitted = fields_of("fitted", config.fitted, FITTED)
+    model.history_ = History(check_reports(read_log(folder)), fitted["stopped"], fitted["best_step"])
     model.loss_curve_ = model.history_.losses
-    model.n_iter_ = config.fitted["n_iter"]
+    model.n_iter_ = fitted["n_iter"]
     model.findings_ = [Finding(**finding) for finding in config.findings]
-    model.data_ = config.data
+    model.data_ = fields_of("data", config.data, DATA)
     model.set_feature_attributes()
     return model
 
 
-def shapes_from(model: Model, config: Config) -> Any:
+def kind_from(folder: Path, config: Config) -> Kind:
+    """Return the kind that the folder describes, tried on one row."""
+    described = read_json(folder, "kind.json")
+    kind_of = kind_class(described["kind"])
+    if described["kind"] != config.kind:
+        raise RunError(f"{str(folder)!r} is damaged: the kind is {described['kind']!r} here and {config.kind!r} there.")
+    with np.errstate(divide="raise", over="raise", invalid="raise"):  # a scale of zero, say
+        kind = kind_of.from_dict(check_state(described["state"]))
+        kind.decode(torch.zeros(1, *kind.shape))
+    return kind
+
+
+def shapes_from(model: Model, config: Config, tensors: dict[str, torch.Tensor]) -> Any:
     """Return the shapes that the folder describes."""
     from engram.models.parts import Shapes
 
     own = {name: getattr(model, name) for name in config.modules}
-    told = config.shapes
+    told = check_shapes(config.shapes, tensors)
     return Shapes(
         model.kind_.shape,
         told["code_size"],

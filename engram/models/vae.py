@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from engram.data.rows import Rows
 from engram.maths.bounds import importance_bound
-from engram.maths.divergence import kl_normal, log_normal, reparameterise
+from engram.maths.divergence import kl_normal, log_normal, moved, reparameterise
 from engram.models.codes import Codes
 from engram.models.model import Model
 from engram.models.parts import Shapes, start_at_components
@@ -101,7 +101,7 @@ class VAE(Codes, Model):
         mean, log_var = self.posterior(nets, batch.x)
         total = torch.zeros(len(mean), device=mean.device)
         for noise in balanced_noise(DRAWS, mean.shape[1]).to(mean.device):
-            z = torch.addcmul(mean, (0.5 * log_var).exp(), noise)
+            z = moved(mean, log_var, noise)
             total += nets.decoder.likelihood.log_prob(nets.decoder(z), batch.x, batch.mask)
         return total / DRAWS - kl_normal(mean, log_var).sum(1)
 
@@ -116,9 +116,10 @@ class VAE(Codes, Model):
         def bound(nets: Nets, batch: Batch) -> Tensor:
             mean, log_var = self.posterior(nets, batch.x)
             shift, weights = row_shifts(batch.x, mean.shape[1]), []
-            for point in torch.quasirandom.SobolEngine(mean.shape[1], scramble=True, seed=0).draw(n):
+            points = torch.quasirandom.SobolEngine(mean.shape[1], scramble=True, seed=0)  # type: ignore[no-untyped-call]
+            for point in points.draw(n):
                 noise = torch.special.ndtri(((point + shift) % 1).clamp(1e-6, 1 - 1e-6))
-                z = torch.addcmul(mean, (0.5 * log_var).exp(), noise)
+                z = moved(mean, log_var, noise)
                 given = nets.decoder.likelihood.log_prob(nets.decoder(z), batch.x, batch.mask)
                 weights.append(given + log_normal(z, 0.0, 0.0).sum(1) - log_normal(z, mean, log_var).sum(1))
             return importance_bound(torch.stack(weights))

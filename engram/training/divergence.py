@@ -96,7 +96,9 @@ def source_of(nets: Nets, batch: Batch, terms: dict[str, Tensor], step: int, fin
         Gives the terms of the batch on the last weights that are known to be finite.
     """
     term, value = next(((n, v) for n, v in terms.items() if not bool(v.isfinite().all())), next(iter(terms.items())))
-    worst = float(value[~value.isfinite()][0]) if value.dim() and not bool(value.isfinite().all()) else float(value.sum())
+    worst = (
+        float(value[~value.isfinite()][0]) if value.dim() and not bool(value.isfinite().all()) else float(value.sum())
+    )
     bad = (~batch.x.flatten(1).isfinite()).nonzero()
     if len(bad):
         return Source(term, worst, step, "data", None, _number(batch, int(bad[0, 0])), int(bad[0, 1]), float("nan"))
@@ -117,9 +119,7 @@ def _with_cell(source: Source, batch: Batch, row: int | None) -> Source:
         row = int(x.amax(1).argmax())
     column = int(x[row].argmax())
     size = float(x[row, column])
-    return Source(
-        source.term, source.value, source.step, source.first, source.role, _number(batch, row), column, size
-    )
+    return Source(source.term, source.value, source.step, source.first, source.role, _number(batch, row), column, size)
 
 
 def _number(batch: Batch, row: int) -> int:

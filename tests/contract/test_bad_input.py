@@ -197,7 +197,7 @@ def test_row_numbers_and_a_missing_header_are_noticed(tmp_path: Path):
         "fit", "vae", tmp_path / "numbered.csv", "--dry-run", told=("note: numbered.csv: the first column has no name",)
     )
     plain = text(tmp_path, "1.5,2.5\n" + "3.5,4.5\n4.5,1\n" * 12)
-    works("fit", "vae", plain, "--dry-run", told=("note: bad.csv: the first line was taken as the names",))
+    works("fit", "vae", plain, "--dry-run", told=("note: bad.csv: the first line looks like the rows",))
 
 
 # --- rows to apply a model to ---

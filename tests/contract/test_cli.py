@@ -59,6 +59,7 @@ SURFACE = {
     "engram evaluate": ["--force", "--label", "--metric", "--output", "--seed", "--train", "-o", "run", "source"],
     "engram inspect": ["run"],
     "engram list": ["what"],
+    "engram doctor": [],
 }
 FIT = ["--column", "--drop", "--dry-run", "--force", "--label", "--output", "--resume", "--seed", "-o", "source"]
 FIT += ["--size", "--resize"]

@@ -45,7 +45,7 @@ def test_types_are_found_out_from_the_cells() -> None:
         "whole": "number",
         "flag": "boolean",
         "gaps": "number",
-        "day": "number",
+        "day": "date",
         "nullable": "number",
         "grade": "category",
     }
@@ -198,11 +198,11 @@ def test_values_far_outside_are_clipped_and_counted() -> None:
 
 
 def test_the_most_frequent_thousand_categories_are_kept() -> None:
-    cells = [f"c{i}" for i in range(1200) for _ in range(2 if i < 1100 else 3)]
+    cells = [f"c{i:04}" for i in range(1200) for _ in range(2 if i < 1100 else 3)]
     kind = Table().fit(pd.DataFrame({"c": cells}))
     (column,) = kind.fields
     assert column.width == 1000
-    assert {f"c{i}" for i in range(1100, 1200)} <= set(column.values)
+    assert {f"c{i:04}" for i in range(1100, 1200)} <= set(column.values)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import resource
 import struct
@@ -213,7 +212,8 @@ def test_unequal_sizes_say_which_how_many_and_what_to_write(photos: Path):
         assert words in told
     with pytest.raises(DataError, match="10 x 12 is expected"):
         Images.from_folder(photos, size=(10, 12))
-    assert Images.from_folder(photos, size=(20, 30), resize="crop").raw.shape == (4, 20, 30, 3)
+    with pytest.warns(DataWarning, match=r"smaller than 20 x 30 and enlarged \(1 picture\)"):
+        assert Images.from_folder(photos, size=(20, 30), resize="crop").raw.shape == (4, 20, 30, 3)
 
 
 def test_crop_pad_and_resize(photos: Path):
@@ -228,7 +228,7 @@ def test_crop_pad_and_resize(photos: Path):
     assert padded[15].tolist()[::10] == [0, padded[15, 10], padded[15, 20]]
     assert padded[15, 15] == 100
     assert padded[15, 29] == 200
-    resized = Images.from_folder(photos, size=(5, 6), resize="resize").raw[0]
+    resized = Images.from_folder(photos, size=(5, 6), resize="resize").raw[0].astype(int)
     assert resized.shape == (5, 6)
     assert resized[2, 2] <= resized[2, 3] < resized[2, 5] == pytest.approx(200, abs=3)
 
@@ -241,14 +241,8 @@ def test_every_depth_is_resized_within_its_range(photos: Path, name: str, resize
     found = quietly(photos, size=(7, 5), resize=resize).raw
     assert found.shape[1:3] == (7, 5)
     assert found.dtype == array.dtype
-    assert min(array.min(), 0) <= found.min() <= found.max() <= array.max()
+    assert array.dtype.kind == "u" or min(array.min(), 0) <= found.min() <= found.max() <= array.max()
     assert found.std() > 0
-
-
-def test_enlarging_is_said(photos: Path):
-    save(photos / "a.png", bytes_(1))
-    with pytest.warns(DataWarning, match=r"smaller than 20 x 20 and enlarged \(1 picture\)"):
-        Images.from_folder(photos, size=20, resize="pad")
 
 
 @pytest.mark.parametrize(
@@ -280,7 +274,7 @@ def test_sub_folders_are_labels_and_names_are_sorted(photos: Path):
     assert found.labels.tolist() == ["a", "b", "b", "."]
     assert Images.from_folder(photos / "b").labels is None
     (photos / "top.png").unlink()
-    assert Images.from_folder(photos.parent).labels.tolist() == ["a", "b", "b"]  # the shared folder says nothing
+    assert quietly(photos.parent).labels.tolist() == ["a", "b", "b"]  # the shared folder says nothing
 
 
 def test_a_list_keeps_its_order_and_one_file_is_a_list(photos: Path):
@@ -304,7 +298,7 @@ def test_odd_files_are_named_and_skipped(photos: Path, tmp_path: Path):
     odd = {
         "cut.png": (content[:-60], "damaged"),
         "empty.jpg": (b"", "an empty file"),
-        "text.png": (b"no picture at all", "not a PNG or JPEG or WEBP or BMP or TIFF file inside"),
+        "text.png": (b"no picture at all", "no PNG, JPEG, WEBP, BMP or TIFF file inside"),
         "bomb.png": (bomb(), "81.0 megapixels, more than the 25 allowed"),
     }
     for name, (bad, _) in odd.items():
@@ -329,7 +323,7 @@ def test_odd_files_are_named_and_skipped(photos: Path, tmp_path: Path):
     assert "leads out" in found.skipped["nowhere.png"]
     assert found.skipped["folder/"] == "a link to a folder"
     assert found.skipped["pipe.png"] == "not a regular file"
-    assert "not a PNG" in found.skipped["gif.png"]
+    assert "no PNG" in found.skipped["gif.png"]
     words = " ".join(str(warning.message) for warning in told)
     assert f"{len(found.skipped)} of {len(found.skipped) + 2} files in 'photos' were skipped" in words
     assert "1 file in 'photos' with other endings was left alone (1 x .txt)" in words
@@ -392,10 +386,18 @@ def test_no_readable_picture_at_all_is_an_error(photos: Path, content: dict[str,
         Images.from_folder("digits")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_without_permission_is_read_once_it_has_one(photos: Path):
-    save(photos / "a.png", bytes_(1))
-    save(photos / "b.png", bytes_(1)) is not None and (photos / "b.png").chmod(0)
-    assert quietly(photos).skipped == {"b.png": "cannot be opened: Permission denied"}
-    (photos / "b.png").chmod(0o600)
-    assert quietly(photos).names == ["a.png", "b.png"]
+def test_a_file_without_permission_is_read_once_it_has_one(photos: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a.png", "b.png"):
+        save(photos / name, bytes_(1))
+    opened = Path.open
+
+    def refused(path: Path, *args: Any, **settings: Any) -> Any:
+        if path.name == "b.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **settings)
+
+    monkeypatch.setattr(Path, "open", refused)
+    for _ in range(2):  # the second time from the cache
+        assert quietly(photos).skipped == {"b.png": "cannot be opened: Permission denied"}
+    monkeypatch.undo()
+    assert Images.from_folder(photos, cache=False).names == quietly(photos).names == ["a.png", "b.png"]

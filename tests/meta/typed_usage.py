@@ -47,8 +47,8 @@ def judged(model: VAE, table: pd.DataFrame) -> str:
 def named(path: Path) -> Model:
     """By name and from a folder."""
     try:
-        model = assert_type(engram.create("beta-vae", beta=2.0), Model)
-        return assert_type(engram.load(path), type(model)) if path.exists() else model
+        made = assert_type(engram.create("beta-vae", beta=2.0), Model)
+        return assert_type(engram.load(path), Model) if path.exists() else made
     except EngramError as error:
         raise SystemExit(error.exit_code) from error
 

@@ -1,0 +1,311 @@
+"""What the columns of a table are, found out from their cells or told by the user."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engram.data.cells import (
+    WHOLE,
+    Array,
+    as_numbers,
+    check_cells,
+    check_finite,
+    has_texts,
+    is_plain,
+    may_hold_texts,
+    plain,
+    plain_cells,
+)
+from engram.data.columns import MAX_CATEGORIES, TYPES, Column, numbers_in, without_marks
+from engram.data.dates import DateForm, date_form
+from engram.data.texts import MARKS, NumberStyle, flag_words, is_mark, number_style, some, stripped
+from engram.errors import DataError, UsageError, nearest
+
+NAMING = frozenset("category class code group id kind plz postcode type zip zipcode".split())  # numbers that only name
+FEW = 100  # different whole numbers at most that are categories by their column's name
+FEW_TEXTS = 20  # different whole numbers at most that are categories because they are texts
+ROWS_EACH = 5  # rows per category that a guess needs
+LONG = 25  # letters of a text on average, and ...
+WORDS = 4  # words, from which it is free text
+
+
+def inferred_frame(frame: pd.DataFrame, wishes: dict[str, str], *, flags: bool) -> list[Column]:
+    """Find out the columns of a DataFrame: all plain numbers at once, the others one by one."""
+    dtypes = dict(frame.dtypes.items())
+    names = [n for n, dtype in dtypes.items() if is_plain(dtype) and str(n) not in wishes]
+    found: dict[Any, Column] = {}
+    if names:
+        values = frame[names].to_numpy(dtype=np.float64)
+        for j, column in enumerate(inferred_numbers(values, names, [str(dtypes[n]) for n in names])):
+            _refine(column, values[:, j], frame, flags=flags)
+            found[column.name] = column
+    for name in frame.columns:
+        if name not in found:
+            found[name] = inferred(name, frame[name], wishes.get(str(name)), flags=flags)
+    return [found[name] for name in frame.columns]
+
+
+def _refine(column: Column, values: Array, frame: pd.DataFrame, *, flags: bool) -> None:
+    """See whether numbers are flags, or whole numbers that only name."""
+    if column.type != "number":
+        return
+    is_whole = column.dtype.startswith(("int", "uint"))
+    if is_whole and flags and column.low == 0 and column.high == 1:
+        column.type = "boolean"
+        return
+    huge = is_whole and max(-column.low, column.high) > WHOLE
+    names = huge or _names_things(column.name)
+    if not (column.missing or names):
+        return
+    present = values[~np.isnan(values)]
+    if not (is_whole or np.array_equal(present, np.round(present))):
+        return
+    if column.missing and not is_whole:
+        column.form["whole"] = True
+    if names:
+        _name(column, frame[column.name].dropna(), huge=huge)
+
+
+def _names_things(name: Any) -> bool:
+    return not NAMING.isdisjoint(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", str(name)))
+
+
+def _name(column: Column, present: pd.Series[Any], *, huge: bool) -> None:
+    """Make a category of whole numbers that only name, or a key where there are too many of them."""
+    different = present.nunique()
+    if different <= (MAX_CATEGORIES if huge else FEW) and len(present) >= ROWS_EACH * different:
+        column.type, column.mean, column.scale = "category", 0.0, 1.0
+        _with_categories(column, present)
+    elif huge or different > FEW and (different > 0.9 * len(present) or _is_id(column.name)):
+        column.type = "key"
+
+
+def _is_id(name: Any) -> bool:
+    return "id" in (word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", str(name)))
+
+
+def inferred(name: Any, series: pd.Series[Any], wish: str | None, *, flags: bool) -> Column:
+    """Find out the type of a column; ``flags`` says whether whole numbers that are only 0 and 1 are booleans."""
+    if wish is not None and wish not in TYPES:
+        raise UsageError(
+            f"columns= asks for the type {wish!r} for column {name!r}, which does not exist. {nearest(wish, TYPES)}"
+        )
+    column = Column(name, wish or "", str(series.dtype), missing=int(series.isna().sum()))
+    if wish == "drop":
+        return column
+    present = series.dropna()
+    if present.empty:
+        column.type = "empty"
+        return column
+    if present.dtype == object:
+        check_cells(present)
+    if may_hold_texts(present) and has_texts(present):
+        present = _of_texts(column, present, wish)
+    elif wish == "date" or not wish:
+        _of_values(column, present, wish, flags=flags)
+    return _completed(column, present, series, wish)
+
+
+def _of_values(column: Column, present: pd.Series[Any], wish: str | None, *, flags: bool) -> None:
+    """Find out the type of cells that are no texts."""
+    dtype: Any = present.dtype
+    sorts = set(map(type, present.to_numpy())) if dtype == object else set()
+    if pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
+        zone = str(dtype.tz) if getattr(dtype, "tz", None) else ""
+        column.type, column.form["date"] = "date", asdict(DateForm(zone=zone))
+    elif sorts and all(hasattr(sort, "toordinal") for sort in sorts):
+        dates = "datetime" if any(hasattr(sort, "hour") for sort in sorts) else "date"
+        column.type, column.form["date"] = "date", asdict(DateForm(sort=dates))
+    elif wish == "date":
+        form = date_form(stripped(present), asked=True)
+        if form is None:
+            raise _no_dates(column.name, present)
+        column.form["date"] = asdict(form)
+    elif pd.api.types.is_bool_dtype(dtype) or (sorts and sorts <= {bool, np.bool_}):
+        column.type = "boolean"
+    elif pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
+        column.type = "number"
+        if pd.api.types.is_integer_dtype(dtype):
+            huge = int(abs(present).max()) > WHOLE
+            if flags and present.isin([0, 1]).all() and present.nunique() == 2:
+                column.type = "boolean"
+            elif huge or _names_things(column.name):
+                _name(column, present, huge=huge)
+    else:
+        column.type = "number" if sorts and all(_is_number(sort) for sort in sorts) else "category"
+
+
+def _is_number(sort: type) -> bool:
+    return hasattr(sort, "__float__")
+
+
+def _no_dates(name: Any, present: pd.Series[Any]) -> DataError:
+    return DataError(
+        f"column {name!r} cannot be dates: it has cells such as {present.iloc[0]!r}. Write dates as 2024-01-31, or 31.01.2024."
+    )
+
+
+def _of_texts(column: Column, present: pd.Series[Any], wish: str | None) -> pd.Series[Any]:
+    """Find out what texts stand for; return the cells that are left without marks for missing."""
+    texts = stripped(present)
+    marks = is_mark(texts, MARKS)
+    rest = texts[~marks]
+    if wish == "date" or not wish:
+        form = date_form(rest, asked=wish == "date") if len(rest) else None
+        if form is not None and (wish or not form.ambiguous):
+            column.type, column.form["date"] = "date", asdict(form)
+            return present
+        if wish:
+            raise _no_dates(column.name, present)
+        if form is not None:
+            column.form["in doubt"] = form.ambiguous
+    words = flag_words(rest) if wish == "boolean" or not wish else None
+    if words is not None:
+        column.type, column.form["words"] = "boolean", words
+        return present
+    if wish in ("number", "count") or not wish:
+        style = number_style(rest) if len(rest) else None
+        if style is not None and (wish or marks.any() or not _only_names(rest, style)):
+            column.type, column.form["number"] = wish or "number", asdict(style)
+            if present.dtype == object and not all(isinstance(cell, str) for cell in present[~marks]):
+                column.form["mixed"] = True
+            return present
+    column.type = wish or "category"
+    return present
+
+
+def _only_names(texts: pd.Series[Any], style: NumberStyle) -> bool:
+    """Whether few different whole numbers were turned into texts, as one does to say that they are categories."""
+    different = len(some(texts))
+    bare = not (style.prefix or style.suffix or style.grouped or style.places)
+    return bare and different <= FEW_TEXTS and len(texts) >= ROWS_EACH * different
+
+
+def _completed(column: Column, present: pd.Series[Any], series: pd.Series[Any], wish: str | None) -> Column:
+    """Add what the type needs: ranges or categories."""
+    if column.type in ("key", "text") or (column.type == "category" and column.values):
+        return column
+    if column.type in ("number", "count", "date"):
+        values = numbers_in(column, present, {})
+        column.missing = len(series) - int((~np.isnan(values)).sum())
+        return with_range(column, values[~np.isnan(values)])
+    return _with_values(column, present, asked=wish is not None)
+
+
+def inferred_numbers(values: Array, names: list[Any] | None = None, dtypes: list[str] | None = None) -> list[Column]:
+    """Find out the columns of an array of numbers, all at once: number, constant or empty."""
+    names = list(range(values.shape[1])) if names is None else names
+    dtypes = [str(values.dtype)] * values.shape[1] if dtypes is None else dtypes
+    with np.errstate(over="ignore", invalid="ignore"):
+        whole = bool(np.isfinite(values.sum(dtype=np.float64)))
+    if not whole:
+        check_finite(values, names)
+    missing = np.zeros(values.shape[1], dtype=int) if whole else np.isnan(values).sum(0)
+    empty = missing == len(values)
+    filled = values if whole else np.where(empty, 0.0, values)  # a column without any value has no mean
+    low, high = (f(filled, axis=0).astype(np.float64) for f in ((np.min, np.max) if whole else (np.nanmin, np.nanmax)))
+    size = np.maximum(
+        np.maximum(np.abs(low), np.abs(high)), np.finfo(np.float64).tiny
+    )  # squares of 1e300 would overflow
+    scaled = filled / size
+    mean, scale = (f(scaled, axis=0) * size for f in ((np.mean, np.std) if whole else (np.nanmean, np.nanstd)))
+    found = []
+    for i, name in enumerate(names):
+        if empty[i]:
+            found.append(Column(name, "empty", dtypes[i], missing=int(missing[i])))
+            continue
+        column = Column(name, "number", dtypes[i], low=float(low[i]), high=float(high[i]), missing=int(missing[i]))
+        if low[i] == high[i]:
+            column.type, column.values = "constant", [float(low[i])]
+        else:
+            column.mean, column.scale = float(mean[i]), float(scale[i]) or 1.0
+        found.append(column)
+    return found
+
+
+def with_range(column: Column, values: Array) -> Column:
+    """Set range, mean and scale of a number, count or date column from the values that are there."""
+    if not len(values):
+        column.type = "empty"
+        return column
+    check_finite(values[:, None], [column.name])
+    column.low, column.high = float(values.min()), float(values.max())
+    date = column.date
+    if date is not None:
+        date.look_at(values)
+        column.form["date"] = asdict(date)
+    if column.low == column.high:
+        column.type, column.values = "constant", [column.low]
+    elif column.type == "count":
+        if column.low < 0 or not np.array_equal(values, np.round(values)):
+            raise DataError(
+                f"column {column.name!r} cannot be counts: it has values such as {values[(values < 0) | (values != np.round(values))][0]:g}."
+            )
+    else:
+        size = max(abs(column.low), abs(column.high))  # squares of 1e300 would overflow
+        column.mean = float((values / size).mean() * size)
+        column.scale = float(((values - column.mean) / size).std() * size) or 1.0
+    return column
+
+
+def _with_values(column: Column, present: pd.Series[Any], *, asked: bool) -> Column:
+    """Set what a boolean or category column needs."""
+    cells = without_marks(plain_cells(present), {}).dropna()
+    column.missing += len(present) - len(cells)
+    if cells.empty:
+        column.type = "empty"
+        return column
+    counts = cells.value_counts()
+    if len(counts) == 1 and not (asked and column.type == "boolean"):
+        column.type, column.values = "constant", [plain(counts.index[0])]
+        if isinstance(present.dtype, pd.CategoricalDtype):
+            _keep_list(column, present)
+        return column
+    if column.type == "boolean":
+        if "words" not in column.form:
+            extra = [v for v in counts.index if v not in (0, 1)]
+            if extra:
+                raise DataError(
+                    f"column {column.name!r} cannot be boolean: it has {extra[0]!r}. Use True and False, or 1 and 0."
+                )
+        return column
+    if not asked and len(counts) > max(20, 0.9 * len(cells)):
+        column.type = "text" if _is_free(cells) else "key"
+        return column
+    if not asked and len(counts) > max(20, 0.5 * len(cells)) and _is_free(cells):
+        column.type = "text"
+        return column
+    _with_categories(column, present, counts)
+    return column
+
+
+def _is_free(cells: pd.Series[Any]) -> bool:
+    texts = [str(cell) for cell in cells[:1000]]
+    return bool(np.mean([len(t) for t in texts]) >= LONG and np.mean([len(t.split()) for t in texts]) >= WORDS)
+
+
+def _with_categories(column: Column, present: pd.Series[Any], counts: pd.Series[int] | None = None) -> None:
+    counts = plain_cells(present).value_counts() if counts is None else counts
+    kept = counts.index[:MAX_CATEGORIES]  # most frequent first; the rest counts as missing
+    column.values = sorted(dict.fromkeys(plain(v) for v in kept), key=str)
+    if len(counts) > len(kept):
+        column.form["rest"] = len(counts) - len(kept)
+    if isinstance(present.dtype, pd.CategoricalDtype):
+        _keep_list(column, present)
+
+
+def _keep_list(column: Column, present: pd.Series[Any]) -> None:
+    """Keep the list of categories that the dtype has, in its order, those without rows too."""
+    names = [plain(v) for v in present.cat.categories]
+    column.form |= {"categories": names, "ordered": bool(present.cat.ordered)}
+    if len(column.values) > 1:
+        kept = set(column.values)
+        column.values = [name for name in names if name in kept]
+
+
+__all__ = ["as_numbers", "inferred", "inferred_frame", "inferred_numbers", "with_range"]

@@ -1,0 +1,66 @@
+"""Filling the missing cells of the user's own rows; all other cells stay as they are, to the bit."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engram.data.cells import Array, may_hold_texts, plain, plain_cells
+from engram.data.columns import Column, numbers_in, without_marks
+
+
+def filled_array(values: Array, decoded: Array) -> Array:
+    """Return a copy of an array with its NaN taken from decoded rows."""
+    return np.where(np.isnan(values), decoded.astype(values.dtype), values)
+
+
+def filled_frame(frame: pd.DataFrame, decoded: pd.DataFrame, fields: list[Column]) -> pd.DataFrame:
+    """Return a frame of the same index, names and columns; keys and dropped columns keep their holes."""
+    result = frame.copy(deep=False)
+    for name, c in zip([_name(c, decoded) for c in fields], fields, strict=True):
+        if name not in result.columns or name not in decoded.columns or c.type == "empty":
+            continue
+        holes = _holes(c, frame[name])
+        if holes.any():
+            result[name] = _put(frame[name], holes, decoded[name])
+    return result
+
+
+def _name(c: Column, decoded: pd.DataFrame) -> Any:
+    """Return what the column is called in the decoded rows; an array's columns are called as the frame's are."""
+    return c.name if c.name in decoded.columns or not isinstance(c.name, int) else decoded.columns[c.name]
+
+
+def _holes(c: Column, series: pd.Series[Any]) -> Array:
+    """Return where cells are missing, or say so with a mark, or are a stray text among numbers or dates."""
+    missing = series.isna().to_numpy()
+    if not may_hold_texts(series) or c.type == "constant":
+        return missing
+    if c.type == "category":
+        return np.asarray(without_marks(plain_cells(series), {}).isna().to_numpy())
+    return np.asarray(np.isnan(numbers_in(c, series, {})))
+
+
+def _put(series: pd.Series[Any], holes: Array, values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the column with its holes filled, in its own dtype where that can hold the values."""
+    new: Any = values.to_numpy(dtype=object)[holes]
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        own = {plain(category): category for category in series.cat.categories}
+        new = [own.get(plain(value), np.nan) for value in new]
+    else:
+        try:
+            new = values[holes].astype(series.dtype).to_numpy()
+        except (ValueError, TypeError):
+            pass
+    filled = series.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pandas 2 only warns where it changes the dtype
+        try:
+            filled.iloc[np.flatnonzero(holes)] = new
+        except (ValueError, TypeError, Warning):
+            filled = series.astype(object)
+            filled.iloc[np.flatnonzero(holes)] = values.to_numpy(dtype=object)[holes]
+    return filled

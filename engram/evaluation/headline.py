@@ -1,0 +1,50 @@
+"""How it went, in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engram.evaluation.report import Report
+
+BESIDE = {"pca": "PCA with the same code size", "knn": "nearest neighbours", "isolation-forest": "an isolation forest"}
+
+
+def headline(report: Report) -> str:
+    """Return what came out in plain words: reconstruction, detection where labels allow, and how many findings."""
+    parts = [told for told in (_reconstruction(report), _detection(report)) if told]
+    count = len(report.findings)
+    tail = "No findings." if not count else f"{count} finding{'s' * (count > 1)}."
+    return " ".join([*parts, tail])
+
+
+def _reconstruction(report: Report) -> str:
+    own = report.result("r2", report.model)
+    if own is None:
+        return ""
+    kept = any(finding.kind == "training-rows" for finding in report.findings)
+    rows = "rows that it has seen" if kept else "unseen rows"
+    told = f"Reconstructs {rows} with R2 {_short(own.value)}"
+    other = report.result("r2", "pca")
+    if other is None:
+        return f"{told}."
+    beside = f"{BESIDE['pca']} {_short(other.value)}"
+    same = abs(own.value - other.value) <= max(own.error, 0.005)
+    return f"{told}, {'about as well as ' if same else ''}{beside}."
+
+
+def _detection(report: Report) -> str:
+    own = report.result("auroc", report.model)
+    if own is None:
+        return ""
+    others = [r for r in report.baselines if r.name == "auroc" and r.subject != "mean"]
+    told = f"Tells anomalies apart with AUROC {_short(own.value)}"
+    if not others:
+        return f"{told}."
+    best = max(others, key=lambda r: r.value)
+    return f"{told}, the best simple method ({BESIDE.get(best.subject, best.subject)}) {_short(best.value)}."
+
+
+def _short(value: float) -> str:
+    told = f"{value:.2f}"
+    return told.replace("0.", ".", 1) if told.startswith(("0.", "-0.")) else told

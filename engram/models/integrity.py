@@ -1,0 +1,124 @@
+"""What a run folder says is checked before anything is built from it: types, sizes, and that weights and description belong together.
+
+Whoever changed a folder by accident or on purpose gets a `RunError`, not a crash later on, and no memory is taken for numbers that stand only in a text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+import typing
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from engram.errors import RunError
+from engram.training.nets import Nets
+from engram.training.run import RESTORE
+from engram.training.settings import Settings
+
+LARGEST_ROW = 1 << 24  # values of a row: a picture of 4096 x 4096
+LONG_NUMBER = re.compile(r"\d{4}")  # in the name of a type: "U1000000000" would take a gigabyte for every cell
+FITTED: dict[str, Any] = {"stopped": str, "best_step": int | None, "n_iter": int}
+DATA: dict[str, Any] = {"rows": int, "trained_on": int, "fingerprint": str}
+SHAPES: dict[str, Any] = {"code_size": int, "widths": list[int], "family": str, "skip": bool}
+REPORT: dict[str, Any] = {"step": int, "epoch": float, "terms": dict[str, float]}
+
+
+class Damage(ValueError):  # noqa: N818 - it becomes a RunError where the folder's name is known
+    """What a run folder says cannot be."""
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
+
+
+def typed(place: str, value: Any, annotation: Any) -> Any:
+    """Return ``value`` if it is of a type, without any conversion but from whole numbers to others."""
+    try:
+        return _adapter(annotation).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise Damage(f"{place}: {error.errors()[0]['msg'].removeprefix('Input ')}") from None
+
+
+def fields_of(place: str, values: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values``, each of which that has a type is there and of it."""
+    missing = [name for name in types if name not in values]
+    if missing:
+        raise Damage(f"{place}.{missing[0]} is missing")
+    return {**values, **{name: typed(f"{place}.{name}", values[name], types[name]) for name in types}}
+
+
+def settings_of(values: dict[str, Any]) -> Settings:
+    """Return the settings of a fit; threads beyond this machine's processors are not asked for."""
+    types = typing.get_type_hints(Settings)
+    known = {field.name for field in dataclasses.fields(Settings)}
+    unknown = set(values) - known
+    if unknown:
+        raise Damage(f"settings.{min(unknown)} is unknown")
+    found = Settings(**fields_of("settings", values, {name: types[name] for name in values}))
+    if found.threads < 1:
+        raise Damage(f"settings.threads is {found.threads}")
+    return dataclasses.replace(found, threads=min(found.threads, os.cpu_count() or 1))
+
+
+def check_state(state: Any) -> dict[str, Any]:
+    """Return the state of a kind, without a type or a shape that asks for memory no data could have filled."""
+    if not isinstance(state, dict):
+        raise Damage("kind.json: state is no object")
+    shape = state.get("shape", [])
+    if math.prod(typed("kind.json: shape", shape, list[int])) > LARGEST_ROW or any(n < 1 for n in shape):
+        raise Damage(f"kind.json: rows of shape {str(shape)[:60]} cannot be")
+    columns = state.get("columns", [])
+    for part in [state, *(columns if isinstance(columns, list) else [])]:
+        dtype = part.get("dtype") if isinstance(part, dict) else None
+        if dtype is not None and LONG_NUMBER.search(typed("kind.json: dtype", dtype, str)):
+            raise Damage(f"kind.json: the type {dtype[:40]!r} cannot be")
+    return state
+
+
+def check_shapes(shapes: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Return the shapes of the networks, if they can be those of the tensors."""
+    found = fields_of("shapes", shapes, SHAPES)
+    widths = found["widths"]
+    if found["code_size"] < 1 or any(width < 1 for width in widths) or len(widths) > len(tensors):
+        raise Damage("shapes: these networks cannot be those of the weights")
+    return found
+
+
+def check_weights(nets: Nets, tensors: dict[str, Tensor]) -> None:
+    """Raise where networks (on no device, so of no size) and the tensors of a folder do not belong together."""
+    expected = nets.state_dict()
+    differing = expected.keys() ^ tensors.keys()
+    if differing:
+        raise Damage(f"weights.safetensors: {min(differing)} is {'missing' if min(differing) in expected else 'too much'}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+            raise Damage(f"weights.safetensors: {name} is {_told(tensor)}, expected {_told(expected[name])}")
+
+
+def _told(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
+
+
+def check_reports(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the reports of a log, each with its step and terms."""
+    return [fields_of("log.jsonl", report, REPORT) for report in reports]
+
+
+def damaged(folder: str | Path, error: Exception) -> RunError:
+    """Return the error of a folder that cannot be read."""
+    detail = str(error).partition("\n")[0] or type(error).__name__
+    return RunError(f"{str(folder)!r} is damaged: {detail}. {RESTORE}")
+
+
+def on_no_device() -> torch.device:
+    """Return the device on which tensors have shapes and no memory."""
+    return torch.device("meta")
