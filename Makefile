@@ -35,8 +35,8 @@ check: .venv/.ready   ## style, types, layers
 bench: .venv/.ready   ## measure beside the peers: make bench [DATA=DIR]
 	$(PYTHON) benchmarks/run.py $(if $(DATA),--data $(DATA))
 
-docs: .venv/.ready    ## check that every page's commands and snippets run
-	$(BIN)/python -m pytest tests/meta -k docs
+docs: .venv/.ready    ## build the documentation in docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 clean:           ## remove what these targets made
-	rm -rf .venv .venv-bench build dist engram-demo
+	rm -rf .venv .venv-bench build dist engram-demo docs/_build docs/reference/_generated

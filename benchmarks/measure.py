@@ -143,6 +143,7 @@ def machine(*, quick: bool) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[1], 1),  # of the last five minutes: this script's own part is 1
         "threads": sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1,
         "python": platform.python_version(),
         "versions": installed,
@@ -185,6 +186,7 @@ def as_markdown(page: Page, surroundings: dict[str, Any]) -> str:
     lines += [
         page.text,
         f"Measured on {surroundings['date']}: {surroundings['cpu']}, {surroundings['cores']} cores, threads: {surroundings['threads']}, "
+        f"load average {surroundings['load']} with this script, "
         f"Python {surroundings['python']}, {versions}.",
         "",
     ]

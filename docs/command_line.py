@@ -1,6 +1,6 @@
 """Writes the reference of the command line, one page per command, from the commands themselves.
 
-    python docs/command_line.py FOLDER
+python docs/command_line.py FOLDER
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from engram.registry import MODELS
 
 def write(folder: Path) -> None:
     """Write one page per command, and one per model for its flags of ``engram fit``; pages that stay the same are left alone."""
-    context = click.Context(program, info_name="engram")
-    pages = {name: page(program.get_command(context, name), f"engram {name}") for name in program.list_commands(context)}
+    context = click.Context(program, info_name="engram", **program.context_settings)
+    pages = {
+        name: page(program.get_command(context, name), f"engram {name}") for name in program.list_commands(context)
+    }
     pages |= {f"fit-{entry.name}": page(model_command(entry), f"engram fit {entry.name}") for entry in MODELS}
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.rst"):
@@ -37,7 +39,7 @@ def page(command: click.Command | None, name: str) -> str:
     """Return the page of a command, in reStructuredText."""
     if command is None:
         raise LookupError(name)
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, **program.context_settings)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     parts = [name, "=" * len(name), "", f"``{usage}``", "", *paragraphs(command.help or "")]
     options = [p for p in command.get_params(context) if isinstance(p, click.Option)]

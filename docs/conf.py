@@ -21,7 +21,6 @@ version = release = VERSION
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
-suppress_warnings = ["config.cache"]
 smartquotes = False  # commands are copied from these pages
 
 autodoc_typehints = "none"  # types stand in the docstrings
@@ -33,7 +32,11 @@ python_maximum_signature_line_length = 80
 
 html_theme = "alabaster"
 html_title = f"Engram {VERSION}"
-html_theme_options = {"description": "Learn from data that nobody labelled.", "page_width": "1080px", "sidebar_width": "250px"}
+html_theme_options = {
+    "description": "Learn from data that nobody labelled.",
+    "page_width": "1200px",
+    "sidebar_width": "250px",
+}
 html_show_sourcelink = False
 html_copy_source = False
 
@@ -48,5 +51,5 @@ def literal_formulas(app: Any, what: str, name: str, obj: Any, options: Any, lin
 
 def setup(app: Any) -> None:
     """Write the command line's pages before any page is read."""
-    app.connect("autodoc-process-docstring", literal_formulas)
+    app.connect("autodoc-process-docstring", literal_formulas, priority=400)  # before napoleon writes its own markup
     app.connect("builder-inited", lambda app: command_line.write(Path(app.srcdir) / "reference" / "_generated"))

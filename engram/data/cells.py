@@ -103,7 +103,10 @@ def plain_cells(series: pd.Series[Any]) -> pd.Series[Any]:
     cells = series.to_numpy(dtype=object)
     missing = pd.isna(cells)
     if not all(issubclass(sort, str | int | float | bool) for sort in set(map(type, cells[~missing]))):
-        cells = np.array([cell if gone else plain(cell) for cell, gone in zip(cells, missing, strict=True)], dtype=object)
+        cells = np.array(
+            [cell if gone else plain(cell) for cell, gone in zip(cells, missing, strict=True)], dtype=object
+        )
     if missing.any():
-        cells = np.where(missing, None, cells)
+        cells = cells.copy()
+        cells[missing] = None
     return pd.Series(cells, series.index, name=series.name, dtype=object)

@@ -119,7 +119,7 @@ class Column:
 def numbers_in(c: Column, series: pd.Series[Any], notes: Notes) -> Array:
     """Return the cells of a number, count, date or boolean column as float64, NaN where missing; note what was left out."""
     date, texts = c.date, may_hold_texts(series) and has_texts(series)
-    if date is not None and not pd.api.types.is_numeric_dtype(series.dtype) or (date and date.format == "%Y%m%d"):
+    if date is not None and (date.format == "%Y%m%d" or not pd.api.types.is_numeric_dtype(series.dtype)):
         found = date.read(series)
         return _noted(c, series, found, notes, "dates") if may_hold_texts(series) else found
     if not texts:
@@ -227,49 +227,51 @@ def decoded_column(c: Column, x: Array) -> Array:
 
 def restored(c: Column, found: Array) -> Any:
     """Return a decoded column in the dtype and the style that it came in, where its values allow."""
-    known = c.type not in ("empty", "key", "text", "drop")
-    if c.date is not None and known:
-        return _as_dates(c, found)
-    style = c.style
-    if style is not None and known and not c.form.get("mixed"):
-        return _as_texts(c, [style.written(value) for value in found.astype(np.float64)])
-    if "words" in c.form and known:
-        return _as_texts(c, np.array(c.form["words"], dtype=object)[found.astype(int)])
-    if c.type in ("number", "count", "constant") and re.fullmatch(r"[Uu]?[Ii]nt\d+", c.dtype):
+    known = c.form and c.type not in ("empty", "key", "text", "drop")
+    cells = _in_form(c, found) if known else None
+    if cells is not None:
+        return cells
+    if c.type in ("number", "count") and re.fullmatch(r"[Uu]?[Ii]nt\d+", c.dtype):
         return _as_whole(c, found)
     if c.type in ("number", "count") and c.dtype.startswith("float"):
         return (np.round(found) if c.form.get("whole") else found).astype(c.dtype)
-    series: pd.Series[Any] = pd.Series(found, name=c.name)
-    if c.dtype == "category" and "categories" in c.form:
-        return pd.Series(pd.Categorical(series, c.form["categories"], ordered=c.form["ordered"]), name=c.name)
-    if c.dtype.startswith("timedelta") and known:
-        return pd.to_timedelta(series.astype(float), unit="s").astype(c.dtype)
-    if c.dtype.startswith("datetime") and known:  # models of earlier versions: dates were numbers
-        dates = pd.to_datetime(series, unit="s", utc=True)
-        return (dates if "," in c.dtype else dates.dt.tz_localize(None)).astype(c.dtype)
+    series: Any = pd.Series(found, name=c.name)
     try:
+        if c.dtype.startswith("timedelta"):
+            series = pd.to_timedelta(series.astype(float), unit="s")
+        elif c.dtype.startswith("datetime"):  # dates as numbers: as told, or by a model of an earlier version
+            dates = pd.to_datetime(series.astype(float), unit="s", utc=True)
+            series = dates if "," in c.dtype else dates.dt.tz_localize(None)
         return series.astype(c.dtype)
     except (ValueError, TypeError):
         return series.infer_objects()
 
 
+def _in_form(c: Column, found: Array) -> Any:
+    """Return a decoded column as its form says that cells are written, None where it says nothing."""
+    date, style, dtype = c.date, c.style, c.dtype
+    cells: Any = None
+    if date is not None:
+        cells = date.written(found.astype(np.float64), dtype)
+    elif style is not None and not c.form.get("mixed"):
+        cells = [style.written(value) for value in found.astype(np.float64).tolist()]
+    elif "words" in c.form:
+        cells = np.array(c.form["words"], dtype=object)[found.astype(int)]
+    elif "categories" in c.form:
+        cells, dtype = pd.Categorical(found, c.form["categories"], ordered=c.form["ordered"]), "category"
+    if cells is None:
+        return None
+    series: Any = pd.Series(cells, name=c.name, dtype=object if isinstance(cells, list) else None)
+    return series if dtype == "category" else series.astype(dtype)
+
+
 def _as_whole(c: Column, found: Array) -> Any:
     """Round to whole numbers that the dtype can hold."""
+    dtype: Any = c.dtype
     size = np.iinfo(c.dtype.lower())
     top = np.nextafter(float(size.max), 0) if size.bits > 32 else size.max
     whole = np.clip(np.round(found.astype(np.float64)), size.min, top).astype(c.dtype.lower())
-    return whole if c.dtype.islower() else pd.Series(whole, name=c.name).astype(c.dtype)
-
-
-def _as_texts(c: Column, texts: Any) -> pd.Series[Any]:
-    return pd.Series(texts, name=c.name, dtype=object).astype(c.dtype)
-
-
-def _as_dates(c: Column, found: Array) -> Any:
-    date = c.date
-    assert date is not None
-    cells = date.written(found.astype(np.float64), c.dtype)
-    return cells.rename(c.name).astype(c.dtype)
+    return whole if c.dtype.islower() else pd.Series(whole, name=c.name).astype(dtype)
 
 
 def share_a_unit(fields: list[Column]) -> bool:

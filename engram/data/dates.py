@@ -84,12 +84,17 @@ class DateForm:
 
     def _universal(self, series: pd.Series[Any]) -> pd.Series[Any]:
         if self.zone and series.dt.tz is None:
-            return series.dt.tz_localize(self.zone, ambiguous="NaT", nonexistent="shift_forward")
-        return series if self.zone or series.dt.tz is None else series.dt.tz_localize(None)
+            return pd.Series(series.dt.tz_localize(self.zone, ambiguous="NaT", nonexistent="shift_forward"))
+        if self.zone or series.dt.tz is None:
+            return series
+        return pd.Series(series.dt.tz_localize(None))
 
     def wall(self, moments: Array) -> Array:
         """Return seconds as clocks on the wall of the column's zone show them."""
-        return moments if not self.zone else seconds(_dates(moments, self.zone).dt.tz_localize(None))
+        if not self.zone:
+            return moments
+        inner = np.clip(moments, EARLIEST + 2 * DAY, LATEST - 2 * DAY)  # no zone has a clock for the first and last day
+        return np.asarray(seconds(_dates(inner, self.zone).dt.tz_localize(None)) + moments - inner)
 
     # --- phases ---
 
@@ -104,7 +109,11 @@ class DateForm:
         self.months = bool(self.step == DAY and (calendar.day == 1).all() and calendar.month.nunique() > 1)
         span = float(np.ptp(wall))
         phases = self.phases(wall)
-        varies = {"day": self.step != DAY, "week": calendar.day_of_week.nunique() > 1, "year": np.ptp(phases["year"]) > 0}
+        varies = {
+            "day": self.step != DAY,
+            "week": calendar.day_of_week.nunique() > 1,
+            "year": np.ptp(phases["year"]) > 0,
+        }
         self.cycles = [name for name in PERIODS if varies[name] and span > PERIODS[name]]
 
     @staticmethod
@@ -136,12 +145,12 @@ class DateForm:
         for _ in range(2 if self.zone else 1):  # twice, for a clock that was changed in between
             wall = self.wall(now)
             now = now + self._rounded(wall) - wall
-        return np.clip(now, EARLIEST, LATEST)
+        return np.clip(np.round(now, 3) if self.step else now, EARLIEST, LATEST)  # without the last bits of sums
 
     def _rounded(self, wall: Array) -> Array:
         if self.months:
             middle = _dates(np.round((wall - self.at) / DAY) * DAY + 15 * DAY).to_numpy()
-            return middle.astype("datetime64[M]").astype("datetime64[s]").astype(np.float64) + self.at
+            return np.asarray(middle.astype("datetime64[M]").astype("datetime64[s]").astype(np.float64) + self.at)
         return np.asarray(np.round((wall - self.at) / self.step) * self.step + self.at) if self.step else wall
 
     # --- seconds to cells ---
@@ -151,6 +160,8 @@ class DateForm:
         if not self.format:
             if "[ns" in dtype:
                 moments = np.clip(moments, -NANOSECONDS, NANOSECONDS)
+            elif "," in dtype:
+                moments = np.clip(moments, EARLIEST + 2 * DAY, LATEST - 2 * DAY)
             dates = _dates(moments, "UTC" if "," in dtype else "")  # a comma: with a time zone
             if self.sort == "date":
                 return pd.Series(dates.dt.date, dtype=object)
@@ -160,7 +171,7 @@ class DateForm:
             texts = texts.str.slice(stop=-3)  # thousandths, not millionths
         if self.unpadded:
             texts = texts.str.replace(r"\b0(?=\d[/.\- ])", "", regex=True)
-        return (texts + self.suffix).astype(object)
+        return pd.Series(texts + self.suffix, dtype=object)
 
 
 def _dates(moments: Array, zone: str = "") -> pd.Series[Any]:
@@ -193,9 +204,7 @@ def date_form(texts: pd.Series[Any], *, asked: bool) -> DateForm | None:
     known = [*FORMATS, "%Y%m%d"] if asked else FORMATS
     possible = [form for form in known if any(_reads(form, text) for text in sample[:5])]
     fits = {form: float(_parsed(sample, form).notna().mean()) for form in possible}
-    fits = {
-        form: float(_parsed(texts, form).notna().mean()) for form, share in fits.items() if share >= 2 * NEARLY - 1
-    }
+    fits = {form: float(_parsed(texts, form).notna().mean()) for form, share in fits.items() if share >= 2 * NEARLY - 1}
     fits = {form: share for form, share in fits.items() if share >= NEARLY}
     if not fits:
         return None
@@ -214,7 +223,7 @@ def _agree(texts: pd.Series[Any], forms: list[str]) -> bool:
 
 def _reads(form: str, text: str) -> bool:
     try:
-        datetime.datetime.strptime(text, form)  # noqa: DTZ007 - only whether it can be read
+        datetime.datetime.strptime(text, form)
     except ValueError:
         return False
     return True

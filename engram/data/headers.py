@@ -31,14 +31,19 @@ def lacks_header(names: pd.Series[Any], rows: pd.DataFrame) -> bool:
         return False
     values = np.array([_value(text) for text in texts])
     numbers = ~np.isnan(values)
-    if not numbers.any() or any(text == "" for text in texts) and not _twice(texts, numbers):
+    if not numbers.any() or ("" in texts and not _twice(texts, numbers)):
         return False
-    steps = np.diff(values[numbers])
-    if len(steps) > 1 and steps[0] != 0 and np.ptp(steps) == 0 and numbers.sum() > 1:
+    return not _counts(values[numbers]) and all(
+        _belongs(text, rows[column]) for text, column in zip(texts, rows.columns, strict=True)
+    )
+
+
+def _counts(values: Any) -> bool:
+    """Whether whole numbers go up by one step, as years do, or 0 and 1 where there are only two."""
+    steps = np.diff(values)
+    if not len(steps) or not np.array_equal(values, np.round(values)) or np.ptp(steps) > 0:
         return False
-    if numbers.all() and len(texts) == 2 and values[1] - values[0] == 1:
-        return False  # 0, 1 or 1, 2: how pandas and others call columns without names
-    return all(_belongs(text, rows[column]) for text, column in zip(texts, rows.columns, strict=True))
+    return bool(steps[0] == 1 if len(steps) == 1 else steps[0] != 0)
 
 
 def _twice(texts: list[str], numbers: Any) -> bool:
@@ -53,7 +58,9 @@ def _value(text: str) -> float:
 
 def _belongs(name: str, cells: pd.Series[Any]) -> bool:
     there = [str(cell).strip() for cell in cells.dropna()]
-    if np.isnan(_value(name)) and name.lower() not in MARKS:
+    if name.lower() in MARKS:
+        return True
+    if np.isnan(_value(name)):
         return name in there
     numbers = sum(cell.lower() in MARKS or bool(np.isfinite(_value(cell))) for cell in there)
     return numbers >= LIKE * len(there)

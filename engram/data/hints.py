@@ -64,7 +64,9 @@ def hints(rows: Array | pd.DataFrame, fields: list[Column]) -> list[str]:
     if names and len(rows) >= 3 * ROWS_EACH:
         which = "has only few different whole numbers" if len(names) == 1 else "have only few different whole numbers"
         told = _is(names).rpartition(" ")[0]
-        found.append(f"{told} {which}: if these are names rather than amounts, say columns={{{names[0]!r}: 'category'}}")
+        found.append(
+            f"{told} {which}: if these are names rather than amounts, say columns={{{names[0]!r}: 'category'}}"
+        )
     found += _on_lines(values[:: max(1, len(values) // 2000)], [c.name for c in numbers])
     codes = {numbers[j].name: pd.factorize(values[:, j])[0] for j in list(few)[:COMPARED]}
     labels = {c.name: c for c in fields if c.type in ("category", "boolean")}
@@ -75,7 +77,7 @@ def hints(rows: Array | pd.DataFrame, fields: list[Column]) -> list[str]:
 def _on_missing(fields: list[Column], n: int) -> Hint:
     names = [c.name for c in fields if c.missing > MOSTLY * n and c.type not in ("empty", "drop")]
     if names:
-        yield f"{_is(names)} missing in more than {MOSTLY:.0%} of the rows: what is learned of {'it' if len(names) == 1 else 'them'} rests on few"
+        yield f"{_is(names)} missing in more than {MOSTLY:.0%} of the rows: what is learned there rests on few"
 
 
 def _on_doubt(fields: list[Column]) -> Hint:

@@ -12,7 +12,6 @@ import pandas as pd
 from engram.data.cells import (
     WHOLE,
     Array,
-    as_numbers,
     check_cells,
     check_finite,
     has_texts,
@@ -26,7 +25,7 @@ from engram.data.dates import DateForm, date_form
 from engram.data.texts import MARKS, NumberStyle, flag_words, is_mark, number_style, some, stripped
 from engram.errors import DataError, UsageError, nearest
 
-NAMING = frozenset("category class code group id kind plz postcode type zip zipcode".split())  # numbers that only name
+NAMING = frozenset(("category", "class", "code", "group", "id", "kind", "plz", "postcode", "type", "zip", "zipcode"))
 FEW = 100  # different whole numbers at most that are categories by their column's name
 FEW_TEXTS = 20  # different whole numbers at most that are categories because they are texts
 ROWS_EACH = 5  # rows per category that a guess needs
@@ -52,13 +51,15 @@ def inferred_frame(frame: pd.DataFrame, wishes: dict[str, str], *, flags: bool) 
 
 def _refine(column: Column, values: Array, frame: pd.DataFrame, *, flags: bool) -> None:
     """See whether numbers are flags, or whole numbers that only name."""
+    is_whole = column.dtype.startswith(("int", "uint"))
+    huge = is_whole and max(-column.low, column.high) > WHOLE
+    if huge and frame[column.name].nunique() > 1:  # they may all be the same as floats
+        column.type = "number"
     if column.type != "number":
         return
-    is_whole = column.dtype.startswith(("int", "uint"))
     if is_whole and flags and column.low == 0 and column.high == 1:
         column.type = "boolean"
         return
-    huge = is_whole and max(-column.low, column.high) > WHOLE
     names = huge or _names_things(column.name)
     if not (column.missing or names):
         return
@@ -81,7 +82,7 @@ def _name(column: Column, present: pd.Series[Any], *, huge: bool) -> None:
     if different <= (MAX_CATEGORIES if huge else FEW) and len(present) >= ROWS_EACH * different:
         column.type, column.mean, column.scale = "category", 0.0, 1.0
         _with_categories(column, present)
-    elif huge or different > FEW and (different > 0.9 * len(present) or _is_id(column.name)):
+    elif (huge and different > 1) or (different > FEW and (different > 0.9 * len(present) or _is_id(column.name))):
         column.type = "key"
 
 
@@ -114,7 +115,7 @@ def inferred(name: Any, series: pd.Series[Any], wish: str | None, *, flags: bool
 def _of_values(column: Column, present: pd.Series[Any], wish: str | None, *, flags: bool) -> None:
     """Find out the type of cells that are no texts."""
     dtype: Any = present.dtype
-    sorts = set(map(type, present.to_numpy())) if dtype == object else set()
+    sorts = set(map(type, present.to_numpy())) if dtype == np.object_ else set()
     if pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
         zone = str(dtype.tz) if getattr(dtype, "tz", None) else ""
         column.type, column.form["date"] = "date", asdict(DateForm(zone=zone))
@@ -243,9 +244,8 @@ def with_range(column: Column, values: Array) -> Column:
         column.type, column.values = "constant", [column.low]
     elif column.type == "count":
         if column.low < 0 or not np.array_equal(values, np.round(values)):
-            raise DataError(
-                f"column {column.name!r} cannot be counts: it has values such as {values[(values < 0) | (values != np.round(values))][0]:g}."
-            )
+            bad = values[(values < 0) | (values != np.round(values))][0]
+            raise DataError(f"column {column.name!r} cannot be counts: it has values such as {bad:g}.")
     else:
         size = max(abs(column.low), abs(column.high))  # squares of 1e300 would overflow
         column.mean = float((values / size).mean() * size)
@@ -306,6 +306,3 @@ def _keep_list(column: Column, present: pd.Series[Any]) -> None:
     if len(column.values) > 1:
         kept = set(column.values)
         column.values = [name for name in names if name in kept]
-
-
-__all__ = ["as_numbers", "inferred", "inferred_frame", "inferred_numbers", "with_range"]

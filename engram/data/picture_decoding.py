@@ -167,7 +167,7 @@ def decoded(file: PictureFile, wishes: Wishes, form: Form) -> tuple[Pixels, list
         picture.load()
         turned = _orientation(picture)
         array = _upright(_values(picture), turned)
-    if not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UnreadableError("pixels that are no numbers or infinite")
     notes: list[str] = []
     array = _of_size(array, form, notes)
@@ -183,7 +183,8 @@ def _values(picture: Any) -> Pixels:
     elif picture.mode == "1" and not alpha:
         array = np.asarray(picture).astype(np.uint8) * np.uint8(255)
     else:
-        array = np.asarray(picture.convert("RGBA" if alpha else "L" if grey else "RGB"))
+        mode = "RGBA" if alpha else "L" if grey else "RGB"
+        array = np.asarray(picture if picture.mode == mode else picture.convert(mode))
         if grey and alpha:
             array = array[:, :, [0, 3]]
     return array[:, :, None] if array.ndim == 2 else array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -51,10 +52,8 @@ def _put(series: pd.Series[Any], holes: Array, values: pd.Series[Any]) -> pd.Ser
         own = {plain(category): category for category in series.cat.categories}
         new = [own.get(plain(value), np.nan) for value in new]
     else:
-        try:
+        with suppress(ValueError, TypeError):
             new = values[holes].astype(series.dtype).to_numpy()
-        except (ValueError, TypeError):
-            pass
     filled = series.copy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # pandas 2 only warns where it changes the dtype

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engram.data.picture_wishes import SUFFIXES, Wishes, wishes
 from engram.data.cells import is_plain
 from engram.data.columns import MARKED
+from engram.data.picture_wishes import SUFFIXES, Wishes, wishes
 from engram.data.stream import streamed
 from engram.errors import DataError, UsageError, nearest
 
@@ -121,7 +121,7 @@ def _file(path: Path) -> Source:
         stream = streamed(path)
         return Source(path.name, _parsed(path.name, lambda: pd.read_parquet(path)) if stream is None else stream)
     if suffix == ".npy":
-        return Source(path.name, _parsed(path.name, lambda: np.load(path, allow_pickle=False)))
+        return Source(path.name, _parsed(path.name, lambda: _sound(np.load(path, allow_pickle=False))))
     if suffix == ".npz":
         return _parsed(path.name, lambda: _npz(path))  # type: ignore[no-any-return]
     raise DataError(
@@ -209,6 +209,15 @@ def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns=first)
 
 
+def _sound(array: Any) -> Any:
+    """Return an array as it was read, unless its texts hold numbers that are no characters."""
+    if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        codes = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).view(np.uint32)
+        if codes.max() > sys.maxunicode:
+            raise ValueError("its texts hold what is no character")
+    return array
+
+
 def _npz(path: Path) -> Source:
     with np.load(path, allow_pickle=False) as arrays:
         names = list(arrays)
@@ -216,7 +225,7 @@ def _npz(path: Path) -> Source:
             raise DataError(f"{path.name!r} holds no arrays. Save one as X, and labels as y if there are any.")
         key = "X" if "X" in names else "x" if "x" in names else names[0]
         labels = next((arrays[n] for n in ("y", "Y", "label", "labels") if n in names), None)
-        return Source(path.name, arrays[key], labels)
+        return Source(path.name, _sound(arrays[key]), labels)
 
 
 def _parsed(name: str, parse: Any) -> Any:

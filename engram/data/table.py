@@ -267,7 +267,9 @@ class Table(Kind):
                 if self.dtype != "object"
                 else joined
             )
-        series = {c.name: restored(c, decoded[i]) for i, c in enumerate(self.fields) if c.type not in ("drop", "key", "text")}
+        series = {
+            c.name: restored(c, decoded[i]) for i, c in enumerate(self.fields) if c.type not in ("drop", "key", "text")
+        }
         return pd.DataFrame(series)
 
     def filled(self, raw: Any, x: Tensor) -> Any:

@@ -56,7 +56,7 @@ class NumberStyle:
     def pattern(self) -> re.Pattern[str]:
         """What a text of this style looks like."""
         group, point = re.escape(self.group), re.escape(self.point)
-        whole = rf"\d{{1,3}}(?:{group}\d{{3}})+|\d+" if group else r"\d+"
+        whole = rf"[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d+" if group else r"\d+"
         digits = rf"(?P<whole>(?:{whole})?)(?:{point}(?P<part>\d*))?(?P<power>[eE][+-]?\d+)?"
         before = rf"(?P<open>\()?(?P<first>[+\-−])?(?P<prefix>(?:{CURRENCIES})\s*)?(?P<inside>[+\-−])?"
         return re.compile(rf"{before}(?=\S?\d){digits}(?P<suffix>\s*(?:[%‰]|{CURRENCIES}))?(?P<close>\))?")

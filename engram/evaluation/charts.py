@@ -10,7 +10,7 @@ import numpy as np
 
 from engram.evaluation.svg import Frame, label, legend, number, span
 
-WIDE = 760.0
+WIDE = 820.0
 COLOURS = {"real": "real", "reconstructed": "c0", "generated": "c1"}
 GROUPS = {
     "training rows": "real",
@@ -177,13 +177,13 @@ def _histogram(told: dict[str, Any]) -> str:
 def _bars(told: dict[str, Any]) -> str:
     """Lying bars, one line per value."""
     values, shares = told["values"], told["shares"]
-    line, place = 19.0, 92.0
+    line, place = 19.0, 100.0
     height = max(line * len(values) + 4, 40)
     high = max((max(v) for v in shares.values() if v), default=1.0) or 1.0
     thick = (line - 5) / max(len(shares), 1)
     parts = []
     for i, value in enumerate(values):
-        parts.append(label(place - 6, i * line + 14, _short(str(value), 14), "end"))
+        parts.append(label(place - 6, i * line + 14, _short(str(value), 13), "end"))
         for j, (name, share) in enumerate(shares.items()):
             size = f'width="{max(share[i] / high * (240 - place - 6), 0.5):.1f}" height="{thick:.1f}"'
             title = f"<title>{escape(name)}: {share[i]:.1%}</title>"

@@ -103,16 +103,15 @@ def _numbers(column: pd.Series[Any]) -> Array | None:
 
 def text(cell: Any) -> str:
     """Return a cell as a short text."""
-    value: Any = cell
-    whole = str(value)
-    if value is None or (np.ndim(value) == 0 and pd.isna(value)):
-        whole = "–"
-    elif isinstance(value, bool | np.bool_):
-        whole = "yes" if value else "no"
-    elif isinstance(value, float | np.floating):
-        whole = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    elif isinstance(value, int | np.integer):
-        whole = f"{value:,}" if abs(value) >= 10_000 else str(value)
-    elif isinstance(value, pd.Timestamp):
-        whole = str(value.date()) if value == value.normalize() else str(value.floor("s"))
+    whole = str(cell)
+    if cell is None or (np.ndim(cell) == 0 and pd.isna(cell)):
+        return "–"
+    if isinstance(cell, bool | np.bool_):
+        return "yes" if cell else "no"
+    if isinstance(cell, float | np.floating | int | np.integer):
+        value = float(cell)
+        plain = f"{value:.4g}" if isinstance(cell, float | np.floating) else str(cell)
+        return f"{value:,.0f}" if abs(value) >= 10_000 else plain
+    if isinstance(cell, pd.Timestamp):
+        whole = str(cell.date()) if cell == cell.normalize() else str(cell.floor("s"))
     return whole if len(whole) <= 28 else whole[:27] + "…"

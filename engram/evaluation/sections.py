@@ -104,9 +104,7 @@ def _columns(columns: list[dict[str, Any]]) -> str:
     for c in columns:
         missing = f"{c['missing']:,} ({c['missing_share']:.0%})" if c["missing"] else ""
         back = "" if c["r2"] is None else f"{c['r2']:.2f}"
-        cells = (
-            f'<td class="name">{escape(c["name"])}</td><td class="words" style="min-width:0">{escape(c["type"])}</td>'
-        )
+        cells = f'<td class="name">{escape(c["name"])}</td><td class="left">{escape(c["type"])}</td>'
         cells += f'<td class="words">{escape(c["told"])}</td>{f"<td>{missing}</td>" * gaps}<td>{back}</td>'
         body.append(f"<tr>{cells}</tr>")
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
@@ -190,7 +188,7 @@ def traversals(told: dict[str, Any], images: dict[str, bytes]) -> str:
         return f'<p class="say">{say}</p><div class="lines">{"".join(lines)}</div>'
     say = f"What changes when one code unit goes {ends} and all others stay at their mean: the columns that move the most."
     body = (
-        f'<tr><td>unit {entry["unit"]}</td><td class="words" style="max-width:none">{_moves(entry["columns"])}</td></tr>'
+        f'<tr><td>unit {entry["unit"]}</td><td class="left">{_moves(entry["columns"])}</td></tr>'
         for entry in told["units"]
     )
     return f'<p class="say">{say}</p><div class="scroll"><table><tbody>{"".join(body)}</tbody></table></div>'

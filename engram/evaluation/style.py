@@ -45,7 +45,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .32rem .8rem .32rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
          vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
-th:first-child, td:first-child, .words { text-align: left; }
+th:first-child, td:first-child, .words, td.left { text-align: left; }
 td.words { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; max-width: 28rem; }
 td.name { white-space: normal; overflow-wrap: break-word; max-width: 14rem; }
 th small { display: block; font-weight: normal; }

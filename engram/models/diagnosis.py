@@ -30,11 +30,12 @@ VALUES = 1 << 22  # encoded values that a check looks at
 ROWS = (256, 8192)  # ... which are at least and at most so many rows
 DRAWN = 512  # generated rows
 NAMED = 5  # columns or weights named in a message
-UNEXPLAINED = 0.05  # share of a column's variance, below which it comes back no better than its mean
+UNEXPLAINED = 0.1  # share of a column's variance, below which it comes back hardly better than as its mean
 FEW = 10  # different values of a column that may rather be a category
 BESIDE = 0.5  # ranges beyond what was seen that are far outside
 DEAD = 0.1  # share of the hidden units of a role that is worth a finding
 HOLDS = 5  # rows per code unit, below which a code can nearly hold the rows themselves
+LATE = 0.1  # share of all improvement that the last fifth of training may bring
 GAP = 0.15  # difference in the share of the variance that comes back between seen and unseen rows
 
 
@@ -118,15 +119,19 @@ def named(error: NotFiniteError, numbers: Tensor | None, kind: Kind) -> NotFinit
 
 
 def nothing_learned(fit: Examined) -> Iterator[Finding]:
-    """No term moved from the first report to the last."""
+    """No term moved from the first report to the last, or no step was better than the weights as they were built."""
     reports = fit.history.reports
-    if len(reports) < 2 or fit.history.best_step == 0:  # 0: the start was kept, which is a finding of its own
+    if len(reports) < 2 or any(finding.kind == "kept-start" for finding in fit.model.findings_):
         return
-    first, last = reports[0]["terms"], reports[-1]["terms"]
+    first, last, steps = reports[0]["terms"], reports[-1]["terms"], reports[-1]["step"]
+    rate = f"{fit.settings.learning_rate:.2g}"
     if all(abs(last[n] - first[n]) <= 1e-5 * max(abs(first[n]), 1e-3) for n in first):
         told = "; ".join(f"{n} {first[n]:.5g} at first, {last[n]:.5g} at the end" for n in first)
-        advice = f"Try a learning_rate above {fit.settings.learning_rate:.2g}; rows that are all alike also look so"
-        yield Finding("nothing-learned", f"no term of the loss moved in {reports[-1]['step']} steps: {told}", advice)
+        advice = f"Try a learning_rate above {rate}; rows that are all alike also look so"
+        yield Finding("nothing-learned", f"no term of the loss moved in {steps} steps: {told}", advice)
+    elif fit.history.best_step == 0:
+        told = f"none of {steps} steps was better on held-out rows than the weights that training began with, which were kept"
+        yield Finding("nothing-learned", told, f"Try a learning_rate below {rate}, or more rows")
 
 
 def untouched_weights(fit: Examined) -> Iterator[Finding]:
@@ -161,9 +166,6 @@ def not_finished(fit: Examined) -> Iterator[Finding]:
             f"max_time (now {fit.settings.max_time:g} s)" if by_time else f"max_epochs (now {fit.settings.max_epochs})"
         )
         yield Finding("not-finished", told, f"A larger {limit} may give a better model")
-
-
-LATE = 0.1  # share of all improvement that the last fifth of training may bring
 
 
 # --- rows seen and not seen ---
@@ -226,7 +228,7 @@ def _ratio_error(sums: Tensor) -> float:
 
 
 def unexplained(fit: Examined) -> Iterator[Finding]:
-    """Columns of a table that come back no better than their mean, among the very rows that were learned from."""
+    """Columns of a table that come back hardly better than as their mean, among the very rows that were learned from."""
     kind = fit.model.kind_
     if kind.name != "table" or len(fit.rows) < 20:
         return
@@ -237,10 +239,11 @@ def unexplained(fit: Examined) -> Iterator[Finding]:
     matters = distance > 0.01 * distance.mean()  # of pixels, say, that hardly ever vary nothing is expected
     lost = ((error > (1 - UNEXPLAINED) * distance) & matters).nonzero().flatten().tolist()
     if lost:
-        told = f"{len(lost)} of {len(kind.columns)} columns come back no better than their mean: {_listed([kind.columns[i] for i in lost])}"
+        names = _listed([kind.columns[i] for i in lost])
+        told = f"{len(lost)} of {len(kind.columns)} columns come back hardly better than as their mean (R2 below {UNEXPLAINED:g})"
         larger = "" if fit.model.shapes_.code_size >= x.shape[1] else "a larger code_size makes room for them, or "
         advice = f"They have little in common with the other columns: {larger}drop them"
-        yield Finding("unexplained-columns", told, advice)
+        yield Finding("unexplained-columns", f"{told}: {names}", advice)
 
 
 def out_of_range(fit: Examined) -> Iterator[Finding]:
@@ -273,7 +276,7 @@ class Span:
         high = torch.where(seen, x, -math.inf).amax(0)
         if fit.model.kind_.name != "table":  # any pixel may be as dark or bright as any other
             low, high = low.min().expand_as(low), high.max().expand_as(high)
-        variance = torch.where(seen, x, 0.0).var(0)
+        variance = torch.where(seen, x, 0.0).var(0, unbiased=False)  # of one row: none
         matters = (variance > 0.01 * variance.mean()) & (high > low)
         return cls(low, high, torch.where(matters, BESIDE * (high - low), math.inf))
 

@@ -1,6 +1,7 @@
 """What a run folder says is checked before anything is built from it: types, sizes, and that weights and description belong together.
 
-Whoever changed a folder by accident or on purpose gets a `RunError`, not a crash later on, and no memory is taken for numbers that stand only in a text.
+Whoever changed a folder by accident or on purpose gets a `RunError`, not a crash later on, and no memory is taken for
+numbers that stand only in a text.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ LONG_NUMBER = re.compile(r"\d{4}")  # in the name of a type: "U1000000000" would
 FITTED: dict[str, Any] = {"stopped": str, "best_step": int | None, "n_iter": int}
 DATA: dict[str, Any] = {"rows": int, "trained_on": int, "fingerprint": str}
 SHAPES: dict[str, Any] = {"code_size": int, "widths": list[int], "family": str, "skip": bool}
+Cell = str | int | float | bool
 REPORT: dict[str, Any] = {"step": int, "epoch": float, "terms": dict[str, float]}
 
 
@@ -76,9 +78,12 @@ def check_state(state: Any) -> dict[str, Any]:
     shape = state.get("shape", [])
     if math.prod(typed("kind.json: shape", shape, list[int])) > LARGEST_ROW or any(n < 1 for n in shape):
         raise Damage(f"kind.json: rows of shape {str(shape)[:60]} cannot be")
-    columns = state.get("columns", [])
-    for part in [state, *(columns if isinstance(columns, list) else [])]:
-        dtype = part.get("dtype") if isinstance(part, dict) else None
+    for part in [state, *typed("kind.json: columns", state.get("columns", []), list[dict[str, Any]])]:
+        typed("kind.json: name", part.get("name"), Cell | None)
+        values = typed("kind.json: values", part.get("values", []), list[Cell])
+        if len(set(values)) < len(values):
+            raise Damage("kind.json: a value occurs twice in values")
+        dtype = part.get("dtype")
         if dtype is not None and LONG_NUMBER.search(typed("kind.json: dtype", dtype, str)):
             raise Damage(f"kind.json: the type {dtype[:40]!r} cannot be")
     return state
@@ -98,7 +103,9 @@ def check_weights(nets: Nets, tensors: dict[str, Tensor]) -> None:
     expected = nets.state_dict()
     differing = expected.keys() ^ tensors.keys()
     if differing:
-        raise Damage(f"weights.safetensors: {min(differing)} is {'missing' if min(differing) in expected else 'too much'}")
+        raise Damage(
+            f"weights.safetensors: {min(differing)} is {'missing' if min(differing) in expected else 'too much'}"
+        )
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             raise Damage(f"weights.safetensors: {name} is {_told(tensor)}, expected {_told(expected[name])}")

@@ -135,6 +135,12 @@ def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Mod
     model: Model = cls(**values, **modules)
     model.kind_ = kind_from(folder, config)
     model.settings_ = settings_of(config.settings)
+    model.data_ = fields_of("data", config.data, DATA)
+    fitted = fields_of("fitted", config.fitted, FITTED)
+    model.history_ = History(check_reports(read_log(folder)), fitted["stopped"], fitted["best_step"])
+    model.loss_curve_ = model.history_.losses
+    model.n_iter_ = fitted["n_iter"]
+    model.findings_ = [Finding(**finding) for finding in config.findings]
     tensors = read_tensors(folder)
     found = {n.removeprefix("_fitted."): tensors.pop(n) for n in list(tensors) if n.startswith("_fitted.")}
     model.shapes_ = shapes_from(model, config, tensors)
@@ -146,12 +152,6 @@ def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Mod
     model.restore_tensors(found)
     nets.load_state_dict(tensors, strict=True)
     model.network_ = nets.eval()
-    fitted = fields_of("fitted", config.fitted, FITTED)
-    model.history_ = History(check_reports(read_log(folder)), fitted["stopped"], fitted["best_step"])
-    model.loss_curve_ = model.history_.losses
-    model.n_iter_ = fitted["n_iter"]
-    model.findings_ = [Finding(**finding) for finding in config.findings]
-    model.data_ = fields_of("data", config.data, DATA)
     model.set_feature_attributes()
     return model
 

@@ -12,7 +12,7 @@ from engram.errors import DivergedError
 from engram.training.batches import Batch
 from engram.training.nets import Nets
 
-FAR = 20.0  # an encoded value this far out is named: squares of such values make steps that no other row would
+FAR = 7.0  # an encoded value this far out is named: squares of such values make steps that no other row would
 ADVICE = {
     "data": "Drop or mend that cell.",
     "output": "Try a smaller learning_rate, or look at that row.",
@@ -65,7 +65,7 @@ class Source:
         else:
             why = "the data and the weights were finite, and the term overflowed"
         if self.first != "data" and self.size >= FAR:
-            why += f"; the value furthest out there is {self.size:.3g} from the mean in encoded units: {cell}"
+            why += f"; the largest value learned from just then is {self.size:.3g} in encoded units: {cell}"
         head = f"the term {self.term!r} became {self.value} at step {self.step}: training diverged. "
         return f"{head}First, {why}. {ADVICE[self.first]}"
 
@@ -79,7 +79,14 @@ class NotFiniteError(DivergedError):
 
 
 @torch.no_grad()
-def source_of(nets: Nets, batch: Batch, terms: dict[str, Tensor], step: int, finite: Terms | None = None) -> Source:
+def source_of(
+    nets: Nets,
+    batch: Batch,
+    terms: dict[str, Tensor],
+    step: int,
+    finite: Terms | None = None,
+    before: Batch | None = None,
+) -> Source:
     """Find what was not finite first in a step.
 
     Parameters
@@ -94,6 +101,8 @@ def source_of(nets: Nets, batch: Batch, terms: dict[str, Tensor], step: int, fin
         The number of the step.
     finite : callable, optional
         Gives the terms of the batch on the last weights that are known to be finite.
+    before : Batch, optional
+        The batch of the step before, which made the weights what they are.
     """
     term, value = next(((n, v) for n, v in terms.items() if not bool(v.isfinite().all())), next(iter(terms.items())))
     worst = (
@@ -103,13 +112,13 @@ def source_of(nets: Nets, batch: Batch, terms: dict[str, Tensor], step: int, fin
     if len(bad):
         return Source(term, worst, step, "data", None, _number(batch, int(bad[0, 0])), int(bad[0, 1]), float("nan"))
     if finite is not None:
-        for name, before in finite(nets, batch).items():
-            lost = (~before.isfinite()).nonzero()
+        for name, rows in finite(nets, batch).items():
+            lost = (~rows.isfinite()).nonzero()
             if len(lost):
-                row = int(lost[0, 0]) if before.dim() else None
+                row = int(lost[0, 0]) if rows.dim() else None
                 return _with_cell(Source(name, worst, step, "output"), batch, row)
     role = next((r for r, net in nets.items() if not all(bool(p.isfinite().all()) for p in net.parameters())), None)
-    return _with_cell(Source(term, worst, step, "weights", role), batch, None)
+    return _with_cell(Source(term, worst, step, "weights", role), batch if before is None else before, None)
 
 
 def _with_cell(source: Source, batch: Batch, row: int | None) -> Source:

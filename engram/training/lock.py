@@ -1,7 +1,7 @@
 """One writer per run folder: an advisory lock, which the system takes back when its process ends, however it ends.
 
-The lock is held on the file ``.lock`` in the folder, where its owner's number stands too. A file that a dead process left is locked by nobody,
-so the next writer takes it over. Where a file system has no locks, the number and start of the owner's process decide.
+The lock is held on the file ``.lock`` in the folder, where its owner's number stands too. A file that a dead process left
+is locked by nobody, so the next writer takes it over. Where a file system has no locks, the number and start of the owner's process decide.
 """
 
 from __future__ import annotations

@@ -305,18 +305,21 @@ class _Fit:
         """Look at the first batch whose loss was not finite, on the weights kept last, for where that came from."""
         found = ((step, turn) for step, turn, loss in self.trace if not bool(loss.isfinite()))
         step, turn = next(found, self.trace[-1][:2])
-        epoch, skip = divmod(step, self.batches.per_epoch)
-        batch = next(iter(self.batches.epoch(epoch, skip)))
+        batch, before = self._batch(step), self._batch(max(step - 1, 0))
         with torch.no_grad():
             terms = self.player.terms(turn, self.nets, batch)
         kept = None if self.watch is None else self.watch.kept
 
         def finite(nets: Nets, batch: Batch) -> dict[str, Tensor]:
-            before = copy.deepcopy(nets)
-            before.load_state_dict(kept or {})
-            return self.player.terms(turn, before, batch)
+            good = copy.deepcopy(nets)
+            good.load_state_dict(kept or {})
+            return self.player.terms(turn, good, batch)
 
-        return NotFiniteError(source_of(self.nets, batch, terms, step, finite if kept else None))
+        return NotFiniteError(source_of(self.nets, batch, terms, step, finite if kept else None, before))
+
+    def _batch(self, step: int) -> Batch:
+        epoch, skip = divmod(step, self.batches.per_epoch)
+        return next(iter(self.batches.epoch(epoch, skip)))
 
     def _untouched(self) -> dict[str, list[str]]:
         """Return the weights of each role that no gradient ever reached in the turns that were taken."""

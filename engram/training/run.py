@@ -148,7 +148,9 @@ def _compare(path: Path, before: dict[str, Any], told: dict[str, Any]) -> None:
         )
     seed = before.get("seed")
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 31:
-        raise RunError(f"cannot resume {str(path)!r}: {UNFINISHED} is damaged (seed {seed!r}). Begin a new fit instead.")
+        raise RunError(
+            f"cannot resume {str(path)!r}: {UNFINISHED} is damaged (seed {seed!r}). Begin a new fit instead."
+        )
 
 
 def abandon(path: Path, *, hopeless: bool = False) -> None:
@@ -200,7 +202,9 @@ def _unfinished(path: Path, error: OSError) -> str:
     if not path.is_dir():
         told = f"{str(path)!r} was removed while the fit was going on, so it cannot be written."
     elif resumable(path):
-        told = f"cannot write {str(path)!r}: {error.strerror}. The checkpoint in it is whole; resume when that is mended."
+        told = (
+            f"cannot write {str(path)!r}: {error.strerror}. The checkpoint in it is whole; resume when that is mended."
+        )
     else:
         told = f"cannot write {str(path)!r}: {error.strerror}. Nothing half-written is left; fit again when that is mended."
     return told + " In Python, the fitted model can still be saved elsewhere."

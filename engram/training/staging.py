@@ -75,15 +75,14 @@ def exchange(made: Path, path: Path) -> None:
 
 def swap(first: Path, second: Path) -> bool:
     """Exchange two names in one step; return False where the system or the file system cannot."""
+    a, b = os.fsencode(first), os.fsencode(second)
     try:
         libc = ctypes.CDLL(None)
-        if sys.platform == "linux":
-            return not libc.renameat2(HERE, os.fsencode(first), HERE, os.fsencode(second), SWAP)
-        if sys.platform == "darwin":
-            return not libc.renamex_np(os.fsencode(first), os.fsencode(second), SWAP)
-    except (OSError, AttributeError, TypeError):
-        pass
-    return False
+        if hasattr(libc, "renameat2"):
+            return not libc.renameat2(HERE, a, HERE, b, SWAP)
+        return hasattr(libc, "renamex_np") and not libc.renamex_np(a, b, SWAP)
+    except (OSError, TypeError):  # Windows has no such library
+        return False
 
 
 @contextmanager

@@ -26,7 +26,9 @@ rng = np.random.default_rng(0)
 
 def fitted(cells: Any, **wishes: str) -> tuple[Table, pd.DataFrame]:
     """Fit a frame of one column "c" (or a frame) beside a number."""
-    frame = cells if isinstance(cells, pd.DataFrame) else pd.DataFrame({"c": cells, "beside": np.arange(len(cells)) * 0.5})
+    frame = (
+        cells if isinstance(cells, pd.DataFrame) else pd.DataFrame({"c": cells, "beside": np.arange(len(cells)) * 0.5})
+    )
     return Table(columns=wishes).fit(frame), frame
 
 
@@ -139,12 +141,16 @@ def test_a_date_is_one_column_for_mask_density_and_volume() -> None:
     assert rows.mask[:, 1].tolist() == frame["c"].notna().tolist()
     assert kind.groups.tolist() == [0, *[1] * 7]
     assert (rows.x[~rows.mask[:, 1], 1:] == 0).all()
-    assert kind.log_volume.tolist() == pytest.approx(np.log([c.scale for c in (kind.fields[1], kind.fields[0])]).tolist())
+    assert kind.log_volume.tolist() == pytest.approx(
+        np.log([c.scale for c in (kind.fields[1], kind.fields[0])]).tolist()
+    )
     likelihood = kind.likelihood()
     columns = likelihood.log_prob_columns(torch.zeros(N, 8), rows.x, rows.mask)
     assert columns.shape == (N, 2)
     assert (columns[~rows.mask[:, 1], 1] == 0).all()
-    assert likelihood.log_prob(torch.zeros(N, 8), rows.x, rows.mask).tolist() == pytest.approx(columns.sum(1).tolist(), rel=1e-5)
+    assert likelihood.log_prob(torch.zeros(N, 8), rows.x, rows.mask).tolist() == pytest.approx(
+        columns.sum(1).tolist(), rel=1e-5
+    )
 
 
 def test_grouped_columns_are_sums_and_all_else_is_the_parts() -> None:
@@ -154,7 +160,9 @@ def test_grouped_columns_are_sums_and_all_else_is_the_parts() -> None:
     wide = mask[:, [0, 0, 0, 1, 1]]
     for method in ("log_prob_columns", "score_columns"):
         single = getattr(part, method)(output, x, wide)
-        assert torch.allclose(getattr(grouped, method)(output, x, mask), torch.stack([single[:, :3].sum(1), single[:, 3:].sum(1)], 1))
+        assert torch.allclose(
+            getattr(grouped, method)(output, x, mask), torch.stack([single[:, :3].sum(1), single[:, 3:].sum(1)], 1)
+        )
     grouped.calibrate(output, x, mask)
     assert torch.equal(grouped.mean(output), output)
     assert grouped.findings() == part.findings()
@@ -171,7 +179,7 @@ def test_reconstructed_dates_have_the_phase_that_was_learned() -> None:
 
 # --- numbers in texts ---
 
-AMOUNTS = np.round(rng.lognormal(7, 2, N) * rng.choice([-1, 1], N), 2)
+AMOUNTS = np.round(rng.lognormal(6, 1, N) * rng.choice([-1, 1], N), 2)
 STYLES: dict[str, list[str]] = {
     "dollars": [f"{'-' if a < 0 else ''}${abs(a):,.2f}" for a in AMOUNTS],
     "brackets": [f"({abs(a):,.2f})" if a < 0 else f"{a:,.2f}" for a in AMOUNTS],
@@ -271,17 +279,29 @@ def test_flags_in_words_come_back_in_words(words: tuple[str, str]) -> None:
         pd.Categorical(["low", "high", "mid"] * 80, ["low", "mid", "high", "never"], ordered=True),
         pd.array([1.5, 2.5, 4.0] * 80, dtype="Float64"),
         np.array([0, 1, 255] * 80, dtype=np.uint8),
-        pd.Series(pd.to_timedelta(np.arange(N) * 90, "s")),
     ],
     ids=lambda cells: str(cells.dtype),
 )
 def test_every_dtype_comes_back_exactly(cells: Any) -> None:
     kind, frame = fitted(cells)
-    pd.testing.assert_series_equal(back(kind, frame)["c"], frame["c"], check_exact=False, atol=pd.Timedelta("1ms") if "time" in str(cells.dtype) else 1e-5)  # fmt: skip
+    pd.testing.assert_series_equal(back(kind, frame)["c"], frame["c"], atol=1e-5)
+
+
+def test_durations_are_numbers_and_come_back_as_durations() -> None:
+    kind, frame = fitted(pd.Series(pd.to_timedelta(np.arange(N) * 90, "s")))
+    result = back(kind, frame)["c"]
+    assert result.dtype == frame["c"].dtype
+    assert (result - frame["c"]).abs().max() < pd.Timedelta("10ms")
 
 
 def test_whole_numbers_that_only_name_are_categories_and_ids_are_dropped() -> None:
-    frame = pd.DataFrame({"zip_code": rng.choice([4051, 8001, 3011], N), "productType": rng.integers(0, 6, N), "size": rng.integers(0, 6, N)})
+    frame = pd.DataFrame(
+        {
+            "zip_code": rng.choice([4051, 8001, 3011], N),
+            "productType": rng.integers(0, 6, N),
+            "size": rng.integers(0, 6, N),
+        }
+    )
     frame["customerID"] = np.arange(N) + 10_000
     frame["huge"] = rng.integers(2**60, 2**61, N)
     frame["shop"] = rng.choice([2**60 + 1, 2**60 + 3], N)
@@ -317,7 +337,7 @@ def test_thousands_of_categories_are_fast_and_the_rest_is_missing_and_counted() 
 
 
 def test_free_texts_are_dropped_with_a_finding() -> None:
-    words = np.array("the tap in room drips when doors slam shut at night".split())
+    words = ["the", "tap", "in", "room", "drips", "when", "doors", "slam", "shut", "at", "night"]
     kind, _ = fitted([" ".join(rng.choice(words, 9)) + f" {i}" for i in range(N)])
     assert field(kind).type == "text"
     assert "column 'c' is free text, ignored" in kind.findings()
@@ -337,7 +357,8 @@ def test_intervals_periods_and_odd_cells() -> None:
 
 # --- names ---
 
-NAMES = ["<script>alert(1)</script>", "", "two\nlines", "東京", " ", '"quoted", too', "$x^2$", 7, 2.5, datetime.date(2024, 1, 1), ("a", "b"), None]  # fmt: skip
+NAMES = ["<script>alert(1)</script>", "", "two\nlines", "東京", " ", '"quoted", too', "$x^2$", 7, 2.5,
+         datetime.date(2024, 1, 1), ("a", "b"), None]  # fmt: skip
 
 
 def test_any_name_works_from_fit_to_repair_and_back(tmp_path: Path) -> None:
@@ -392,7 +413,9 @@ def test_copies_in_an_array_are_findings_and_many_ignored_columns_are_one() -> N
 
 def test_ten_thousand_columns_fit_in_seconds() -> None:
     wide = pd.DataFrame(rng.normal(size=(200, 10_000))).rename(columns=lambda i: f"c{i}")
-    wide = pd.concat([wide.iloc[:, 200:], pd.DataFrame({f"c{i}": rng.choice(["a", "b"], 200) for i in range(200)})], axis=1)
+    wide = pd.concat(
+        [wide.iloc[:, 200:], pd.DataFrame({f"c{i}": rng.choice(["a", "b"], 200) for i in range(200)})], axis=1
+    )
     began = time.process_time()
     kind = Table().fit(wide)
     x = kind.encode(kind.conform(wide)).x
@@ -422,7 +445,8 @@ def test_a_file_without_a_header_gets_names_and_a_note(tmp_path: Path) -> None:
     assert rows["column5"].isna().sum() == 9
 
 
-@pytest.mark.parametrize("header", ["age,work,grade,gain,loss,sex", "1990,work,1991,1992,1993,sex", "0,1,2,3,4,5", "a,b,c,1,2,d", "39,x,13,0,0,y"])  # fmt: skip
+@pytest.mark.parametrize("header", ["age,work,grade,gain,loss,sex", "1990,work,1991,1992,1993,sex", "0,1,2,3,4,5",
+                                    "a,b,c,1,2,d", "39,x,13,0,0,y"])  # fmt: skip
 def test_a_header_is_taken_as_one_unless_every_name_looks_like_its_column(tmp_path: Path, header: str) -> None:
     body = BELOW.replace(", ?", ", M").replace(", 0, 0,", ", 0, 1,")
     if len(set(header.split(","))) < 6:
@@ -442,7 +466,9 @@ def test_a_header_is_taken_as_one_unless_every_name_looks_like_its_column(tmp_pa
 def ugly() -> tuple[pd.DataFrame, pd.DataFrame, Any]:
     """Complete rows, the same with holes, and a model of the latter."""
     n = 300
-    whole = pd.DataFrame({"rooms": rng.integers(1, 9, n), "price": rng.lognormal(5, 1, n)}, index=[f"r{i}" for i in range(n)])
+    whole = pd.DataFrame(
+        {"rooms": rng.integers(1, 9, n), "price": rng.lognormal(5, 1, n)}, index=[f"r{i}" for i in range(n)]
+    )
     whole["nullable"] = pd.array(rng.integers(0, 50, n), dtype="Int64")
     whole["day"] = pd.date_range("2021-01-01", periods=n, freq="D")
     whole["fee"] = [f"${a:,.2f}" for a in rng.lognormal(7, 1, n)]
@@ -460,7 +486,7 @@ def ugly() -> tuple[pd.DataFrame, pd.DataFrame, Any]:
 
 @pytest.mark.filterwarnings("ignore::engram.data.DataWarning")
 def test_repair_fills_missing_cells_in_their_dtype_and_leaves_all_others_alone(ugly: Any) -> None:
-    whole, holes, model = ugly
+    _, holes, model = ugly
     before = holes.copy(deep=True)
     repaired = model.impute(holes)
     pd.testing.assert_frame_equal(holes, before)

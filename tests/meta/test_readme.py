@@ -1,4 +1,4 @@
-"""What the pages say runs as it stands: every snippet, every command. (The name ends up in `make docs` by its ids.)"""
+"""What the pages say runs as it stands: every snippet, every command."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ def test_an_output_that_overflows_on_finite_weights() -> None:
     data = batch(3, 2, 1000.0)
     now = nets(math.nan)
     source = source_of(now, data, terms(now, data), 7, lambda _, batch: terms(nets(), batch))
-    assert (source.first, source.row, source.column, source.term) == ("output", 10, 0, "output") or source.row == 13
-    assert source.first == "output"
+    assert (source.first, source.term, source.row) == ("output", "output", 13)
+    assert (source.column, source.size) == (2, 1000.0)
     assert "the data and the weights were finite" in source.told()
 
 
@@ -55,11 +55,11 @@ def test_weights_that_overflow() -> None:
     assert (source.first, source.role, source.step) == ("weights", "decoder", 7)
     told = source.told()
     assert "made weights of the decoder overflow" in told
-    assert "furthest" not in told  # no cell is far out
+    assert "largest" not in told  # no cell is far out
     far = batch(1, 2, 30.0)
-    source = source_of(now, far, terms(now, far), 7)
+    source = source_of(now, batch(), terms(now, batch()), 7, before=far)
     assert (source.row, source.column, source.size) == (11, 2, 30.0)
-    assert "30 from the mean in encoded units: row 11, column 'c'" in source.told(["a", "b", "c"])
+    assert "is 30 in encoded units: row 11, column 'c'" in source.told(["a", "b", "c"])
 
 
 def test_the_error_carries_its_source() -> None:

@@ -2,9 +2,9 @@
 
     python tests/proofs/fuzz.py --count 100000 --seconds 3600
 
-Files of run folders (models and checkpoints) are damaged byte by byte and, as JSON, in structure; so are CSV, Parquet, .npy and .npz files that
-are read, taken for a table and encoded. Every attempt follows from the seed and its number; ``--only NUMBER`` repeats one. The work is done by a
-second process with at most 6 GiB of address space; where it dies, that is a finding, and another one goes on behind it.
+Files of run folders (models and checkpoints) are damaged byte by byte and, as JSON, in structure; so are CSV, Parquet, .npy and
+.npz files that are read, taken for a table and encoded. Every attempt follows from the seed and its number; ``--only NUMBER`` repeats
+one. The work is done by a second process with at most 6 GiB of address space; where it dies, that is a finding, and another one goes on.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +144,12 @@ class Bench:
         found: list[tuple[Path, Callable[[], Any]]] = []
         for name, rows in (("vae", self.frame), ("conv", self.pictures)):
             run = self.home / name
-            for file in ("config.json", "kind.json", "config.json", "kind.json", "weights.safetensors", "log.jsonl"):
-                found.append((run / file, lambda run=run, rows=rows: self._model(run, rows)))  # type: ignore[misc]
+            names = ("config.json", "kind.json", "config.json", "kind.json", "weights.safetensors", "log.jsonl")
+            found += [(run / file, partial(self._model, run, rows)) for file in names]
         step = self.home / "begun" / "checkpoint" / "step-3"
         found += [(step / name, self._checkpoint) for name in ("state.safetensors", "state.json", "manifest.json")]
         for name in ("t.csv", "semicolons.csv", "t.parquet", "n.npy", "texts.npy", "z.npz", "c.npz"):
-            path = self.home / name
-            found += [(path, lambda path=path: self._table(path))] * 2  # type: ignore[misc]
+            found += [(self.home / name, partial(self._table, self.home / name))] * 2
         return found
 
     @staticmethod
@@ -252,7 +252,7 @@ def fuzz(count: int, seed: int, seconds: float, first: int = 0) -> tuple[int, li
             progress.flush()
             left = until - time.monotonic()
             command = [sys.executable, __file__, "--work", str(at), str(last), str(left), progress.name]
-            done = subprocess.run([*command, "--seed", str(seed)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+            done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, check=False)
             for line in done.stdout.splitlines():
                 with contextlib.suppress(ValueError):
                     told = json.loads(line)

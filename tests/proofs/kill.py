@@ -1,10 +1,10 @@
-"""Kill -9 at random moments of `engram fit`: the run folder loads, resumes or is absent, and ends to the bit as if it had never been killed.
+"""Kill -9 at random moments of `engram fit`: the run folder loads, resumes or is absent, and ends to the bit as if nothing had been.
 
     python tests/proofs/kill.py --kills 40                  whole processes, as a user starts them
     python tests/proofs/kill.py --kills 200 --fork          forked from a process that has imported everything: many more a minute
 
-Half of the kills fall anywhere between the start and the end, a quarter in the last tenth, a quarter right after a file that is being written
-was seen. A resumed fit may be killed again. Variants: one thread, two threads, averaged weights, a model with two turns.
+Half of the kills fall anywhere between the start and the end, a quarter in the last tenth, a quarter right after a file that is being
+written was seen. A resumed fit may be killed again. Variants: one thread, two threads, averaged weights, a model with two turns.
 """
 
 from __future__ import annotations
@@ -280,7 +280,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variant", action="append", choices=VARIANTS)
-    parser.add_argument("--fork", action="store_true", help="fork the fits from this process instead of starting them anew")
+    parser.add_argument(
+        "--fork", action="store_true", help="fork the fits from this process instead of starting them anew"
+    )
     parser.add_argument("--child", nargs=3, metavar=("VARIANT", "ROWS", "RUN"), help=argparse.SUPPRESS)
     parser.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -293,7 +295,9 @@ def main() -> int:
 
     register_game()
     seen = prove(given.kills, given.variant or list(VARIANTS), fork=given.fork, seed=given.seed, tell=print)
-    print(f"{seen['kills']} kills, {seen['fits']} fits: all load, all weights are those of the fits that were not killed.")
+    print(
+        f"{seen['kills']} kills, {seen['fits']} fits: all load, all weights are those of the fits that were not killed."
+    )
     return 0
 
 
