@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Small networks are slower on two threads of a busy machine; the library sets its own thread count per fit.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-all check bench docs clean
+.PHONY: help setup demo test test-all check bench prove-kill fuzz docs clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -31,6 +31,12 @@ check: .venv/.ready   ## style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+prove-kill: .venv/.ready ## kill -9 at random moments of fits: make prove-kill [KILLS=40]
+	$(BIN)/python tests/proofs/kill.py --kills $(or $(KILLS),40)
+
+fuzz: .venv/.ready    ## read damaged files: make fuzz [COUNT=100000] [SECONDS=3600]
+	$(BIN)/python tests/proofs/fuzz.py --count $(or $(COUNT),100000) --seconds $(or $(SECONDS),3600)
 
 bench: .venv/.ready   ## measure beside the peers: make bench [DATA=DIR]
 	$(PYTHON) benchmarks/run.py $(if $(DATA),--data $(DATA))

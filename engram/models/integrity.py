@@ -19,6 +19,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from engram.data.columns import Column
 from engram.errors import RunError
 from engram.training.nets import Nets
 from engram.training.run import RESTORE
@@ -83,10 +84,21 @@ def check_state(state: Any) -> dict[str, Any]:
         values = typed("kind.json: values", part.get("values", []), list[Cell])
         if len(set(values)) < len(values):
             raise Damage("kind.json: a value occurs twice in values")
+        for name, annotation in _column_types().items():
+            if part is not state and name in part:
+                typed(f"kind.json: {name}", part[name], annotation)
         dtype = part.get("dtype")
         if dtype is not None and LONG_NUMBER.search(typed("kind.json: dtype", dtype, str)):
             raise Damage(f"kind.json: the type {dtype[:40]!r} cannot be")
     return state
+
+
+@cache
+def _column_types() -> dict[str, Any]:
+    """Return the types of what a table says of a column, where JSON has them too."""
+    plain = (str, int, float, bool, list, dict)
+    found = typing.get_type_hints(Column)
+    return {name: each for name, each in found.items() if (typing.get_origin(each) or each) in plain}
 
 
 def check_shapes(shapes: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:

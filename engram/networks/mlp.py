@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from engram.networks.linear import Linear
 from engram.networks.network import Body
 
 
@@ -13,7 +14,7 @@ def layers(sizes: tuple[int, ...], dropout: float) -> list[nn.Module]:
     """Return Linear, SiLU (and dropout) from each size to the next; kinks would show in maps of codes."""
     found: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        found += [nn.Linear(n_in, n_out), nn.SiLU()]
+        found += [Linear(n_in, n_out), nn.SiLU()]
         if dropout:
             found.append(nn.Dropout(dropout))
     return found

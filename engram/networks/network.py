@@ -6,6 +6,8 @@ from typing import Protocol, cast
 
 from torch import Tensor, nn
 
+from engram.networks.linear import Linear
+
 
 class Body(nn.Module):
     """A network without its last layer: forward gives features of the shape ``features`` for each row.
@@ -45,7 +47,7 @@ def head(features: tuple[int, ...], shape: tuple[int, ...]) -> nn.Module:
     if len(features) == len(shape) == 3:
         return nn.Conv2d(features[0], shape[0], 3, padding=1)
     n_in, n_out = _size(features), _size(shape)
-    linear = nn.Linear(n_in, n_out)
+    linear = Linear(n_in, n_out)
     before = [nn.Flatten()] if len(features) > 1 else []
     after = [nn.Unflatten(1, shape)] if len(shape) > 1 else []
     return nn.Sequential(*before, linear, *after) if before or after else linear

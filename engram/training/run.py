@@ -232,11 +232,12 @@ def _tidied(path: Path) -> None:
 def write(path: Path, files: dict[str, bytes], *, force: bool) -> None:
     """Write a run folder: all files into a hidden folder beside it, synced to disk, then one rename."""
     if path.exists():
+        if path.is_dir():
+            check_free(path)
         if not force:
             claim(path)
         elif any(path.iterdir() if path.is_dir() else [path]) and not (path / "config.json").is_file():
             raise RunError(f"{str(path)!r} is not a run folder, so it is not replaced. Choose another folder.")
-        check_free(path)
     try:
         with staged(path) as made:
             for name, content in files.items():

@@ -279,7 +279,10 @@ def refused_by_lock(folder: Path, work: Callable[[], Any], owner: int) -> None:
     assert names(folder) == before
 
 
-def test_a_second_fit_into_a_folder_is_refused_while_the_first_goes_on(tmp_path: Path, whole: Autoencoder) -> None:
+def test_a_second_fit_into_a_folder_is_refused_while_the_first_goes_on(
+    tmp_path: Path, whole: Autoencoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY", 1e9)
     folder = tmp_path / "run"
     seen: list[str] = []
 

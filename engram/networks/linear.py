@@ -1,0 +1,51 @@
+"""Linear layers that take the faster of two matrix libraries for the large products of training (docs/decisions/0008)."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LARGE = 1 << 22  # rows x weights from which on oneDNN was faster than MKL; small products take it several times longer
+_PRODUCT = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None  # type: ignore[no-untyped-call]
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return x weight' + bias by oneDNN, without a gradient."""
+    return cast("Tensor", _PRODUCT(x, weight, bias, "none", [], ""))  # type: ignore[misc]
+
+
+class _Large(torch.autograd.Function):
+    """x weight' + bias with all three products of training by oneDNN; second derivatives take torch's own products."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        multiply = (
+            functional.linear if torch.is_grad_enabled() else product
+        )  # enabled: a gradient of this gradient is wanted
+        of_x = multiply(gradient, weight.t()) if ctx.needs_input_grad[0] else None
+        of_weight = multiply(gradient.t(), x.t()) if ctx.needs_input_grad[1] else None
+        return of_x, of_weight, gradient.sum(0)
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear`, by oneDNN where that is faster: float32 rows on the CPU, while learning, in large products."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self._is_large(x):
+            return cast("Tensor", _Large.apply(x, self.weight, self.bias))  # type: ignore[no-untyped-call]
+        return functional.linear(x, self.weight, self.bias)
+
+    def _is_large(self, x: Tensor) -> bool:
+        if _PRODUCT is None or len(x) * self.weight.numel() < LARGE or x.dim() != 2:
+            return False
+        plain = x.dtype == torch.float32 and x.device.type == "cpu" and self.bias is not None
+        return plain and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
