@@ -72,9 +72,15 @@ class DivergedError(EngramError, ArithmeticError):
 class StoppedError(EngramError, KeyboardInterrupt):
     """A fit was interrupted and wrote a checkpoint; ``exit_code`` is 130 after Ctrl-C, 143 after SIGTERM."""
 
-    def __init__(self, message: str, number: int) -> None:
+    exit_code = 130
+
+    def __init__(self, message: str, number: int = 2) -> None:
         super().__init__(message)
+        self.number = number
         self.exit_code = 128 + number  # type: ignore[misc]
+
+    def __reduce__(self) -> tuple[type[StoppedError], tuple[str, int]]:
+        return type(self), (str(self), self.number)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import sys
 import warnings
@@ -121,7 +122,7 @@ def _file(path: Path) -> Source:
         stream = streamed(path)
         return Source(path.name, _parsed(path.name, lambda: pd.read_parquet(path)) if stream is None else stream)
     if suffix == ".npy":
-        return Source(path.name, _parsed(path.name, lambda: _sound(np.load(path, allow_pickle=False))))
+        return Source(path.name, _parsed(path.name, lambda: _npy(path)))
     if suffix == ".npz":
         return _parsed(path.name, lambda: _npz(path))  # type: ignore[no-any-return]
     raise DataError(
@@ -209,8 +210,22 @@ def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns=first)
 
 
+def _npy(path: Path) -> Any:
+    """Read an array whose header does not claim more than the file holds."""
+    with path.open("rb") as file:
+        head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        read_header = head.get(np.lib.format.read_magic(file))
+        if read_header is not None:
+            shape, _, dtype = read_header(file)
+            if math.prod(shape) * dtype.itemsize > path.stat().st_size - file.tell() and not dtype.hasobject:
+                raise ValueError(f"it is shorter than an array of shape {shape}")
+    return _sound(np.load(path, allow_pickle=False))
+
+
 def _sound(array: Any) -> Any:
-    """Return an array as it was read, unless its texts hold numbers that are no characters."""
+    """Return an array as it was read, unless its cells are records or its texts hold numbers that are no characters."""
+    if array.dtype.kind == "V":
+        raise ValueError(f"its cells are records ({array.dtype}), not numbers or texts")
     if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
         codes = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).view(np.uint32)
         if codes.max() > sys.maxunicode:

@@ -38,7 +38,7 @@ class RowStream:
         self.excluded = np.zeros(0, dtype=np.int64) if excluded is None else excluded
         try:
             self._file = pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(
                 f"{path.name!r} cannot be read: {str(error).partition(chr(10))[0]}. Is it damaged?"
             ) from None

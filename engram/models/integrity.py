@@ -121,6 +121,8 @@ def check_weights(nets: Nets, tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             raise Damage(f"weights.safetensors: {name} is {_told(tensor)}, expected {_told(expected[name])}")
+        if not bool(tensor.isfinite().all()):  # no fit that ended has such weights
+            raise Damage(f"weights.safetensors: {name} holds what is no number")
 
 
 def _told(tensor: Tensor) -> str:

@@ -216,7 +216,13 @@ class Model(BaseEstimator, ABC):
         return self
 
     def _learn(
-        self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None = None
+        self,
+        given: Intake,
+        values: dict[str, Any],
+        seed: int,
+        *,
+        continued: bool,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         """Hold rows out, train, and set what a fitted model has."""
         given, findings = given.divided(values, seed)

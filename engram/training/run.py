@@ -300,6 +300,8 @@ def parsed_json(content: bytes, path: Path) -> dict[str, Any]:
     """Return the JSON object in some bytes; refused are NaN, infinities, numbers that overflow and names that occur twice."""
     try:
         value = json.loads(content, parse_constant=_no_constant, parse_float=_finite_float, object_pairs_hook=_once)
+        if b"\\u" in content:
+            json.dumps(value, ensure_ascii=False).encode()  # fails for half a character, which no text can hold
     except (ValueError, RecursionError) as error:
         raise RunError(f"{str(path)!r} is damaged: {error}. {RESTORE}") from None
     if not isinstance(value, dict):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import io
 import json
 import math
@@ -91,11 +92,11 @@ def restructured(content: bytes, chance: random.Random) -> bytes:
             case 0:
                 del holder[last]
             case 1 if isinstance(holder, dict):
-                holder[chance.choice([*holder, "more", "__class__", "../x"])] = chance.choice(VALUES)
+                holder[chance.choice([*holder, "more", "__class__", "../x"])] = copy.deepcopy(chance.choice(VALUES))
             case 2:
                 holder[last] = [holder[last]]
             case _:
-                holder[last] = chance.choice(VALUES)
+                holder[last] = copy.deepcopy(chance.choice(VALUES))
         if len(places(value)) < 2:
             break
     text = json.dumps(value)
@@ -230,7 +231,7 @@ def work(first: int, last: int, seed: int, until: float, progress: Path) -> None
                 frames = [f"{Path(f.filename).name}:{f.name}" for f in traceback.extract_tb(error.__traceback__)]
                 ours = [f for f in frames if not f.startswith(("fuzz.py", "<"))]
                 told = {"number": number, "error": type(error).__name__, "what": str(error)[:200]}
-                told |= {"file": (error.__notes__ or ["?"])[0], "where": ours[-4:]}
+                told |= {"file": getattr(error, "__notes__", ["?"])[0], "where": ours[-4:]}
                 print(json.dumps({"finding": told}), flush=True)
             finally:
                 signal.alarm(0)

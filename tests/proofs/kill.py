@@ -10,7 +10,6 @@ written was seen. A resumed fit may be killed again. Variants: one thread, two t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -19,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -139,6 +139,35 @@ class Child:
             self.wait()
 
 
+def forked(work: Callable[[], int], log: Path) -> Child:
+    """Begin some work in a fork of this process, which itself computes nothing: a thread that it had would be lost in the next fork."""
+    number = os.fork()
+    if number:
+        return Child(number, log)
+    code = 1
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        code = work()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def load(run: Path) -> int:
+    """Load a run folder; return 0, or the exit code of our error."""
+    import engram
+    from engram.errors import RunError
+
+    try:
+        engram.load(run)
+    except RunError as error:
+        return error.exit_code
+    return 0
+
+
 def started(variant: str, rows: Path, run: Path, *, resume: bool, fork: bool) -> Child:
     """Begin a fit in a process of its own."""
     log = run.parent.parent / "log.txt"
@@ -146,16 +175,7 @@ def started(variant: str, rows: Path, run: Path, *, resume: bool, fork: bool) ->
         command = [sys.executable, __file__, "--child", variant, str(rows), str(run), *(["--resume"] if resume else [])]
         with log.open("wb") as file:
             return Child(subprocess.Popen(command, stdout=file, stderr=file).pid, log)
-    number = os.fork()
-    if number:
-        return Child(number, log)
-    code = 1
-    with contextlib.suppress(BaseException):
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        for stream in (1, 2):
-            os.dup2(output, stream)
-        code = fit(variant, rows, run, resume=resume)
-    os._exit(code)
+    return forked(lambda: fit(variant, rows, run, resume=resume), log)
 
 
 @dataclass
@@ -208,7 +228,7 @@ class Proof:
 
     def _wait_for(self, child: Child, run: Path) -> None:
         """Wait until a file of a random name is seen for a random number of times, and a few milliseconds more."""
-        pattern, times = self.chance.choice(SEEN), self.chance.randint(1, 20)
+        pattern, times = self.chance.choice(SEEN), self.chance.randint(1, 3)
         while child.poll() is None and times:
             times -= any(True for _ in run.glob(pattern))
             time.sleep(0.0003)
@@ -234,15 +254,12 @@ class Proof:
 
     def _state(self, run: Path) -> bool:
         """Count what a kill left, and return whether it loads; whatever loads is the whole fit."""
-        import engram
-        from engram.errors import RunError
-
         if not run.exists():
             self.seen["left: nothing"] += 1
             return False
-        try:
-            engram.load(run)
-        except RunError:
+        child = forked(lambda: load(run), self.home / "log.txt")
+        assert child.wait() in (0, 4), child.log.read_text()
+        if child.ended:
             assert not (run / "config.json").exists(), f"half a fit in {run}"
             kept = any(run.glob("checkpoint/step-*[0-9]/manifest.json"))
             self.seen["left: a checkpoint" if kept else "left: no checkpoint yet"] += 1
@@ -251,9 +268,7 @@ class Proof:
         return True
 
     def _check(self, run: Path, *, whole: bool) -> None:
-        import engram
-
-        engram.load(run)
+        assert forked(lambda: load(run), self.home / "log.txt").wait() == 0
         assert (run / "weights.safetensors").read_bytes() == self.weights, f"other weights in {run}"
         names = sorted(p.name for p in run.iterdir())
         assert names == self.names if whole else set(names) <= set(self.names), f"{names} in {run}"

@@ -112,6 +112,7 @@ def test_a_value_replaced_by_any_other_gives_our_error_or_a_model_that_works(
         '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}",
         '{"a": ' + "9" * 10_000 + "}",
         '{"a": 1} x',
+        '{"a": "\\ud800"}',
         "[1]",
         "",
     ],
@@ -297,6 +298,32 @@ def test_a_checkpoint_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     kept.folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RunError, match="link"):
         kept.latest()
+
+
+def test_an_array_that_claims_more_than_its_file_holds_takes_no_memory(tmp_path: Path) -> None:
+    np.save(tmp_path / "t.npy", np.zeros((20, 4)))
+    content = (tmp_path / "t.npy").read_bytes().replace(b"(20, 4), }" + b" " * 11, b"(20000000000, 400), }", 1)
+    assert len(content) == (tmp_path / "t.npy").stat().st_size
+    (tmp_path / "t.npy").write_bytes(content)
+    with pytest.raises(DataError, match="shorter than an array"):
+        read(tmp_path / "t.npy")
+
+
+def test_records_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "t.npy", np.zeros((20, 4), dtype="V8"))
+    with pytest.raises(DataError, match="records"):
+        read(tmp_path / "t.npy")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(folder: Path, value: float) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "weights.safetensors")
+    next(iter(tensors.values())).view(-1)[0] = value
+    save_file(tensors, folder / "weights.safetensors")
+    with pytest.raises(RunError, match="no number"):
+        engram.load(folder)
 
 
 def test_texts_that_hold_no_characters_are_refused(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ EXIT_CODES = {
     "EngramError": (1, Exception), "UsageError": (2, ValueError), "DataError": (3, ValueError),
     "DataTypeError": (3, TypeError), "RunError": (4, OSError), "MissingExtraError": (5, ImportError),
     "MemoryLimitError": (6, MemoryError), "DivergedError": (7, ArithmeticError),
+    "StoppedError": (130, KeyboardInterrupt),
 }  # fmt: skip
 
 
