@@ -1,0 +1,76 @@
+"""Writes the table on README's first pages from the committed results, so that every figure there is a row of them.
+
+``python3 benchmarks/front_page.py`` rewrites the block between the two ``results`` comments; a test holds README and results together.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
+ROWS = [  # (what, page, table, first words of the row, cell, statistic, how it is written)
+    (
+        "training beside a bare loop, autoencoder 30-64-32",
+        "speed_loop",
+        0,
+        "autoencoder",
+        "ratio",
+        "{:.2f} x its rows per second",
+    ),
+    ("training beside a bare loop, VAE 784-512-16", "speed_loop", 0, "VAE", "ratio", "{:.2f} x its rows per second"),
+    ("scoring beside the bare forward pass", "speed_loop", 1, "autoencoder", "ratio", "{:.2f} x its rows per second"),
+    (
+        "training beside PyOD's AutoEncoder, its defaults",
+        "speed_pyod",
+        0,
+        "PyOD's defaults",
+        "ratio",
+        "{:.1f} x its rows per second",
+    ),
+    (
+        "scoring beside PyOD's AutoEncoder",
+        "speed_pyod",
+        1,
+        "PyOD's default batches",
+        "ratio",
+        "{:.0f} x its rows per second",
+    ),
+    (
+        "training beside pythae's VAE, equal network",
+        "speed_pythae",
+        0,
+        "equal network",
+        "ratio",
+        "{:.2f} x its rows per second",
+    ),
+    ("digits as pictures, held-out R2", "quality_tables", 0, "digits, pictures", "Engram R2", "{:.3f}"),
+    ("the same by PCA of the same code size", "quality_tables", 0, "digits, pictures", "PCA R2", "{:.3f}"),
+    ("8 columns of intrinsic dimension 2, held-out R2", "quality_tables", 2, "code 2", "Engram R2", "{:.3f}"),
+    ("the same by pythae's autoencoder with its defaults", "quality_tables", 2, "code 2", "pythae AE R2", "{:.3f}"),
+    ("`import engram` over a bare interpreter", "imports", 0, "`import engram`", "over bare, s", "{:.3f} s"),
+]
+
+
+def figures() -> str:
+    """Return the table in Markdown."""
+    lines = ["| what | median | page |", "|---|---|---|"]
+    for what, page, table, first, cell, form in ROWS:
+        found = json.loads((ROOT / "benchmarks" / "results" / f"{page}.json").read_text())
+        row = next(row for row in found["tables"][table]["rows"] if row["what"].startswith(first))
+        lines.append(
+            f"| {what} | {form.format(row['cells'][cell]['median'])} | [{page}](benchmarks/results/{page}.md) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def page(text: str) -> str:
+    """Return README's text with the table in its place."""
+    before, _, rest = text.partition(BEGIN)
+    return before + BEGIN + figures() + END + rest.partition(END)[2]
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(page(readme.read_text()))
