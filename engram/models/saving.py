@@ -157,14 +157,14 @@ def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Mod
 
 
 def kind_from(folder: Path, config: Config) -> Kind:
-    """Return the kind that the folder describes, tried on two rows."""
+    """Return the kind that the folder describes, tried on a few rows."""
     described = read_json(folder, "kind.json")
     kind_of = kind_class(described["kind"])
     if described["kind"] != config.kind:
         raise RunError(f"{str(folder)!r} is damaged: the kind is {described['kind']!r} here and {config.kind!r} there.")
     with np.errstate(divide="raise", over="raise", invalid="raise"):  # a scale of zero, say
         kind = kind_of.from_dict(check_state(described["state"]))
-        kind.decode(torch.zeros(2, *kind.shape))
+        kind.decode(torch.zeros(17, *kind.shape))
     return kind
 
 
