@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from engram.data.cells import Array
+from engram.errors import DataError
 
 SURE_MARKS = frozenset({"?", "??", "n/a", "#n/a", "n.a.", "nan", "null", "<na>"})  # missing in any column
 MARKS = SURE_MARKS | {"", "-", "--", ".", "..", "*", "na", "nil", "none", "unknown", "missing", "not available"}
@@ -90,7 +91,12 @@ class NumberStyle:
 
 def stripped(present: pd.Series[Any]) -> pd.Series[Any]:
     """Return cells as texts without space around them."""
-    return pd.Series([str(cell).strip() for cell in present], present.index, name=present.name, dtype=object)
+    try:
+        return pd.Series([str(cell).strip() for cell in present], present.index, name=present.name, dtype=object)
+    except UnicodeDecodeError:
+        raise DataError(
+            f"column {present.name!r} holds bytes that are no text in UTF-8. Mend the file, or drop the column."
+        ) from None
 
 
 def is_mark(texts: pd.Series[Any], marks: frozenset[str]) -> Array:
