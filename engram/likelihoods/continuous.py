@@ -77,7 +77,8 @@ class Normal(LocationScale):
 
     def density(self, residual: Tensor, log_scale: Tensor) -> Tensor:
         z = residual * (-log_scale).exp()
-        return torch.addcmul(-log_scale - 0.5 * LOG_2_PI, z, z, value=-0.5)  # -z^2 / 2 - log scale - log(2 pi) / 2, in one pass
+        # - z^2 / 2 - log scale - log(2 pi) / 2, in one pass over the cells
+        return torch.addcmul(-log_scale - 0.5 * LOG_2_PI, z, z, value=-0.5)
 
     def log_prob(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         # the sum of log_prob_columns with the scale taken out of it: fewer passes over the rows in the inner loop. With
