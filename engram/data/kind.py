@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -104,10 +105,7 @@ class Kind(ABC):
     @property
     def n_features(self) -> int:
         """How many columns the user's rows have (pictures: values per picture)."""
-        size = 1
-        for n in self.shape:
-            size *= n
-        return size
+        return math.prod(self.shape)
 
     def feature_names(self) -> list[str] | None:
         """Names of the user's columns, or None where they have none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from torch import nn
@@ -25,18 +26,14 @@ class MLP:
 
     def widths(self, shape: tuple[int, ...], code_size: int) -> tuple[int, ...]:
         """Two layers: for rows of less than 256 values both of 64 or twice the code, else falling towards the code."""
-        size = 1
-        for n in shape:
-            size *= n
+        size = math.prod(shape)
         if size < 256:
             return (max(64, 2 * code_size),) * 2
         return (512, 256) if size >= 512 else (256, 128)
 
     def encoder(self, shape: tuple[int, ...], widths: tuple[int, ...], dropout: float) -> Body:
         """From rows of any shape, flattened, through the widths."""
-        size = 1
-        for n in shape:
-            size *= n
+        size = math.prod(shape)
         before: list[nn.Module] = [nn.Flatten()] if len(shape) > 1 else []
         return Body(nn.Sequential(*before, *layers((size, *widths), dropout)), ((size, *widths)[-1],))
 

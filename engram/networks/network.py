@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, cast
 
 from torch import Tensor, nn
@@ -46,18 +47,11 @@ def head(features: tuple[int, ...], shape: tuple[int, ...]) -> nn.Module:
     """Return the last layer: from features to ``shape``; a convolution where both are pictures, else linear."""
     if len(features) == len(shape) == 3:
         return nn.Conv2d(features[0], shape[0], 3, padding=1)
-    n_in, n_out = _size(features), _size(shape)
+    n_in, n_out = math.prod(features), math.prod(shape)
     linear = Linear(n_in, n_out)
     before = [nn.Flatten()] if len(features) > 1 else []
     after = [nn.Unflatten(1, shape)] if len(shape) > 1 else []
     return nn.Sequential(*before, linear, *after) if before or after else linear
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
 
 
 class Coder(nn.Module):
@@ -81,7 +75,7 @@ class Coder(nn.Module):
         super().__init__()
         self.body = body
         self.head = head(body.features, shape_out)
-        self.skip = nn.Linear(_size(shape_in), _size(shape_out), bias=False) if skip else None
+        self.skip = nn.Linear(math.prod(shape_in), math.prod(shape_out), bias=False) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = cast("Tensor", self.head(self.body(x)))

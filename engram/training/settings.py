@@ -14,6 +14,7 @@ from engram.errors import UsageError
 
 Auto = Literal["auto"]
 ONE_THREAD_BELOW = 50e6  # floating-point operations per step: below, a second thread costs more than it gives
+POSITIONS = 64  # assumed of a convolution, whose arithmetic depends on a picture that is not known here
 STEPS = 3000  # that a small data set gets at most
 MOST_STEPS = 100_000  # that the fewest passes may come to
 EPOCHS = (30, 400)  # fewest and most passes over the rows
@@ -58,14 +59,14 @@ def auto_learning_rate(n_parameters: int) -> float:
     return min(2e-3, max(5e-4, 2e-3 * math.sqrt(1e5 / max(n_parameters, 1))))
 
 
-def flops_per_row(network: nn.Module, output_sizes: dict[str, int] | None = None) -> float:
-    """Twice the multiplications of linear layers (convolutions: times the positions in ``output_sizes``), forward only."""
+def flops_per_row(network: nn.Module) -> float:
+    """Twice the multiplications, forward only; convolutions count as if they had `POSITIONS` outputs per channel."""
     total = 0.0
-    for name, module in network.named_modules():
+    for module in network.modules():
         if isinstance(module, nn.Linear):
             total += 2 * module.weight.numel()
         elif isinstance(module, nn.Conv2d):
-            total += 2 * module.weight.numel() * (output_sizes or {}).get(name, 64)
+            total += 2 * module.weight.numel() * POSITIONS
     return total
 
 
