@@ -10,13 +10,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from engram.errors import UsageError
+
 Level = float | tuple[float, float]
+
+
+def check_level(name: str | None, level: Level) -> None:
+    """Raise `UsageError` for a level that a corruption cannot have: a range from high to low, a share of cells above one."""
+    low, high = level if isinstance(level, tuple) else (level, level)
+    if low > high:
+        raise UsageError(
+            f"corruption_level={level!r} is a range from high to low. Give the lower level first: {(high, low)!r}."
+        )
+    if name == "masking" and high > 1:
+        raise UsageError(
+            f"corruption_level={level!r}: with corruption='masking' it is the share of cells that are masked, from 0 to 1."
+        )
 
 
 def draw_level(level: Level, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Return one level per row, shaped to broadcast over x: the number itself, or uniform from a range."""
     shape = (len(x), *[1] * (x.dim() - 1))
-    if not isinstance(level, tuple):
+    if not isinstance(level, tuple | list):
         return torch.full(shape, float(level), dtype=x.dtype, device=x.device)
     low, high = level
     return low + (high - low) * torch.rand(shape, generator=generator, dtype=x.dtype, device=x.device)

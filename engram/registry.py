@@ -78,8 +78,12 @@ class Registry(Generic[T]):
         for entry in self:
             if entry.value is value and not entry.parameters:
                 return entry.name
-        known = ", ".join(self.names())
-        raise UsageError(f"{value!r} is not a registered {self.what}, so it cannot be saved. Known are: {known}.")
+        name = getattr(value, "__name__", repr(value))
+        decorator = f"@engram.registry.{self.what.upper()}S.register({name.lower()!r})"
+        raise UsageError(
+            f"{name} is not a registered {self.what}, so a run folder of it could not be loaded again. "
+            f"Put {decorator} above its definition, or write no run folder."
+        )
 
     def _discover(self) -> None:
         if self._discovered:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from engram.cli.console import console
-from engram.cli.options import common, dry_run_parameter, force_parameter, label_parameter, with_parameters
+from engram.cli.options import (
+    common,
+    dry_run_parameter,
+    force_parameter,
+    header_parameter,
+    label_parameter,
+    with_parameters,
+)
 from engram.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,36 +34,62 @@ METHODS = {"codes": "transform", "reconstruction": "reconstruct", "scores": "sco
 @click.option("--get", type=click.Choice(list(METHODS)), default="codes", show_default=True, help="What to compute.")
 @with_parameters(
     label_parameter("A column that is no input: it is copied beside codes and scores."),
+    header_parameter(),
     force_parameter("a file"),
+    click.Option(
+        ["--resume"], is_flag=True, help="Go on with rows that are streamed where the same command was interrupted."
+    ),
     dry_run_parameter("Check the run and the rows, and say what would be written."),
 )
 @common
-def apply(run: str, source: str, output: str | None, get: str, label: str | None, force: bool, dry_run: bool) -> None:
+def apply(
+    run: str,
+    source: str,
+    output: str | None,
+    get: str,
+    label: str | None,
+    header: bool | None,
+    force: bool,
+    resume: bool,
+    dry_run: bool,
+) -> None:
     """Apply a fitted model to rows and write a file.
 
     Codes have the columns code0, code1, ...; scores the columns row (from 0) and score (in nats, higher is more
     normal); a reconstruction has the columns that the model was fitted on. For picture files the column file comes first;
     they are made equal as for the fit. Pictures come back as .npy or a .png sheet.
+
+    Rows that do not fit into memory are streamed: what is done is kept beside FILE, and --resume goes on with the rest.
     """
     from engram.cli.output import PICTURES, TABLES, target, write
+    from engram.cli.pieces import Pieces, identity
     from engram.cli.sources import opened
+    from engram.data.kind import warn_notes
+    from engram.data.stream import Stream
     from engram.models.saving import load_model
 
     voice = console()
     if output is None and not dry_run:
         raise UsageError("Missing option '-o FILE': a .csv, .parquet or .npy file to write, or - for standard output.")
+    if force and resume:
+        raise UsageError("--resume goes on with the rows and --force begins anew: give one of them.")
     model = load_model(run)
     are_pictures = get == "reconstruction" and model.kind_.name == "images"
     to = None
     if output is not None:
         what = "pictures" if are_pictures else get
-        to = target(output, PICTURES if are_pictures else TABLES, force=force, what=what, json=voice.json)
+        to = target(
+            output, PICTURES if are_pictures else TABLES, force=force, what=what, json=voice.json, resume=resume
+        )
         if to.suffix == ".npy" and label is not None:
             raise UsageError("--label cannot stand in a .npy file, which holds numbers only. Write .csv or .parquet.")
     method = getattr(model, METHODS[get], None)
     if method is None:
         raise UsageError(f"a {type(model).__name__} has no {get}. It can: {', '.join(_can(model))}.")
-    given = opened(source, label=label, keep=True, kind=model.kind_)
+    given = opened(source, label=label, keep=True, kind=model.kind_, header=header)
+    in_pieces = isinstance(given.rows, Stream) and to is not None and to.suffix != ".png"
+    if resume and (not in_pieces or output == "-"):
+        raise UsageError("--resume is for rows that are streamed into a file, and these are not. Leave it out.")
     if dry_run:
         model.encoded(given.rows)
         told = f"the run and the {len(given)} rows are fine; {get} would be written" + (
@@ -63,8 +97,13 @@ def apply(run: str, source: str, output: str | None, get: str, label: str | None
         )
         voice.finish("apply", {"dry_run": True, "run": run, "rows": len(given), "get": get, "output": output}, told)
     elif to is not None:
-        rows = method(given.rows)
-        write(rows if to.suffix in (".npy", ".png") else table(get, rows, given), to)
+        results = partial(_results, method, get, to.suffix)
+        if not in_pieces:
+            write(results(given), to)
+        else:
+            work = Pieces(given, to, results, identity(run, source, given, get=get, label=label))
+            work.print() if to.path is None else work.write(voice, force=force, resume=resume)
+            warn_notes([work.notes])
         voice.say(f"wrote {get} of {len(given)} row{'s' * (len(given) > 1)} to {to.name}.")
         voice.finish("apply", {"run": run, "rows": len(given), "get": get, "output": output})
 
@@ -73,14 +112,20 @@ def _can(model: Model) -> list[str]:
     return [get for get, method in METHODS.items() if hasattr(model, method)] or ["sample"]
 
 
-def table(get: str, rows: Any, given: Given) -> Any:
+def _results(method: Any, get: str, suffix: str, given: Given, first: int = 0) -> Any:
+    """Return what is written of some rows, the ``first`` of which has this number."""
+    rows = method(given.rows)
+    return rows if suffix in (".npy", ".png") else table(get, rows, given, first)
+
+
+def table(get: str, rows: Any, given: Given, first: int = 0) -> Any:
     """Return codes, scores or a reconstruction as a DataFrame with named columns."""
     import pandas as pd
 
     if get == "reconstruction":
         return rows
     if get == "scores":
-        found = pd.DataFrame({"row": range(len(rows)), "score": rows})
+        found = pd.DataFrame({"row": range(first, first + len(rows)), "score": rows})
     else:
         found = pd.DataFrame(rows, columns=[f"code{i}" for i in range(rows.shape[1])])
     if given.names is not None:

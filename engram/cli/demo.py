@@ -57,8 +57,11 @@ def _tasks(seed: int) -> Iterator[tuple[str, Any, Given, Given, str]]:
         told = f"{name}: fitting {len(digits)} pictures of digits, judging on {len(held_out)} others"
         yield f"digits-{name}", model, digits, held_out, told
     table = planted(seed)
-    told = f"autoencoder: ranking {len(table)} rows of breast-cancer, of which {int(table.y.sum())} are planted"
-    yield "planted-anomalies", MODELS["autoencoder"].value(random_state=seed), table, table, told
+    half = len(table) // 2
+    seen, new = table.take(slice(half, None)), table.take(slice(half))  # planted() has shuffled them
+    told = f"autoencoder: fitting {len(seen)} rows of breast-cancer, {int(seen.y.sum())} of them planted, "
+    told += f"ranking {len(new)} others, {int(new.y.sum())} of them planted"
+    yield "planted-anomalies", MODELS["autoencoder"].value(random_state=seed), seen, new, told
 
 
 def planted(seed: int, source: str = "breast-cancer") -> Given:

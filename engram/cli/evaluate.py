@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from engram.cli.console import console
-from engram.cli.options import common, force_parameter, label_parameter, seed_parameter, with_parameters
+from engram.cli.options import (
+    common,
+    force_parameter,
+    header_parameter,
+    label_parameter,
+    seed_parameter,
+    with_parameters,
+)
 
 
 @click.command()
@@ -17,7 +24,8 @@ from engram.cli.options import common, force_parameter, label_parameter, seed_pa
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="A metric to compute; engram list metrics.")
 @click.option("-o", "--output", metavar="FILE", help="Write the report as .html or .json too.")
 @with_parameters(
-    label_parameter("The column of labels; two values (1: anomaly) bring the metrics of detection."),
+    label_parameter("The column of labels; two values bring the metrics of detection (anomaly: the rarer)."),
+    header_parameter(),
     seed_parameter(),
     force_parameter("a file"),
 )
@@ -29,6 +37,7 @@ def evaluate(
     metrics: tuple[str, ...],
     output: str | None,
     label: str | None,
+    header: bool | None,
     seed: int,
     force: bool,
 ) -> None:
@@ -45,8 +54,8 @@ def evaluate(
     voice = console()
     to = None if output is None else target(output, (".html", ".json"), force=force, what="a report")
     model = load_model(run)
-    given = opened(source, label=label, keep=True, kind=model.kind_)
-    known = None if train is None else opened(train, kind=model.kind_)
+    given = opened(source, label=label, keep=True, kind=model.kind_, header=header)
+    known = None if train is None else opened(train, kind=model.kind_, header=header)
     test, fitted, told = apart(model, given, known)
     if told:
         voice.note(told)

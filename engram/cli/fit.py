@@ -13,6 +13,7 @@ from engram.cli.options import (
     common_parameters,
     dry_run_parameter,
     force_parameter,
+    header_parameter,
     label_parameter,
     picture_parameters,
     seed_parameter,
@@ -99,6 +100,7 @@ def model_command(entry: Entry[type]) -> click.Command:
         click.Argument(["source"], metavar="SOURCE"),
         click.Option(["-o", "--output"], metavar="RUN", help="The run folder to write."),
         label_parameter("A column that is no input: it colours the report."),
+        header_parameter(),
         click.Option(["--column"], multiple=True, metavar="NAME=TYPE", help="Correct the type of a column."),
         click.Option(["--drop"], multiple=True, metavar="NAME", help="Leave a column out."),
         *picture_parameters(),
@@ -130,6 +132,7 @@ def _fit(
     label: str | None,
     column: Sequence[str],
     drop: Sequence[str],
+    header: bool | None,
     size: tuple[int, int] | None,
     resize: str | None,
     seed: int,
@@ -148,7 +151,7 @@ def _fit(
     if force and resume:
         raise UsageError("--resume goes on with a fit and --force begins anew: give one of them.")
     target = None if output is None else claimed(output, force=force, resume=resume)
-    given = opened(source, label=label, size=size, resize=resize)
+    given = opened(source, label=label, size=size, resize=resize, header=header)
     model = entry.value(**{**entry.parameters, **given_flags(click.get_current_context()), "random_state": seed})
     model.columns = types_of(given, tuple(column), tuple(drop)) or None
     fitted, test = parts(given, seed)

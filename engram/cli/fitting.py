@@ -8,10 +8,12 @@ from typing import Any
 
 from engram.cli.console import Console, aligned
 from engram.cli.folder import as_before_on_error, written
-from engram.cli.judge import NOT_CHECKED, findings_text, judged, report_files
+from engram.cli.judge import NOT_CHECKED, findings_text, is_fitted_on, is_unjudged, judged, report_files
 from engram.cli.sources import Given
+from engram.errors import RunError
 from engram.models.model import Model
-from engram.models.saving import run_files
+from engram.models.resolve import checked_parameters
+from engram.models.saving import load_model, run_files
 from engram.training.run import finish
 
 
@@ -30,6 +32,22 @@ class Job:
     def run(self, voice: Console, *, resume: bool) -> None:
         """Do it. A folder that is replaced stays as it is until the new one is whole."""
         replaces = not resume and self.target.exists() and any(self.target.iterdir())
+        if resume and is_unjudged(self.target):
+            self.model = self._fitted_before()
+            voice.say(f"the fit in {str(self.target)!r} is finished; only its report is missing.")
+        else:
+            self._fit(voice, replaces=replaces, resume=resume)
+        try:
+            report = self._judge(voice)
+            names = self._replace(report) if replaces else self._add(report)
+        except Exception:
+            if not replaces:
+                told = "only its report is missing; --resume makes it"
+                voice.note(f"the model itself is whole in {str(self.target)!r}; {told}")
+            raise
+        voice.finish("fit", self._result(report, names), self._text(report, names))
+
+    def _fit(self, voice: Console, *, replaces: bool, resume: bool) -> None:
         voice.say(f"fitting {self.name} to {len(self.fitted)} rows of {self.given.name} ...")
         self.model.verbose = voice.verbose
         if replaces:
@@ -39,14 +57,22 @@ class Job:
                 self.model.fit(self.fitted.data, run=self.target, resume=resume)
         self.model.verbose = 0
         voice.clear_line()
-        try:
-            report = self._judge(voice)
-            names = self._replace(report) if replaces else self._add(report)
-        except Exception:
-            if not replaces:
-                voice.note(f"the model itself is whole in {str(self.target)!r}; only its report is missing")
-            raise
-        voice.finish("fit", self._result(report, names), self._text(report, names))
+
+    def _fitted_before(self) -> Model:
+        """Return the model of a fit that was killed before its report was written; raise `RunError` where it is another one."""
+        model = load_model(self.target)
+        mine, there = checked_parameters(self.model), checked_parameters(model)
+        differing = [name for name, value in mine.items() if name != "verbose" and there.get(name) != value]
+        if type(model) is not type(self.model):
+            differing = ["model"]
+        elif not is_fitted_on(model, self.fitted):
+            differing.append("rows")
+        if differing:
+            raise RunError(
+                f"cannot resume {str(self.target)!r}: its fit is finished, and {', '.join(differing)} differ from this command's. "
+                "Choose another folder, or replace it with --force."
+            )
+        return model
 
     def _judge(self, voice: Console) -> Any:
         if self.test is None:

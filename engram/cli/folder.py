@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engram.cli.judge import is_unjudged
 from engram.errors import RunError
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ def claimed(output: str, *, force: bool = False, resume: bool = False) -> Path:
     from engram.training.run import UNFINISHED, claim
 
     path = Path(output)
+    if resume and is_unjudged(path):
+        check_free(path)
+        return path
     if force and path.is_dir() and any(path.iterdir()):
         known = any((path / name).is_file() for name in ("config.json", UNFINISHED))
         if not known or path.is_symlink():

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from engram.cli.sources import Given
     from engram.models.model import Model
 
+REPORT = "report.json"  # the last file of a run: where it is, the run is whole
 NOT_CHECKED = "too few to hold any out, so nothing was checked on rows that the model has not seen."
 
 
@@ -28,7 +29,7 @@ def apart(model: Model, given: Given, train: Given | None) -> tuple[Given, Given
     from engram.cli.sources import parts
 
     fitted, test = parts(given if train is None else train, model.settings_.seed)
-    if test is None or not _is_fitted_on(model, fitted):
+    if test is None or not is_fitted_on(model, fitted):
         return given, train, ""
     if train is None:
         told = f"{given.name} is what the model was fitted on; judged on the {len(test)} rows that were held out of it"
@@ -36,7 +37,8 @@ def apart(model: Model, given: Given, train: Given | None) -> tuple[Given, Given
     return given, fitted, f"baselines are fitted on the {len(fitted)} rows of {train.name} that the model was fitted on"
 
 
-def _is_fitted_on(model: Any, given: Given) -> bool:
+def is_fitted_on(model: Any, given: Given) -> bool:
+    """Whether a model was fitted on these rows."""
     from engram.data.rows import fingerprint
     from engram.errors import DataError
 
@@ -47,19 +49,25 @@ def _is_fitted_on(model: Any, given: Given) -> bool:
 
 
 def report_files(folder: Path, model: Any, report: Any) -> list[str]:
-    """Add the report and its pictures to a run folder; return the names of the files that are worth opening."""
+    """Add the report and its pictures to a run folder, ``report.json`` last; return the names of the files that are worth opening."""
     from engram.evaluation.pictures import loss_curve
     from engram.training.run import add
 
     pictures: dict[str, bytes | None] = {"loss_curve": loss_curve(model)}
     if report is not None:
-        report.save_json(folder / "report.json")
-        report.save_html(folder / "report.html")
         pictures |= report.pictures
     for name, png in pictures.items():
         if png is not None:
             add(folder, f"{name.replace('_', '-')}.png", png)
+    if report is not None:
+        report.save_html(folder / "report.html")
+        report.save_json(folder / REPORT)
     return sorted(path.name for path in folder.iterdir() if path.suffix in (".html", ".png"))
+
+
+def is_unjudged(folder: Path) -> bool:
+    """Whether a fit is finished in a run folder, and its report is not: it was killed in between, or too few rows were given for one."""
+    return (folder / "config.json").is_file() and not (folder / REPORT).exists()
 
 
 def findings_text(findings: list[Any]) -> str:

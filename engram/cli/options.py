@@ -114,6 +114,12 @@ def picture_parameters() -> list[click.Parameter]:
     ]
 
 
+def header_parameter() -> click.Option:
+    """--header/--no-header."""
+    told = "CSV: whether the first line names the columns. Without, as for the fit, or found out."
+    return click.Option(["--header/--no-header"], default=None, help=told)
+
+
 def with_parameters(*parameters: click.Parameter) -> Callable[[F], F]:
     """Add ready parameters to a command, in this order."""
 

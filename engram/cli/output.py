@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from engram.cli.console import console
 from engram.errors import UsageError
 
 TABLES = (".csv", ".parquet", ".npy")
 PICTURES = (".npy", ".png")
+PIECE = 1 << 20  # bytes copied at once
 SHEET = 1024  # most pictures on a sheet
 SIDE = 32  # pixels that a picture on a sheet has at least
 
@@ -32,8 +34,10 @@ class Target:
         return "standard output" if self.path is None else str(self.path)
 
 
-def target(output: str, suffixes: tuple[str, ...], *, force: bool, what: str, json: bool = False) -> Target:
-    """Check that ``output`` can be written, before any work is done."""
+def target(
+    output: str, suffixes: tuple[str, ...], *, force: bool, what: str, json: bool = False, resume: bool = False
+) -> Target:
+    """Check that ``output`` can be written, before any work is done; whether it may be replaced, ``resume`` finds out later."""
     if output == "-":
         if json:
             raise UsageError("-o - and --json both want standard output. Give -o FILE.")
@@ -46,7 +50,7 @@ def target(output: str, suffixes: tuple[str, ...], *, force: bool, what: str, js
         raise UsageError(f"{output!r}: {what} can be written as {_listed(suffixes)}, not as {suffix or 'no suffix'!r}.")
     if path.is_dir():
         raise UsageError(f"{output!r} is a folder. Give the name of a file.")
-    if path.exists() and not force:
+    if path.exists() and not (force or resume):
         raise UsageError(f"{output!r} exists already. Choose another name, or replace it with --force.")
     parent = path.absolute().parent
     if not parent.is_dir():
@@ -79,14 +83,73 @@ def write(rows: Any, to: Target) -> None:
         frame(rows).to_csv(sys.stdout.buffer, index=False, mode="wb", encoding="utf-8")
         sys.stdout.flush()
         return
+    with replaced(to.path) as path:
+        _save(rows, path, to.suffix)
+
+
+def _save(rows: Any, path: Path, suffix: str, *, names: bool = True) -> None:
+    """Write rows to a file in the form that a suffix says, whatever the file is called; a CSV file with ``names`` or without."""
     save: dict[str, Callable[[Any, Path], None]] = {
-        ".csv": lambda rows, path: frame(rows).to_csv(path, index=False),
+        ".csv": lambda rows, path: frame(rows).to_csv(path, index=False, header=names),
         ".parquet": lambda rows, path: frame(rows).to_parquet(path, index=False),
         ".npy": _save_array,
         ".png": _save_sheet,
     }
-    with replaced(to.path) as path:
-        save[to.suffix](rows, path)
+    save[suffix](rows, path)
+
+
+def save_part(rows: Any, path: Path, suffix: str, *, first: bool) -> None:
+    """Write some of the rows of a file, and wait until they are on the disk."""
+    _save(rows, path, suffix, names=first)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def join_parts(parts: list[Path], whole: Path, suffix: str) -> None:
+    """Write the file that parts by `save_part` are parts of, one part after the other, and wait until it is on the disk."""
+    if suffix == ".parquet":
+        _join_parquet(parts, whole)
+    else:
+        with whole.open("wb") as file:
+            if suffix == ".npy":
+                _write_header(parts, file)
+            for part in parts:
+                with part.open("rb") as source:
+                    if suffix == ".npy":
+                        _read_header(source)
+                    shutil.copyfileobj(source, file, PIECE)
+    with whole.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _join_parquet(parts: list[Path], whole: Path) -> None:
+    from pyarrow import parquet
+
+    schema = parquet.read_schema(parts[0]).remove_metadata()  # pandas notes how the label was held in memory
+    with parquet.ParquetWriter(whole, schema) as file:
+        for part in parts:
+            file.write_table(parquet.ParquetFile(part).read().cast(schema))
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], Any]:
+    """Return shape and type of a .npy file by `save_part`, which is read up to its values."""
+    import numpy as np
+
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return shape, dtype
+
+
+def _write_header(parts: list[Path], file: IO[bytes]) -> None:
+    import numpy as np
+
+    rows = 0
+    for part in parts:
+        with part.open("rb") as source:
+            shape, dtype = _read_header(source)
+        rows += shape[0]
+    told = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows, *shape[1:])}
+    np.lib.format.write_array_header_1_0(file, told)
 
 
 def frame(rows: Any) -> Any:
@@ -112,7 +175,8 @@ def _save_array(rows: Any, path: Path) -> None:
     rows = np.asarray(rows)
     if rows.dtype == object:
         raise UsageError("these rows hold texts, so .npy cannot take them. Write .csv or .parquet.")
-    np.save(path, rows, allow_pickle=False)
+    with path.open("wb") as file:  # given a name, NumPy would add a suffix
+        np.save(file, np.ascontiguousarray(rows), allow_pickle=False)
 
 
 def _save_sheet(rows: Any, path: Path) -> None:

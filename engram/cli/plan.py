@@ -8,10 +8,10 @@ import torch
 from sklearn.base import clone
 
 from engram.data.kind import as_kind, warn_notes
+from engram.data.stream import some
 from engram.errors import UsageError
 from engram.models.model import Model
-from engram.models.resolve import resolve_settings, resolve_shapes, split
-from engram.parameters import checked, parameters_of
+from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes, split
 from engram.training.nets import Nets
 from engram.training.session import seed_from, seeded
 from engram.training.settings import auto_device, seconds
@@ -21,6 +21,7 @@ def check(model: Model, rows: Any) -> None:
     """Raise what a fit would raise for wrong parameters or a bad cell, and tell what would be left out."""
     values = checked_values(model)
     kind, raw = as_kind(rows, model.kind, columns=values["columns"], likelihood=values["likelihood"])
+    raw = some(raw)
     warn_notes([kind.fit(raw).encode(kind.conform(raw)).notes])
     resolve_shapes(kind, values)
     seconds(model.max_time)
@@ -28,14 +29,13 @@ def check(model: Model, rows: Any) -> None:
 
 def checked_values(model: Model) -> dict[str, Any]:
     """Return the parameters as their declared types have them."""
-    cls = type(model)
     try:
         device = torch.device("cpu" if model.device == "auto" else model.device)
     except RuntimeError:
         raise UsageError(f"--device {model.device!r} is no device. Give auto, cpu or cuda.") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: this machine, or this torch, has no CUDA. Give auto or cpu.")
-    return {name: checked(cls, name, getattr(model, name)) for name in parameters_of(cls)}
+    return checked_parameters(model)
 
 
 def plan(model: Model, rows: Any) -> dict[str, Any]:
@@ -43,16 +43,18 @@ def plan(model: Model, rows: Any) -> dict[str, Any]:
     model = clone(model)
     values = checked_values(model)
     kind, raw = as_kind(rows, model.kind, columns=values["columns"], likelihood=values["likelihood"])
+    n_rows, raw = len(raw), some(raw)
     encoded = kind.fit(raw).encode(kind.conform(raw))
     seed = seed_from(model.random_state)
     part, held_out, _ = split(encoded, None, values, seed)
+    n_train = n_rows - (0 if held_out is None else len(held_out))
     model.kind_ = kind
     model.shapes_ = shapes = resolve_shapes(kind, values)
     device = auto_device() if model.device == "auto" else model.device
     with seeded(seed):
         nets = Nets(model.roles(shapes))
         began = model.start(nets, part)
-        settings = resolve_settings(nets, len(part), values, seed, device, began=began)
+        settings = resolve_settings(nets, n_train, values, seed, device, began=began)
     return {
         "kind": kind.name,
         "columns": [{"name": name, "type": told} for name, told in kind.describe()],
@@ -63,11 +65,11 @@ def plan(model: Model, rows: Any) -> dict[str, Any]:
         "hidden": list(shapes.widths),
         "code_size": shapes.code_size,
         "parameters": sum(p.numel() for p in nets.parameters()),
-        "train_rows": len(part),
+        "train_rows": n_train,
         "validation_rows": 0 if held_out is None else len(held_out),
         "batch_size": settings.batch_size,
         "epochs": settings.max_epochs,
-        "steps": settings.max_epochs * -(-len(part) // settings.batch_size),
+        "steps": settings.max_epochs * -(-n_train // settings.batch_size),
         "learning_rate": settings.learning_rate,
         "threads": settings.threads,
         "device": settings.device,

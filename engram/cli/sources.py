@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +12,7 @@ from engram.errors import DataError, UsageError, nearest
 FEWEST = 20  # rows; with fewer, no test part is held out
 TEST_SHARE = 0.2
 TEST_ROWS = 10_000  # most rows of a test part
+TEST_VALUES = 1 << 24  # ... and most values, which baselines take in as float64
 LABELS = ("label", "labels", "target", "y")  # what --label may call labels that come beside the rows
 
 
@@ -29,8 +32,8 @@ class Given:
         The labels' name.
     names : list of str or None
         The file of each picture.
-    kind : Images or None
-        How picture files were made equal, and what was said of them.
+    kind : Images, Table or None
+        How picture files were made equal, or a CSV file was read, and what was said of it.
     """
 
     name: str
@@ -42,11 +45,19 @@ class Given:
 
     @property
     def data(self) -> Any:
-        """The rows as a fit takes them: of picture files with the way they were read, which the model remembers."""
+        """The rows as a fit takes them: of files with the way they were read, which the model remembers."""
         return self.rows if self.kind is None else self.kind.around(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def piece(self, start: int, stop: int) -> Given:
+        """Return the rows from ``start`` to ``stop`` of a stream, with their labels."""
+        rows, names = self.rows[start:stop], self.names
+        y = None if self.y is None else self.y[start:stop]
+        if y is None and self.label is not None:
+            y = self.rows.typed(rows, self.label)
+        return replace(self, rows=rows, y=y, names=None if names is None else names[start:stop])
 
     def take(self, index: Any) -> Given:
         """Return the rows with these numbers; a DataFrame's keep their row numbers for messages."""
@@ -64,19 +75,28 @@ def opened(
     kind: Any = None,
     size: tuple[int, int] | None = None,
     resize: str | None = None,
+    header: bool | None = None,
 ) -> Given:
     """Read a SOURCE and take the labels out of its rows; ``keep`` leaves them in, for a model that knows its columns.
 
-    Picture files are read as a fitted ``kind`` wants them, or brought to ``size`` by ``resize``.
+    Picture files are read as a fitted ``kind`` wants them, or brought to ``size`` by ``resize``; the first line of a CSV file is read as
+    ``header`` says, else as at fit.
     """
     from engram.data.images import Images
+    from engram.data.picture_stream import streamed_pictures
+    from engram.data.table import Table
 
-    kind = Images(size=size, resize=resize) if kind is None else kind
+    kind = Images(size=size, resize=resize) if kind is None else copy(kind)
+    kind.header = kind.header if header is None else header
     found = kind.read(source)
+    if header is not None and found.header is None:
+        raise UsageError(f"--header and --no-header are for CSV files, and {found.name!r} is of another type.")
     if size is not None and found.names is None:
         raise UsageError(f"--size and --resize are for picture files, and {found.name!r} is of another type.")
-    kind = kind.around(None, found.notes) if found.names is not None and isinstance(kind, Images) else None
-    rows, y = found.rows, found.y
+    if found.names is None or not isinstance(kind, Images):
+        kind = None if found.header is None else Table(header=found.header)
+    kind = None if kind is None else kind.around(None, found.notes)
+    rows, y = streamed_pictures(found.rows), found.y
     shape = getattr(rows, "shape", ())
     if not shape:
         raise DataError(f"{found.name!r} holds one value, no rows. Give an array of two, three or four dimensions.")
@@ -93,8 +113,9 @@ def opened(
 def _without_label(name: str, rows: Any, y: Any, label: str) -> tuple[Any, Any]:
     if hasattr(rows, "columns"):
         by_text = {str(column): column for column in rows.columns}
-        if label in by_text:
-            return rows.drop(columns=by_text[label]), rows[by_text[label]]
+        if label in by_text:  # of a stream they are read with the rows that they belong to
+            rest, column = rows.drop(columns=by_text[label]), by_text[label]
+            return rest, None if hasattr(rows, "only") else rows[column]
         if y is not None and label in LABELS:
             return rows, y
         raise UsageError(f"--label {label!r}: {name!r} has no such column. {nearest(label, by_text)}")
@@ -106,6 +127,17 @@ def _without_label(name: str, rows: Any, y: Any, label: str) -> tuple[Any, Any]:
         return np.delete(rows, int(label), axis=1), rows[:, int(label)]
     columns = f"a column number from 0 to {rows.shape[1] - 1}" if len(rows.shape) == 2 else "a table, or a .npz with y"
     raise UsageError(f"--label {label!r}: {name!r} is an array without names. Give {columns}.")
+
+
+def _stream_parts(given: Given, n_test: int, seed: int) -> tuple[Given, Given]:
+    """Return what stays of a stream, and some of its rows in memory, from a bounded number of its row groups."""
+    numbers, rows = given.rows.sample(n_test, seed + 1)  # 0 is the sample that a fit looks at
+    y = None if given.y is None else given.y[numbers]
+    if y is None and given.label is not None:
+        y = _as_array(given.rows.only(given.label).take(numbers)[given.label])
+    names = None if given.names is None else [given.names[i] for i in numbers]
+    rest = replace(given, rows=given.rows.without(numbers), y=None, names=None)
+    return rest, replace(given, rows=rows, y=y, names=names)
 
 
 def _as_array(y: Any) -> Any:
@@ -149,9 +181,14 @@ def parts(given: Given, seed: int) -> tuple[Given, Given | None]:
     """Return (rows to fit on, rows held out for the report or None): a seeded fifth, in the order of the source."""
     import numpy as np
 
+    from engram.data.stream import Stream
+
     n = len(given)
     if n < FEWEST:
         return given, None
+    most = max(FEWEST, TEST_VALUES // math.prod(given.rows.shape[1:]))
+    n_test = min(round(n * TEST_SHARE), TEST_ROWS, most)
+    if isinstance(given.rows, Stream):
+        return _stream_parts(given, n_test, seed)
     order = np.random.default_rng(seed).permutation(n)
-    n_test = min(round(n * TEST_SHARE), TEST_ROWS)
     return given.take(np.sort(order[n_test:])), given.take(np.sort(order[:n_test]))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engram.data.cells import Array, as_numbers, check_finite, has_texts, may_hold_texts, not_a_number, plain_cells
-from engram.data.dates import DateForm
+from engram.data.dates import ASKED, DateForm
 from engram.data.texts import MARKS, SURE_MARKS, NumberStyle, is_mark, stripped, values
 
 TYPES = ("number", "count", "boolean", "category", "date", "drop")  # what a user may ask for
@@ -119,7 +119,7 @@ class Column:
 def numbers_in(c: Column, series: pd.Series[Any], notes: Notes) -> Array:
     """Return the cells of a number, count, date or boolean column as float64, NaN where missing; note what was left out."""
     date, texts = c.date, may_hold_texts(series) and has_texts(series)
-    if date is not None and (date.format == "%Y%m%d" or not pd.api.types.is_numeric_dtype(series.dtype)):
+    if date is not None and (date.format == ASKED or not pd.api.types.is_numeric_dtype(series.dtype)):
         found = date.read(series)
         return _noted(c, series, found, notes, "dates") if may_hold_texts(series) else found
     if not texts:

@@ -28,6 +28,7 @@ DATES = (
 )
 CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 FORMATS = (*DATES, *(date + between + clock for date in DATES for between in " T" for clock in CLOCKS))
+ASKED = "%Y%m%d"  # numbers as well as dates: only where a user says that they are dates
 OFFSET = re.compile(r"(?<=\d)\s?(Z|UTC|[+-]\d\d:?\d\d)$")
 
 
@@ -67,6 +68,21 @@ class DateForm:
     at: float = 0.0
     months: bool = False
     ambiguous: int = 0
+
+    def wrong(self) -> str:
+        """Return what no column can have been found to be, in words; nothing where all is well."""
+        known = {
+            "format": self.format in ("", ASKED, *FORMATS),
+            "suffix": not self.suffix or OFFSET.fullmatch(f"0{self.suffix}", 1) is not None,
+            "sort": self.sort in ("", "date", "datetime"),
+            "zone": _is_zone(self.zone),
+            "cycles": self.cycles == [name for name in PERIODS if name in self.cycles],
+            "step": self.step in (0, *STEPS),
+            "at": 0 <= self.at <= DAY,
+        }
+        return next(
+            (f"{name} {str(getattr(self, name))[:40]!r} cannot be" for name, fine in known.items() if not fine), ""
+        )
 
     # --- cells to seconds since 1970 ---
 
@@ -181,6 +197,14 @@ def _dates(moments: Array, zone: str = "") -> pd.Series[Any]:
     return dates.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else dates
 
 
+def _is_zone(zone: str) -> bool:
+    try:
+        _dates(np.zeros(1), zone)
+    except (LookupError, ValueError, TypeError, OSError):  # a name that is unknown, or that is a path
+        return False
+    return True
+
+
 def _parsed(texts: pd.Series[Any], form: str) -> pd.Series[Any]:
     return pd.to_datetime(texts, format=form, errors="coerce").astype("datetime64[us]")
 
@@ -201,7 +225,7 @@ def date_form(texts: pd.Series[Any], *, asked: bool) -> DateForm | None:
     suffix = max(set(ends), key=ends.count)
     texts = _without_offset(texts, suffix)
     sample = _without_offset(pd.Series(looked_at, dtype=object), suffix).dropna()
-    known = [*FORMATS, "%Y%m%d"] if asked else FORMATS
+    known = [*FORMATS, ASKED] if asked else FORMATS
     possible = [form for form in known if any(_reads(form, text) for text in sample[:5])]
     fits = {form: float(_parsed(sample, form).notna().mean()) for form in possible}
     fits = {form: float(_parsed(texts, form).notna().mean()) for form, share in fits.items() if share >= 2 * NEARLY - 1}

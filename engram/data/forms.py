@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from engram.data.cells import Array, check_cells, plain
-from engram.data.stream import RowStream
+from engram.data.stream import RowStream, Stream
 from engram.errors import DataError, DataTypeError
 
 DENSE_LIMIT = 2 << 30  # bytes a sparse matrix may take when made dense
@@ -51,9 +51,9 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 class ConformedStream:
-    """A stream whose slices conform to a table."""
+    """A stream whose slices conform to a kind."""
 
-    def __init__(self, stream: RowStream, conform: Callable[[pd.DataFrame], Any]) -> None:
+    def __init__(self, stream: Stream, conform: Callable[[Any], Any]) -> None:
         self.stream, self.conform = stream, conform
         conform(stream[:1])  # other columns are found out before any work
 

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engram.data.forms import ConformedStream
 from engram.data.kind import Kind
 from engram.data.picture_wishes import Wishes, wishes
 from engram.data.rows import Rows
 from engram.data.source import Source, read
+from engram.data.stream import Stream
 from engram.errors import DataError, DataTypeError, UsageError, nearest
 from engram.likelihoods import LIKELIHOODS, Categorical, Likelihood
 
@@ -134,7 +136,7 @@ class Images(Kind):
 
     def read(self, source: Any) -> Source:
         """Read pictures from files as they were read at fit: of the same size, by the same way there, with the same channels."""
-        return read(source, pictures=self._like_fitted() if hasattr(self, "shape") else self.wishes)
+        return read(source, pictures=self._like_fitted() if hasattr(self, "shape") else self.wishes, header=self.header)
 
     def _like_fitted(self) -> Wishes:
         """Return the wishes that bring files to the fitted pictures' form; whole numbers become what the fit saw as 0 and 1."""
@@ -199,7 +201,9 @@ class Images(Kind):
             )
         return array
 
-    def conform(self, raw: Any, *, reader: str = "this model") -> np.ndarray[Any, Any]:
+    def conform(self, raw: Any, *, reader: str = "this model") -> Any:
+        if isinstance(raw, Stream):
+            return ConformedStream(raw, lambda rows: self.conform(rows, reader=reader))
         array = self._opened(raw)
         shape = (array.shape[3], array.shape[1], array.shape[2])
         if shape != self.shape:
@@ -231,7 +235,9 @@ class Images(Kind):
             raise UsageError(
                 f"unknown likelihood {self.pixel_likelihood!r} for pictures. {nearest(self.pixel_likelihood, LIKELIHOODS)}"
             )
-        return chosen(self.shape)
+        pixels = chosen(self.shape)
+        pixels.bound(torch.tensor(0.0), torch.tensor(1.0))
+        return pixels
 
     def network(self) -> str:
         return "conv" if self.n_features > SMALL and min(self.shape[1:]) >= LEAST_SIDE else "mlp"

@@ -6,7 +6,9 @@ import importlib
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -37,6 +39,7 @@ class Kind(ABC):
     columns: list[str]  # names of the columns of ``Likelihood.log_prob_columns``
     groups: Tensor | None  # for each encoded value the number of its column, or None where they are the same
     notes: tuple[str, ...] = ()  # what reading the source left out or changed
+    header: bool | None = None  # whether CSV files have a line of names, where that is known
     log_volume: Tensor  # (columns,) log of what one encoded unit is in the user's units: a density's Jacobian
 
     @classmethod
@@ -83,7 +86,7 @@ class Kind(ABC):
 
     def read(self, source: Any) -> Source:
         """Read a path or a list of files the way this kind wants it."""
-        return read(source)
+        return read(source, header=self.header)
 
     def opened(self, raw: Any) -> Any:
         """Return bare data: a wrapper's content, a path's rows."""
@@ -132,11 +135,17 @@ def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
     wrapper = raw if isinstance(raw, Kind) else None
     raw = raw if wrapper is None else wrapper.raw
     notes: tuple[str, ...] = () if wrapper is None else wrapper.notes
+    header = None if wrapper is None else wrapper.header
     if is_source(raw):
         source = read(raw) if wrapper is None else wrapper.read(raw)
-        raw, notes = source.rows, source.notes
+        raw, notes, header = source.rows, source.notes, source.header
+    if wrapper is not None and kind not in ("auto", wrapper.name):
+        _class_for(_bare(raw), kind)  # says why they cannot be
+        raise UsageError(
+            f"kind={kind!r}, but these data are given as {wrapper.name}. Leave kind out, or give them bare."
+        )
     found = (wrapper or _class_for(_bare(raw), kind)()).with_wishes(**wishes)
-    found.notes = notes
+    found.notes, found.header = notes, header
     return found, raw if wrapper is not None else _bare(raw)
 
 
@@ -166,11 +175,27 @@ def _class_for(raw: Any, kind: str) -> type[Kind]:
     )
 
 
+_gathered: ContextVar[dict[str, int] | None] = ContextVar("gathered", default=None)
+
+
+@contextmanager
+def gathered(notes: dict[str, int]) -> Iterator[None]:
+    """Add what would be said of left-out cells to ``notes`` instead, so that many calls can be told of at once."""
+    token = _gathered.set(notes)
+    try:
+        yield
+    finally:
+        _gathered.reset(token)
+
+
 def warn_notes(parts: Sequence[dict[str, int]]) -> None:
     """Say once what was left out of several encoded parts, counted."""
-    total: dict[str, int] = {}
+    kept = _gathered.get()
+    total: dict[str, int] = {} if kept is None else kept
     for notes in parts:
         for note, count in notes.items():
             total[note] = total.get(note, 0) + count
+    if kept is not None:
+        return
     for note, count in total.items():
         warnings.warn(f"{note} ({count} cell{'s' if count > 1 else ''})", DataWarning, stacklevel=3)

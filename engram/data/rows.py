@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+
+VALUES = 1 << 22  # encoded values in a block
+FEWEST = 64  # rows in a block, however long they are
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,16 @@ class Rows:
     def first(self, n: int) -> Rows:
         """Return the first rows, at most n."""
         return self._each(lambda values: values[:n])
+
+    def within(self, values: int, fewest: int, most: int) -> Rows:
+        """Return the first rows: as many as hold so many values, but no fewer and no more than said."""
+        return self.first(min(max(values // max(self.x[0].numel(), 1), fewest), most))
+
+    def blocks(self, most: int) -> Iterator[Rows]:
+        """Yield all rows in blocks of bounded size, at most so many rows: for what a network makes of them."""
+        size = min(most, max(FEWEST, VALUES // max(self.x[0].numel(), 1)))
+        for at in range(0, len(self), size):
+            yield self._each(lambda values, at=at: values[at : at + size])  # type: ignore[misc]
 
     def to(self, device: torch.device) -> Rows:
         """Return the rows on a device."""

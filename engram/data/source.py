@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 import sys
 import warnings
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engram.data.arrays import npy, npz
 from engram.data.cells import is_plain
 from engram.data.columns import MARKED
 from engram.data.picture_wishes import SUFFIXES, Wishes, wishes
@@ -45,6 +45,8 @@ class Source:
         What was left out or changed by reading, with how many rows.
     skipped : dict
         Files that could not be read, and why.
+    header : bool or None
+        Of a CSV file, whether its first line was read as the names of the columns.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Source:
     names: list[str] | None = None
     notes: tuple[str, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
+    header: bool | None = None
 
 
 def bundled(name: str) -> Source:
@@ -76,10 +79,13 @@ def is_source(raw: Any) -> bool:
     )
 
 
-def read(source: str | Path | list[Any] | tuple[Any, ...], *, pictures: Wishes | None = None) -> Source:
+def read(
+    source: str | Path | list[Any] | tuple[Any, ...], *, pictures: Wishes | None = None, header: bool | None = None
+) -> Source:
     """Read a CSV or Parquet file, .npy or .npz, standard input (``-``, CSV), a bundled set, or pictures: a folder, a .zip, a list of files.
 
-    ``pictures`` says how pictures are made equal. Raises `DataError` for what cannot be read and `UsageError` for what does not exist.
+    ``pictures`` says how pictures are made equal, ``header`` whether the first line of a CSV file names its columns; without, that is found
+    out. Raises `DataError` for what cannot be read and `UsageError` for what does not exist.
     """
     if isinstance(source, list | tuple):
         return _pictures(list(source), pictures)
@@ -87,7 +93,7 @@ def read(source: str | Path | list[Any] | tuple[Any, ...], *, pictures: Wishes |
     if text in BUNDLED and not Path(text).exists():
         return bundled(text)
     if text == "-":
-        return Source("standard input", _csv("standard input", _standard_input()))
+        return _csv("standard input", _standard_input(), header)
     path = Path(source)
     try:
         exists = path.exists()
@@ -100,7 +106,7 @@ def read(source: str | Path | list[Any] | tuple[Any, ...], *, pictures: Wishes |
         return _pictures(path, pictures)
     if size == 0 and path.is_file():
         raise DataError(f"{text!r} is empty. Give a file with at least a header and one row.")
-    return _file(path)
+    return _file(path, header)
 
 
 def _pictures(source: Path | list[Any], pictures: Wishes | None) -> Source:
@@ -114,29 +120,30 @@ def _standard_input() -> bytes:
     return sys.stdin.read().encode() if buffer is None else buffer.read()
 
 
-def _file(path: Path) -> Source:
+def _file(path: Path, header: bool | None) -> Source:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv", ".txt"):
-        return Source(path.name, _csv(path.name, path))
+        return _csv(path.name, path, header)
     if suffix in (".parquet", ".pq"):
         stream = streamed(path)
         return Source(path.name, _parsed(path.name, lambda: pd.read_parquet(path)) if stream is None else stream)
     if suffix == ".npy":
-        return Source(path.name, _parsed(path.name, lambda: _npy(path)))
+        return Source(path.name, _parsed(path.name, lambda: npy(path)))
     if suffix == ".npz":
-        return _parsed(path.name, lambda: _npz(path))  # type: ignore[no-any-return]
+        rows, labels = _parsed(path.name, lambda: npz(path))
+        return Source(path.name, rows, labels)
     raise DataError(
         f"{path.name!r} is of an unknown type {suffix!r}. Give .csv, .tsv, .parquet, .npy, .npz, or pictures."
     )
 
 
-def _csv(name: str, content: Path | bytes) -> pd.DataFrame:
-    """Read a CSV file with commas, semicolons or tabs between cells, whichever its header has most of."""
+def _csv(name: str, content: Path | bytes, header: bool | None) -> Source:
+    """Read a CSV file with commas, semicolons or tabs between cells, whichever its first line has most of."""
     head = content[:HEAD] if isinstance(content, bytes) else _parsed(name, lambda: _head(content))
     if b"\0" in head:
         raise DataError(f"{name!r} is no text in UTF-8: it holds zero bytes. Save it as UTF-8 CSV, or as Parquet.")
-    header = head.lstrip().partition(b"\n")[0]
-    separator = max(",;\t", key=lambda sign: header.count(sign.encode()))
+    first = head.lstrip().partition(b"\n")[0]
+    separator = max(",;\t", key=lambda sign: first.count(sign.encode()))
     settings: dict[str, Any] = {"sep": separator, "skipinitialspace": separator != "\t"}
     if separator != "," and re.search(rb"[;\t]\s*-?\d+,\d+\s*([;\t\r\n]|$)", b";" + head.replace(b"\n", b"\n;")):
         settings["decimal"] = ","  # 1,5 is a number where cells are not parted by commas
@@ -145,9 +152,15 @@ def _csv(name: str, content: Path | bytes) -> pd.DataFrame:
         return io.BytesIO(content) if isinstance(content, bytes) else content
 
     names = _parsed(name, lambda: pd.read_csv(opened(), header=None, nrows=1, dtype=str, **settings)).loc[0]
-    if _lacks_header(names, opened, settings):
+    if header is None:
+        header = not _lacks_header(names, opened, settings)
+        if not header:
+            _note(
+                f"{name}: the first line looks like the rows below it, so the columns are called column0, column1, ... "
+                "(--header or header=True if it names them)"
+            )
+    if not header:
         settings |= {"header": None, "names": [f"column{i}" for i in range(len(names))]}
-        _note(f"{name}: the first line looks like the rows below it, so the columns are called column0, column1, ...")
     twice = names[names.notna() & names.duplicated()]
     if len(twice) and "names" not in settings:
         raise DataError(f"{name!r}: two columns are called {twice.iloc[0]!r}; give every column its own name.")
@@ -156,7 +169,7 @@ def _csv(name: str, content: Path | bytes) -> pd.DataFrame:
         frame: pd.DataFrame = _parsed(
             name, lambda: pd.read_csv(opened(), index_col=False, low_memory=False, **settings)
         )
-    return _without_marks(name, _looked_at(name, frame))
+    return Source(name, _without_marks(name, _looked_at(name, frame)), header=header)
 
 
 def _head(path: Path) -> bytes:
@@ -208,39 +221,6 @@ def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     _note(f"{name}: the first column has no name and counts the rows; it was left out")
     return frame.drop(columns=first)
-
-
-def _npy(path: Path) -> Any:
-    """Read an array whose header does not claim more than the file holds."""
-    with path.open("rb") as file:
-        head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        read_header = head.get(np.lib.format.read_magic(file))
-        if read_header is not None:
-            shape, _, dtype = read_header(file)
-            if math.prod(shape) * dtype.itemsize > path.stat().st_size - file.tell() and not dtype.hasobject:
-                raise ValueError(f"it is shorter than an array of shape {shape}")
-    return _sound(np.load(path, allow_pickle=False))
-
-
-def _sound(array: Any) -> Any:
-    """Return an array as it was read, unless its cells are records or its texts hold numbers that are no characters."""
-    if array.dtype.kind == "V":
-        raise ValueError(f"its cells are records ({array.dtype}), not numbers or texts")
-    if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
-        codes = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).view(np.uint32)
-        if codes.max() > sys.maxunicode:
-            raise ValueError("its texts hold what is no character")
-    return array
-
-
-def _npz(path: Path) -> Source:
-    with np.load(path, allow_pickle=False) as arrays:
-        names = list(arrays)
-        if not names:
-            raise DataError(f"{path.name!r} holds no arrays. Save one as X, and labels as y if there are any.")
-        key = "X" if "X" in names else "x" if "x" in names else names[0]
-        labels = next((arrays[n] for n in ("y", "Y", "label", "labels") if n in names), None)
-        return Source(path.name, _sound(arrays[key]), labels)
 
 
 def _parsed(name: str, parse: Any) -> Any:

@@ -30,6 +30,7 @@ from engram.data.rows import Rows
 from engram.data.stream import RowStream
 from engram.errors import DataError, UsageError, nearest
 from engram.likelihoods import LIKELIHOODS, Bernoulli, Blocks, Categorical, Grouped, Likelihood, Normal, Poisson
+from engram.parameters import checked_value
 
 ORDER = ("number", "count", "boolean", "date", "category")  # of the blocks in an encoded row
 
@@ -52,14 +53,25 @@ class Table(Kind):
         Types that correct what would be found out: ``{"zip": "category", "id": "drop"}``; number, count, boolean, category, date or drop.
     likelihood : str
         Distribution of the number columns: "auto" (normal), "normal", "laplace", "poisson", "bernoulli".
+    header : bool, optional
+        Of a CSV file, whether its first line names the columns; without, that is found out. Files that a model is applied to are read the
+        same way.
     """
 
     name = "table"
     metrics: ClassVar[tuple[str, ...]] = ("r2", "squared-error", "log-likelihood", "auroc")
     baselines: ClassVar[tuple[str, ...]] = ("mean", "pca", "knn", "isolation-forest")
 
-    def __init__(self, raw: Any = None, *, columns: dict[Any, str] | None = None, likelihood: str = "auto") -> None:
+    def __init__(
+        self,
+        raw: Any = None,
+        *,
+        columns: dict[Any, str] | None = None,
+        likelihood: str = "auto",
+        header: bool | None = None,
+    ) -> None:
         self.raw = raw
+        self.header = None if header is None else checked_value("header", header, bool)
         self.wishes = {str(k): v for k, v in (columns or {}).items()}
         self.number_likelihood = likelihood
         self.fields: list[Column] = []  # the user's columns in the user's order
@@ -69,7 +81,13 @@ class Table(Kind):
     def with_wishes(self, *, columns: dict[Any, str] | None = None, likelihood: str = "auto") -> Table:
         """Return a copy that takes the model's wishes where the wrapper has none of its own."""
         chosen = self.number_likelihood if likelihood == "auto" else likelihood
-        return Table(columns=self.wishes or columns, likelihood=chosen)
+        return Table(columns=self.wishes or columns, likelihood=chosen, header=self.header)
+
+    def around(self, raw: Any, notes: tuple[str, ...] | None = None) -> Table:
+        """Return these wishes and notes around other rows, e.g. around some of them."""
+        table = self.with_wishes()
+        table.raw, table.notes = raw, self.notes if notes is None else notes
+        return table
 
     @classmethod
     def accepts(cls, raw: Any) -> str | None:
@@ -151,6 +169,9 @@ class Table(Kind):
         self._mean = np.array([self.fields[i].mean for i in numbers])
         self._rate = 1 / np.array([self.fields[i].scale for i in numbers])
         self._plain = len(numbers) == len(self.fields)
+        used = [self.fields[i] for i in numbers]
+        shared = self.dtype is not None and self.number_likelihood != "poisson" and share_a_unit(self.fields)
+        self._unit = (min(c.low for c in used), max(c.high for c in used)) if shared else None  # range of the common unit
 
     @staticmethod
     def _has_wide(used: list[Column]) -> bool:
@@ -298,7 +319,10 @@ class Table(Kind):
             )
         parts: list[Likelihood] = []
         if self._blocks["number"]:
-            parts.append(chosen((len(self._blocks["number"]),)))
+            numbers = chosen((len(self._blocks["number"]),))
+            if self._unit is not None:
+                numbers.bound(*(torch.tensor((end - self._mean) * self._rate, dtype=torch.float32) for end in self._unit))
+            parts.append(numbers)
         if self._blocks["count"]:
             parts.append(Poisson((len(self._blocks["count"]),)))
         if self._blocks["boolean"]:
@@ -334,11 +358,12 @@ class Table(Kind):
             "likelihood": self.number_likelihood,
             "columns": [c.to_dict() for c in self.fields],
             "hints": self.hints,
+            "header": self.header,
         }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Table:
-        table = cls(likelihood=state["likelihood"])
+        table = cls(likelihood=state["likelihood"], header=state.get("header"))
         table.dtype = state["dtype"]
         table.fields = [Column(**c) for c in state["columns"]]
         table.hints = state.get("hints", [])

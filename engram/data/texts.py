@@ -18,6 +18,7 @@ SURE_MARKS = frozenset({"?", "??", "n/a", "#n/a", "n.a.", "nan", "null", "<na>"}
 MARKS = SURE_MARKS | {"", "-", "--", ".", "..", "*", "na", "nil", "none", "unknown", "missing", "not available"}
 WORDS = (("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("off", "on"))  # of flags
 NEARLY = 0.95  # of the cells that are there must be of one sort for a column to be of it
+MOST_PLACES = 9  # decimals beyond which numbers are written with as many digits as they need
 LOOKED_AT = 300  # different texts that a sort is guessed from
 CURRENCIES = r"US\$|R\$|[$€£¥₹₩₽₺]|USD|EUR|GBP|CHF|JPY|CAD|AUD|INR|CNY|SEK|NOK|DKK|PLN|CZK|kr\.?|zł|Fr\."
 POINTS = (("", "."), (",", "."), (".", ","), ("'", "."), ("’", "."), (" ", ","), (" ", "."), ("\u00a0", ","))
@@ -52,6 +53,17 @@ class NumberStyle:
     fixed: bool = False
     grouped: bool = False
     minus: str = "first"
+
+    def wrong(self) -> str:
+        """Return what no column can have been found to be, in words; nothing where all is well."""
+        known = {
+            "point": (self.group, self.point) in POINTS,
+            "places": self.places is None or 0 <= self.places <= MOST_PLACES,
+            "minus": self.minus in ("first", "inside", "brackets"),
+        }
+        return next(
+            (f"{name} {str(getattr(self, name))[:40]!r} cannot be" for name, fine in known.items() if not fine), ""
+        )
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -129,7 +141,7 @@ def _completed(style: NumberStyle, texts: pd.Series[Any]) -> NumberStyle:
     style.prefix = Counter(m["prefix"] or "" for m in found).most_common(1)[0][0]
     style.suffix = Counter(m["suffix"] or "" for m in found).most_common(1)[0][0]
     places = {len(m["part"] or "") for m in found}
-    style.places = None if any(m["power"] for m in found) or max(places) > 9 else max(places)
+    style.places = None if any(m["power"] for m in found) or max(places) > MOST_PLACES else max(places)
     style.fixed = len(places) == 1 and style.places is not None
     style.grouped = bool(style.group) and any(style.group in m["whole"] for m in found)
     if any(m["open"] for m in found):

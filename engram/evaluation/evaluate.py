@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows, fingerprint
+from engram.data.stream import some
 from engram.evaluation.comparison import Outputs, flat, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
@@ -51,7 +52,8 @@ def evaluate(
     X : like the data of `fit`
         Rows, better such as the model has not seen.
     y : array of one label per row, optional
-        Labels. Two values (1 or True: anomaly) bring the metrics of detection; all colour the pictures.
+        Labels. Two values bring the metrics of detection, for which the rarer one is an anomaly (of equally frequent ones 1 or True); all
+        colour the pictures.
     train : like X, optional
         The rows that the model was fitted on: baselines are fitted on them too. Without, they are cross-fitted on X.
     metrics : sequence of str, optional
@@ -75,7 +77,7 @@ def evaluate(
     wished = [metrics] if isinstance(metrics, str) else metrics or kind.metrics
     chosen = [metric(m) for m in dict.fromkeys(wished)]
     seed = seed_from(random_state)
-    X = kind.opened(X)
+    X = some(kind.opened(X))
     rows = model.encoded(X)
     warn_notes([rows.notes])
     trained = None if train is None else model.encoded(kind.opened(train))
@@ -123,7 +125,7 @@ def _subjects(
 def _judged(
     chosen: list[Metric], model: Codes, subjects: dict[str, Outputs], common: dict[str, Any], told: str
 ) -> tuple[list[Result], list[str], list[Finding]]:
-    """Return all results, notes on what was left out, and findings; ``told`` is what was made of the labels."""
+    """Return all results, notes on what was left out or decided, and findings; ``told`` is what was made of the labels."""
     name = type(model).__name__
     results: list[Result] = []
     notes, beaten = [], []
@@ -133,6 +135,8 @@ def _judged(
         beaten += _beaten(one, name, found)
         if reason:
             notes.append(f"{one.name}: left out, {told if 'y' in one.lacking(subjects[name]) else reason}")
+        elif "y" in one.needs:
+            notes.append(f"{one.name}: {told}")
         elif "log_prob" in one.needs and not has_density(model.kind_):
             notes.append(f"{one.name}: only of the model; flags, counts and categories have no normal density")
     return results, notes, _worse(name, beaten)
@@ -212,9 +216,8 @@ def _split(model: Codes, rows: Rows, trained: Rows | None) -> tuple[str, list[Fi
         told = "the rows given as train= are not those that the model was fitted on"
         findings.append(Finding("other-training-rows", told, "Model and baselines then learned from different rows"))
     if fingerprint(rows) == fitted:
-        told = (
-            "these are the rows that the model was fitted on, which flatters it beside baselines that did not see them"
-        )
+        told = "these are the rows that the model learned from, so its numbers say nothing of new rows; "
+        told += "the baselines learned from other rows" if trained is None else "the baselines learned from them too"
         findings.append(Finding("training-rows", told, "Evaluate on rows that were kept apart"))
         return "the rows that the model was fitted on", findings
     if trained is None:
@@ -222,6 +225,6 @@ def _split(model: Codes, rows: Rows, trained: Rows | None) -> tuple[str, list[Fi
     known = {row.tobytes() for row in trained.x.numpy()}
     again = sum(row.tobytes() in known for row in rows.x.numpy())
     if 2 * again >= len(rows):
-        told = f"{again} of the {len(rows)} rows are also training rows, which flatters whatever learned from them"
+        told = f"{again} of these {len(rows)} rows are training rows too, so the numbers say little of new rows"
         findings.append(Finding("training-rows", told, "Evaluate on rows that were kept apart"))
     return f"{again} of {len(rows)} rows equal a training row", findings

@@ -13,7 +13,7 @@ import torch
 
 from engram.data.images import Images
 from engram.data.kind import DataWarning
-from engram.data.stream import RowStream
+from engram.data.stream import some
 from engram.data.table import Table
 from engram.errors import EngramError
 from engram.evaluation.chosen import chosen
@@ -177,8 +177,7 @@ def scores(model: Codes, X: Any, labels: pd.Series[Any] | None, train: Any) -> d
 
 def _some(X: Any) -> tuple[Any, Array]:
     """Return at most `MOST_ROWS` rows, taken evenly, and their numbers."""
-    if isinstance(X, RowStream):
-        X = X.sample()[1]
+    X = some(X)
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     index = _evenly(X.shape[0], MOST_ROWS)

@@ -15,8 +15,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def anomalies(y: Any, n_rows: int) -> tuple[Array | None, str]:
     """Return (where a row is an anomaly or None, what was made of the labels in words).
 
-    1 or True is an anomaly beside 0 or False, and -1 beside 1 (scikit-learn's way); of two other values it is the
-    rarer one. More or fewer values, or missing labels, are no such labels.
+    Of two values it is the rarer one; where both are equally frequent, 1 or True beside 0 or False, and -1 beside 1 (scikit-learn's way).
+    More or fewer values, or missing labels, are no such labels.
     """
     if y is None:
         return None, "no labels y were given"
@@ -27,14 +27,13 @@ def anomalies(y: Any, n_rows: int) -> tuple[Array | None, str]:
     if len(counts) != 2:
         found = f"{len(counts)} different values" if len(counts) > 1 else f"only the value {counts.index[0]!r}"
         return None, f"the labels y have {found}; anomaly or normal takes two"
-    values = set(counts.index)
-    if values in ({0, 1}, {-1, 1}):
-        anomaly = 1 if 0 in values else -1
-    elif counts.iloc[0] == counts.iloc[1]:
-        return None, "both labels y are equally frequent; give 1 for anomalies and 0 for normal rows"
-    else:
-        anomaly = counts.index[-1]
-    return (labels == anomaly).to_numpy(dtype=bool), f"an anomaly has the label {anomaly!s}"
+    values, anomaly, which = set(counts.index), counts.index[-1], "the rarer one"
+    if counts.iloc[0] == counts.iloc[1]:
+        if values not in ({0, 1}, {-1, 1}):
+            return None, "both labels y are equally frequent; give 1 for anomalies and 0 for normal rows"
+        anomaly, which = (1 if 0 in values else -1), "both being equally frequent"
+    found = (labels == anomaly).to_numpy(dtype=bool)
+    return found, f"rows with the label {anomaly!s} count as anomalies, {which} ({int(found.sum())} of {n_rows} rows)"
 
 
 def one_per_row(y: Any, n_rows: int) -> pd.Series[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,35 @@ FLOOR = 1e-3  # in standardised units; a smaller scale is a density that explode
 START = -2.0  # log of the scale before training: a scale of 1 lets a VAE ignore its code
 
 
+class Within(torch.autograd.Function):
+    """Clamp to a range; the gradient goes through unchanged, so that a value outside is pulled back and never stuck.
+
+    For squared error the gradient of the clamped mean's residual is exact wherever it is not zero (straight-through,
+    Bengio, Leonard & Courville 2013, arXiv:1308.3432).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        return output.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return gradient, None, None
+
+
 class LocationScale(Likelihood):
-    """A location family: the output is the mean, the scale is learned (``scale="shared"``, one for all columns)."""
+    """A location family: the output is the mean, the scale is learned (``scale="shared"``, one for all columns).
+
+    Where a kind knows the range that values can have (`bound`), the mean is the output clamped to it: a network then need
+    not learn how to say "exactly black", which most pixels of most drawings are.
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape)
+        self.register_buffer("low", None, persistent=False)
+        self.register_buffer("high", None, persistent=False)
+        self.low: Tensor | None
+        self.high: Tensor | None
         self.log_scale = nn.Parameter(torch.tensor(START))
         self.register_buffer("column_scale", torch.zeros(self.size))  # zero: not calibrated
         self.column_scale: Tensor
@@ -36,11 +61,17 @@ class LocationScale(Likelihood):
         """Log of the scale, not below the floor."""
         return self.log_scale.clamp(min=math.log(FLOOR))
 
+    def bound(self, low: Tensor, high: Tensor) -> None:
+        self.low, self.high = low, high
+
+    def unbound(self) -> None:
+        self.low = self.high = None
+
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return masked(self.density(x - output, self.floored()), mask)
+        return masked(self.density(x - self.mean(output), self.floored()), mask)
 
     def mean(self, output: Tensor) -> Tensor:
-        return output
+        return output if self.low is None else cast("Tensor", Within.apply(output, self.low, self.high))  # type: ignore[no-untyped-call]
 
     def link(self, mean: Tensor) -> Link:
         return Link(mean, torch.ones_like(mean))
@@ -51,7 +82,7 @@ class LocationScale(Likelihood):
 
     @torch.no_grad()
     def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
-        residual = (x - output).flatten(1)
+        residual = (x - self.mean(output)).flatten(1)
         seen = torch.ones_like(residual, dtype=torch.bool) if mask is None else mask.flatten(1)
         own = self.closed_form(torch.where(seen, residual, 0.0), seen)
         rows = seen.sum(0)
@@ -61,7 +92,7 @@ class LocationScale(Likelihood):
 
     def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         scale = torch.where(self.column_scale > 0, self.column_scale, self.floored().exp())
-        return masked(self.density((x - output).flatten(1), scale.log()), mask)
+        return masked(self.density((x - self.mean(output)).flatten(1), scale.log()), mask)
 
     def findings(self) -> list[str]:
         if float(self.log_scale.detach()) > math.log(FLOOR):
@@ -85,7 +116,7 @@ class Normal(LocationScale):
         # and without a mask it is the same arithmetic, so that a complete row's value does not depend on
         # whether a neighbour has a missing cell
         log_scale = self.floored()
-        squared = masked((x - output).square(), mask).sum(1)
+        squared = masked((x - self.mean(output)).square(), mask).sum(1)
         count = self.size if mask is None else mask.flatten(1).sum(1)
         return squared * (-0.5 * (-2 * log_scale).exp()) - count * (log_scale + 0.5 * LOG_2_PI)
 
@@ -94,7 +125,7 @@ class Normal(LocationScale):
 
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         noise = torch.randn(output.shape, generator=generator, dtype=output.dtype, device=output.device)
-        return output + self.floored().exp() * noise
+        return self.mean(output) + self.floored().exp() * noise
 
 
 class Laplace(LocationScale):
@@ -110,4 +141,4 @@ class Laplace(LocationScale):
         # inverse of the distribution function: u in (-1, 1) -> -sign(u) log(1 - |u|)
         u = 2 * torch.rand(output.shape, generator=generator, dtype=output.dtype, device=output.device) - 1
         u = u.clamp(min=-1 + 1e-7, max=1 - 1e-7)
-        return output - self.floored().exp() * u.sign() * torch.log1p(-u.abs())
+        return self.mean(output) - self.floored().exp() * u.sign() * torch.log1p(-u.abs())

@@ -68,6 +68,12 @@ class Likelihood(nn.Module, ABC):
     def link(self, mean: Tensor) -> Link:
         """Return the output whose mean is ``mean``, and the slope of that map (clipped where it would be infinite)."""
 
+    def bound(self, low: Tensor, high: Tensor) -> None:
+        """Say which range values can have, elementwise like x; a distribution whose mean stays inside by itself ignores it."""
+
+    def unbound(self) -> None:
+        """Forget what `bound` said: a linear model stays linear."""
+
     @torch.no_grad()
     def start(self, spread: Tensor) -> None:
         """Set the distribution's own parameters from the (scalar) standard deviation of the residuals at the start."""

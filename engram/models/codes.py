@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from engram.data.rows import Rows
-from engram.data.stream import RowStream
+from engram.data.stream import some
 from engram.errors import DataError
 from engram.models.blocks import over_blocks
 from engram.models.parts import start_at_components
@@ -51,8 +51,9 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """Estimate the scales that scores use, on rows that training has not seen."""
-        batch = Batch(held_out.x, held_out.mask)
-        nets.decoder.likelihood.calibrate(nets.decoder(self.encode(nets, batch)), batch.x, batch.mask)
+        parts = held_out.blocks(len(held_out))
+        output = torch.cat([nets.decoder(self.encode(nets, Batch(part.x, part.mask))) for part in parts])
+        nets.decoder.likelihood.calibrate(output, held_out.x, held_out.mask)
         return []
 
     @property
@@ -108,9 +109,7 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
     def encoded(self, X: Any) -> Rows:
         """Return rows as the networks see them."""
         check_is_fitted(self, "network_")
-        rows = self.kind_.opened(X)
-        if isinstance(rows, RowStream):  # what looks at all rows at once looks at the sample that a fit looks at
-            rows = rows.sample()[1]
+        rows = some(self.kind_.opened(X))  # what looks at all rows at once looks at the sample that a fit looks at
         return self.kind_.encode(self.kind_.conform(rows, reader=type(self).__name__))
 
     def densities(self, X: Any, function: Callable[[Nets, Batch], Tensor]) -> Array:

@@ -19,7 +19,7 @@ from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.training import Batch, Finding, Settings
 from engram.training.divergence import NotFiniteError
-from engram.training.loop import History
+from engram.training.history import History
 from engram.training.nets import Nets
 from engram.training.stopping import Watch
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 VALUES = 1 << 22  # encoded values that a check looks at
 ROWS = (256, 8192)  # ... which are at least and at most so many rows
-DRAWN = 512  # generated rows
+DRAWN = (16, 512)  # generated rows, between which so many values
 NAMED = 5  # columns or weights named in a message
 UNEXPLAINED = 0.1  # share of a column's variance, below which it comes back hardly better than as its mean
 FEW = 10  # different values of a column that may rather be a category
@@ -50,9 +50,8 @@ class Examined:
     n_rows: int
 
     def __post_init__(self) -> None:
-        most = min(max(VALUES // max(self.rows.x[0].numel(), 1), ROWS[0]), ROWS[1])
-        self.rows = self.rows.first(most)
-        self.held_out = None if self.held_out is None else self.held_out.first(most)
+        self.rows = self.rows.within(VALUES, *ROWS)
+        self.held_out = None if self.held_out is None else self.held_out.within(VALUES, *ROWS)
 
     @property
     def history(self) -> History:
@@ -72,11 +71,9 @@ class Examined:
     def returned(self, rows: Rows) -> Tensor:
         """Return rows as they come back, (rows, values)."""
         model: Any = self.model
-        parts = []
-        for at in range(0, len(rows), 1024):
-            batch = Batch(rows.x[at : at + 1024], None if rows.mask is None else rows.mask[at : at + 1024])
-            parts.append(self.nets.decoder.likelihood.mean(self.nets.decoder(model.encode(self.nets, batch))))
-        return torch.cat(parts).flatten(1)
+        parts = (Batch(part.x, part.mask) for part in rows.blocks(1024))
+        decoder = self.nets.decoder
+        return torch.cat([decoder.likelihood.mean(decoder(model.encode(self.nets, b))) for b in parts]).flatten(1)
 
     def seen(self, rows: Rows) -> Tensor:
         """Return where the values of rows were observed, (rows, values) bool."""
@@ -255,7 +252,8 @@ def out_of_range(fit: Examined) -> Iterator[Finding]:
     yield from _outside(fit, back[fair], span, "reconstructed", "Try a smaller learning_rate, or more epochs")
     if type(fit.model).draw_codes is not _base_draw():
         generator = torch.Generator().manual_seed(0)
-        codes = fit.model.draw_codes(DRAWN, generator)
+        n_drawn = min(max(VALUES // max(given.shape[1], 1), DRAWN[0]), DRAWN[1])
+        codes = fit.model.draw_codes(n_drawn, generator)
         drawn = fit.nets.decoder.likelihood.sample(fit.nets.decoder(codes), generator).flatten(1)
         yield from _outside(fit, drawn, span, "generated", "Look at them beside real rows before you use them")
 
@@ -326,7 +324,7 @@ def dead_units(fit: Examined) -> Iterator[Finding]:
     """Hidden units that give the same for every row."""
     if len(fit.rows) < 20:
         return
-    rows, model = fit.rows.first(512), fit.model
+    rows, model = fit.rows.within(VALUES // 2, 64, 512), fit.model
     ends: Any = model
     counts: dict[str, list[int]] = {}
     hooks = [

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
 import torch
 
 from engram.data.kind import Kind, as_kind, warn_notes
+from engram.data.picture_stream import streamed_pictures
 from engram.data.rows import Rows, fingerprint
-from engram.data.stream import RowStream
+from engram.data.stream import Stream, some
 from engram.models.resolve import split
 from engram.training import Finding
 from engram.training.streaming import StreamBatches
@@ -31,7 +31,7 @@ class Intake:
         Fingerprint of ``rows`` as they came.
     n_rows : int
         How many rows there are.
-    stream : RowStream or None
+    stream : Stream or None
         Where all rows come from when they do not fit into memory.
     held_out : Rows or None
         Rows that are only looked at.
@@ -41,7 +41,7 @@ class Intake:
     rows: Rows
     digest: str
     n_rows: int
-    stream: RowStream | None = None
+    stream: Stream | None = None
     held_out: Rows | None = None
 
     def divided(self, values: dict[str, Any], seed: int) -> tuple[Intake, list[Finding]]:
@@ -56,14 +56,16 @@ class Intake:
         """Return how many rows are learned from."""
         return len(self.rows) if self.stream is None else len(self.stream)
 
-    def batches(self, batch_size: int, seed: int) -> StreamBatches | None:
+    def batches(self, batch_size: int, seed: int, device: torch.device) -> StreamBatches | None:
         """Return the batches of a stream, or None where all rows are in memory."""
-        return None if self.stream is None else StreamBatches(self.stream, encoder(self.kind), batch_size, seed)
+        if self.stream is None:
+            return None
+        return StreamBatches(self.stream, encoder(self.kind), batch_size, seed, device)
 
 
-def encoder(kind: Kind) -> Callable[[pd.DataFrame], Rows]:
-    """Return the function from conforming rows to encoded ones."""
-    return lambda frame: kind.encode(kind.conform(frame))
+def encoder(kind: Kind) -> Callable[[Any], Rows]:
+    """Return the function from rows to encoded ones."""
+    return lambda rows: kind.encode(kind.conform(rows))
 
 
 def taken_in(X: Any, validation: Any, values: dict[str, Any], *, reader: str, fitted: Kind | None = None) -> Intake:
@@ -72,7 +74,8 @@ def taken_in(X: Any, validation: Any, values: dict[str, Any], *, reader: str, fi
         kind, raw = fitted, fitted.opened(X)
     else:
         kind, raw = as_kind(X, values["kind"], columns=values["columns"], likelihood=values["likelihood"])
-    stream = raw if isinstance(raw, RowStream) else None
+    raw = streamed_pictures(raw)
+    stream = raw if isinstance(raw, Stream) else None
     numbers, sample = (None, raw) if stream is None else stream.sample()
     if fitted is None:
         kind.fit(sample)
@@ -80,5 +83,5 @@ def taken_in(X: Any, validation: Any, values: dict[str, Any], *, reader: str, fi
     warn_notes([rows.notes])
     digest, n_rows = fingerprint(rows), len(rows) if stream is None else len(stream)
     rows = replace(rows, index=torch.arange(len(rows)) if numbers is None else torch.from_numpy(numbers))
-    held_out = None if validation is None else kind.encode(kind.conform(kind.opened(validation)))
+    held_out = None if validation is None else kind.encode(kind.conform(some(kind.opened(validation))))
     return Intake(kind, rows, digest, n_rows, stream, held_out)

@@ -13,13 +13,16 @@ import re
 import typing
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Len
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from engram.data.columns import Column
+from engram.data.dates import DateForm
+from engram.data.texts import NumberStyle
 from engram.errors import RunError
 from engram.training.nets import Nets
 from engram.training.run import RESTORE
@@ -31,7 +34,20 @@ FITTED: dict[str, Any] = {"stopped": str, "best_step": int | None, "n_iter": int
 DATA: dict[str, Any] = {"rows": int, "trained_on": int, "fingerprint": str}
 SHAPES: dict[str, Any] = {"code_size": int, "widths": list[int], "family": str, "skip": bool}
 Cell = str | int | float | bool
+FORM: dict[str, Any] = {  # how cells are written, see `Column`
+    "words": Annotated[list[str], Len(2, 2)],
+    "whole": bool,
+    "mixed": bool,
+    "categories": list[Cell],
+    "ordered": bool,
+    "rest": int,
+    "in doubt": int,
+}
+STYLES: dict[str, type[DateForm | NumberStyle]] = {"date": DateForm, "number": NumberStyle}
 REPORT: dict[str, Any] = {"step": int, "epoch": float, "terms": dict[str, float]}
+PLAIN = (
+    Cell | None | list[Cell | None] | dict[str, Cell | None]
+)  # of a value without a type of its own: not nested deeply
 
 
 class Damage(ValueError):  # noqa: N818 - it becomes a RunError where the folder's name is known
@@ -52,21 +68,26 @@ def typed(place: str, value: Any, annotation: Any) -> Any:
 
 
 def fields_of(place: str, values: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
-    """Return ``values``, each of which that has a type is there and of it."""
+    """Return ``values``, each of which that has a type is there and of it; the others are plain."""
     missing = [name for name in types if name not in values]
     if missing:
         raise Damage(f"{place}.{missing[0]} is missing")
-    return {**values, **{name: typed(f"{place}.{name}", values[name], types[name]) for name in types}}
+    return {name: typed(f"{place}.{name[:40]}", value, types.get(name, PLAIN)) for name, value in values.items()}
+
+
+def known_fields_of(place: str, values: Any, cls: type) -> dict[str, Any]:
+    """Return ``values`` as arguments of a dataclass: each known and of its declared type; what is not there has its default."""
+    types = typing.get_type_hints(cls)
+    given: dict[str, Any] = typed(place, values, dict[str, Any])
+    unknown = set(given) - {field.name for field in dataclasses.fields(cls)}
+    if unknown:
+        raise Damage(f"{place}.{min(unknown)[:40]} is unknown")
+    return fields_of(place, given, {name: types[name] for name in given})
 
 
 def settings_of(values: dict[str, Any]) -> Settings:
     """Return the settings of a fit; threads beyond this machine's processors are not asked for."""
-    types = typing.get_type_hints(Settings)
-    known = {field.name for field in dataclasses.fields(Settings)}
-    unknown = set(values) - known
-    if unknown:
-        raise Damage(f"settings.{min(unknown)} is unknown")
-    found = Settings(**fields_of("settings", values, {name: types[name] for name in values}))
+    found = Settings(**known_fields_of("settings", values, Settings))
     if found.threads < 1:
         raise Damage(f"settings.threads is {found.threads}")
     return dataclasses.replace(found, threads=min(found.threads, os.cpu_count() or 1))
@@ -79,18 +100,35 @@ def check_state(state: Any) -> dict[str, Any]:
     shape = state.get("shape", [])
     if math.prod(typed("kind.json: shape", shape, list[int])) > LARGEST_ROW or any(n < 1 for n in shape):
         raise Damage(f"kind.json: rows of shape {str(shape)[:60]} cannot be")
-    for part in [state, *typed("kind.json: columns", state.get("columns", []), list[dict[str, Any]])]:
+    typed("kind.json: hints", state.get("hints", []), list[str])
+    columns = typed("kind.json: columns", state.get("columns", []), list[dict[str, Any]])
+    for part in [state, *columns]:
         typed("kind.json: name", part.get("name"), Cell | None)
         values = typed("kind.json: values", part.get("values", []), list[Cell])
         if len(set(values)) < len(values):
             raise Damage("kind.json: a value occurs twice in values")
         for name, annotation in _column_types().items():
             if part is not state and name in part:
-                typed(f"kind.json: {name}", part[name], annotation)
+                part[name] = typed(f"kind.json: {name}", part[name], annotation)  # 10**30 as a float
+        check_form(part.get("form", {}))
         dtype = part.get("dtype")
         if dtype is not None and LONG_NUMBER.search(typed("kind.json: dtype", dtype, str)):
             raise Damage(f"kind.json: the type {dtype[:40]!r} cannot be")
-    return state
+    return {**state, "columns": columns}
+
+
+def check_form(form: dict[str, Any]) -> None:
+    """Raise where cells cannot have been written in the way that a column's form says."""
+    for name, value in form.items():
+        place = f"kind.json: form.{name[:40]}"
+        if name in STYLES:
+            wrong = STYLES[name](**known_fields_of(place, value, STYLES[name])).wrong()
+            if wrong:
+                raise Damage(f"{place}: {wrong}")
+        elif name in FORM:
+            typed(place, value, FORM[name])
+        else:
+            raise Damage(f"{place} is unknown")
 
 
 @cache

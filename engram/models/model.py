@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from engram.corruptions import CORRUPTIONS
 from engram.data.kind import Kind
 from engram.data.rows import Rows, joined
-from engram.errors import DivergedError, UsageError
+from engram.errors import DivergedError, StoppedError, UsageError
 from engram.models.diagnosis import diagnose, named
 from engram.models.intake import Intake, taken_in
 from engram.models.parts import Shapes
-from engram.models.resolve import resolve_settings, resolve_shapes
+from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes
 from engram.models.saving import run_files
-from engram.parameters import checked, parameters_of
+from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn, train
 from engram.training.callbacks import reporter
 from engram.training.checkpoint import Checkpoints
@@ -39,7 +39,8 @@ from engram.version import VERSION
 Auto = Literal["auto"]
 Level = Annotated[float, Ge(0)]
 NOT_RESUMED = ("random_state", "verbose", "encoder", "decoder")  # parameters that may differ when a fit is resumed
-CHECKED_ROWS = 8192  # held-out rows that scales and findings are computed from
+CHECKED_ROWS = (256, 8192)  # held-out rows that scales and findings are computed from: at least, at most
+CHECKED_VALUES = 1 << 24  # ... and between these so many values
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -190,15 +191,21 @@ class Model(BaseEstimator, ABC):
         Raises
         ------
         UsageError
-            A parameter is wrong.
+            A parameter is wrong, or a model that is not registered is to be written to a run folder.
         DataError
             The rows cannot be used.
         RunError
             The folder ``run`` exists or cannot be written.
         DivergedError
-            A term is not finite any more.
+            Terms are not finite any more, and half the learning rate did not help.
+        MemoryLimitError
+            A step does not fit into memory, in no number of parts.
+        StoppedError
+            A fit into the folder ``run`` was interrupted, and can be resumed.
         """
-        values = {name: checked(type(self), name, getattr(self, name)) for name in parameters_of(type(self))}
+        values = checked_parameters(self)
+        if run is not None:
+            MODELS.name_of(type(self))  # one that is not registered could not be saved at the end
         folder = None if run is None else claim(run, resume=resume)
         continued = self.warm_start and hasattr(self, "network_")
         given = taken_in(X, validation, values, reader=type(self).__name__, fitted=self.kind_ if continued else None)
@@ -213,6 +220,8 @@ class Model(BaseEstimator, ABC):
         except BaseException as error:
             abandon(folder, hopeless=isinstance(error, DivergedError) and not resume)
             raise
+        if self.history_.signal is not None:
+            raise StoppedError(f"stopped when the fit was over; it is whole in {str(folder)!r}.", self.history_.signal)
         return self
 
     def _learn(
@@ -259,15 +268,16 @@ class Model(BaseEstimator, ABC):
                 nets.to(device)
                 watched = None if held_out is None else held_out.to(device)
                 progress = reporter(self.settings_, verbose=self.verbose)
-                source = given.batches(self.settings_.batch_size, seed) or rows.to(device)
+                source = given.batches(self.settings_.batch_size, seed, device) or rows.to(device)
                 try:
                     self.history_ = train(self, nets, source, watched, self.settings_, progress, checkpoints)
                 except NotFiniteError as error:
                     raise named(error, None if given.stream else rows.index, self.kind_) from None
+                self.findings_ += self.history_.findings()
                 nets.to("cpu")
                 if began and self.history_.best_step == 0:
                     self._keep_start(nets, rows, held_out)
-                seen = (rows if held_out is None else held_out).first(CHECKED_ROWS)
+                seen = (rows if held_out is None else held_out).within(CHECKED_VALUES, *CHECKED_ROWS)
                 with torch.no_grad():
                     self.findings_ += self.finish(nets, rows, seen)
                 self.findings_ += diagnose(self, nets, rows, held_out, given.trained_on())

@@ -82,6 +82,8 @@ class Shapes:
 
     def decoder(self) -> Decoder:
         """Return a network from codes to the likelihood's parameters."""
+        if not (self.widths or self.modules):
+            self.likelihood.unbound()
         if "decoder" in self.modules:
             return Decoder(self._own("decoder", torch.zeros(2, self.code_size), self.row), self.likelihood)
         body = NETWORKS[self.family].decoder(self.code_size, self.row, self.widths, self.dropout)

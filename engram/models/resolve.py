@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from engram.corruptions import check_level
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.errors import DataError, UsageError
 from engram.models.parts import Shapes
 from engram.networks import NETWORKS
+from engram.parameters import checked, parameters_of
 from engram.training import Finding, Settings
 from engram.training.settings import (
     auto_batch_size,
@@ -22,6 +24,15 @@ from engram.training.settings import (
     flops_per_row,
     seconds,
 )
+
+
+def checked_parameters(model: Any) -> dict[str, Any]:
+    """Return a model's parameters as their declared types have them; raise `UsageError` for those that cannot be, or not together."""
+    cls: type = type(model)
+    values = {name: checked(cls, name, getattr(model, name)) for name in parameters_of(cls)}
+    check_level(values["corruption"], values["corruption_level"])
+    return values
+
 
 FEWEST_TO_SPLIT = 10  # rows; with fewer, holding out would cost more than it tells
 

@@ -29,7 +29,7 @@ from engram.models.integrity import (
 from engram.parameters import checked, parameters_of, to_json
 from engram.registry import MODELS
 from engram.training.findings import Finding
-from engram.training.loop import History
+from engram.training.history import History
 from engram.training.nets import Nets
 from engram.training.run import (
     SCHEMA,

@@ -52,7 +52,7 @@ class Conv:
         """From (channels, height, width) through one strided convolution per width."""
         found: list[nn.Module] = []
         for n_in, n_out in pairwise((shape[0], *widths)):
-            found += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), nn.SiLU()]
+            found += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), nn.ELU()]
             if dropout:
                 found.append(nn.Dropout2d(dropout))
         last = sizes(shape[1], shape[2], len(widths))[-1]
@@ -65,11 +65,11 @@ class Conv:
         small = (channels[0], *steps[-1])
         found: list[nn.Module] = [nn.Linear(code_size, small[0] * small[1] * small[2]), nn.Unflatten(1, small)]
         if widths:  # without a width the whole network is linear
-            found.append(nn.SiLU())
+            found.append(nn.ELU())
         for i, size in enumerate(steps[-2::-1]):
             found.append(Upsample(size))
             if i + 1 < len(channels):  # at full size the head follows at once: a convolution there costs most of all
-                found += [nn.Conv2d(channels[i], channels[i + 1], 3, padding=1), nn.SiLU()]
+                found += [nn.Conv2d(channels[i], channels[i + 1], 3, padding=1), nn.ELU()]
                 if dropout:
                     found.append(nn.Dropout2d(dropout))
         return Body(nn.Sequential(*found), (channels[-1], shape[1], shape[2]))

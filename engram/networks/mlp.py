@@ -12,10 +12,10 @@ from engram.networks.network import Body
 
 
 def layers(sizes: tuple[int, ...], dropout: float) -> list[nn.Module]:
-    """Return Linear, SiLU (and dropout) from each size to the next; kinks would show in maps of codes."""
+    """Return Linear, ELU (and dropout) from each size to the next; kinks would show in maps of codes."""
     found: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        found += [Linear(n_in, n_out), nn.SiLU()]
+        found += [Linear(n_in, n_out), nn.ELU()]
         if dropout:
             found.append(nn.Dropout(dropout))
     return found

@@ -16,10 +16,9 @@ def reporter(settings: Settings, *, verbose: int) -> Callable[[dict[str, Any]], 
 
     def show(report: dict[str, Any]) -> None:
         terms = "  ".join(f"{name} {value:.4g}" for name, value in report["terms"].items())
+        mended = "".join(f"  {name} {report[name]}" for name in ("skipped", "recoveries", "parts") if name in report)
         held = f"  held-out {report['validation']:.4g}" if "validation" in report else ""
-        line = (
-            f"epoch {report['epoch']:.0f}/{settings.max_epochs}  {terms}{held}  {report['rows_per_second']:,.0f} rows/s"
-        )
+        line = f"epoch {report['epoch']:.0f}/{settings.max_epochs}  {terms}{held}{mended}  {report['rows_per_second']:,.0f} rows/s"
         print(f"\r\x1b[K{line[:118]}", end="", file=sys.stderr, flush=True)
 
     return show

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ ADVICE = {
     "data": "Drop or mend that cell.",
     "output": "Try a smaller learning_rate, or look at that row.",
     "weights": "Try a smaller learning_rate, clip=1.0, or look for extreme values in the data.",
+    "gradient": "Look for a root, a logarithm or a division at zero in networks of your own, or try a smaller learning_rate.",
 }
 Terms = Callable[[Nets, Batch], dict[str, Tensor]]
 
@@ -34,13 +35,15 @@ class Source:
     step : int
         The step at which it did.
     first : str
-        "data", "output" (on weights that were still finite) or "weights".
+        "data", "output" (on weights that were still finite), "weights" or "gradient" (of terms that were finite).
     role : str or None
-        The role whose weights were not finite.
+        The role with the largest weights, or with some that were not finite.
     row, column : int or None
         The row among those learned from and the encoded value in it: the cell that is not finite or furthest out.
     size : float
         How far out that cell is, in encoded units; NaN where it is itself not finite.
+    recoveries : int
+        How often the fit had gone back and on with half the learning rate, in vain.
     """
 
     term: str
@@ -51,6 +54,7 @@ class Source:
     row: int | None = None
     column: int | None = None
     size: float = 0.0
+    recoveries: int = 0
 
     def told(self, columns: Sequence[str] | None = None) -> str:
         """Say it in words; ``columns`` are the names of the encoded values."""
@@ -58,16 +62,22 @@ class Source:
         cell = f"row {self.row}, {place}"
         if self.first == "data":
             why = f"the data were not finite: {cell}"
+        elif self.first == "gradient":
+            why = "the data, the weights and the terms were finite, a gradient was not"
         elif self.first == "output":
             why = f"the data and the weights were finite, the output for row {self.row} was not"
-        elif self.role is not None:
-            why = f"the data were finite, and a step made weights of the {self.role} overflow"
         else:
-            why = "the data and the weights were finite, and the term overflowed"
+            why = f"the data were finite, and a step made weights of the {self.role} overflow, or so large that the term did"
         if self.first != "data" and self.size >= FAR:
             why += f"; the largest value learned from just then is {self.size:.3g} in encoded units: {cell}"
-        head = f"the term {self.term!r} became {self.value} at step {self.step}: training diverged. "
-        return f"{head}First, {why}. {ADVICE[self.first]}"
+        what = (
+            f"{self.term!r} became {self.value}"
+            if self.first != "gradient"
+            else f"{self.term!r} had no finite gradient"
+        )
+        head = f"the term {what} at step {self.step}: training diverged. "
+        tried = f" Going back {self.recoveries} times, each time with half the learning rate, did not help."
+        return f"{head}First, {why}.{tried if self.recoveries else ''} {ADVICE[self.first]}"
 
 
 class NotFiniteError(DivergedError):
@@ -86,6 +96,7 @@ def source_of(
     step: int,
     finite: Terms | None = None,
     before: Batch | None = None,
+    recoveries: int = 0,
 ) -> Source:
     """Find what was not finite first in a step.
 
@@ -103,7 +114,15 @@ def source_of(
         Gives the terms of the batch on the last weights that are known to be finite.
     before : Batch, optional
         The batch of the step before, which made the weights what they are.
+    recoveries : int
+        How often the fit had gone back before.
     """
+    return replace(_first(nets, batch, terms, step, finite, before), recoveries=recoveries)
+
+
+def _first(
+    nets: Nets, batch: Batch, terms: dict[str, Tensor], step: int, finite: Terms | None, before: Batch | None
+) -> Source:
     term, value = next(((n, v) for n, v in terms.items() if not bool(v.isfinite().all())), next(iter(terms.items())))
     worst = (
         float(value[~value.isfinite()][0]) if value.dim() and not bool(value.isfinite().all()) else float(value.sum())
@@ -117,8 +136,16 @@ def source_of(
             if len(lost):
                 row = int(lost[0, 0]) if rows.dim() else None
                 return _with_cell(Source(name, worst, step, "output"), batch, row)
-    role = next((r for r, net in nets.items() if not all(bool(p.isfinite().all()) for p in net.parameters())), None)
-    return _with_cell(Source(term, worst, step, "weights", role), batch if before is None else before, None)
+    before = batch if before is None else before
+    if all(bool(v.isfinite().all()) for v in terms.values()):
+        return _with_cell(Source(term, worst, step, "gradient"), before, None)
+    largest = {role: max((_size(p) for p in net.parameters()), default=0.0) for role, net in nets.items()}
+    return _with_cell(Source(term, worst, step, "weights", max(largest, key=lambda r: largest[r])), before, None)
+
+
+def _size(values: Tensor) -> float:
+    """Return the largest absolute value; infinity where one is not finite."""
+    return float(values.abs().nan_to_num(float("inf")).max()) if values.numel() else 0.0
 
 
 def _with_cell(source: Source, batch: Batch, row: int | None) -> Source:
@@ -128,7 +155,7 @@ def _with_cell(source: Source, batch: Batch, row: int | None) -> Source:
         row = int(x.amax(1).argmax())
     column = int(x[row].argmax())
     size = float(x[row, column])
-    return Source(source.term, source.value, source.step, source.first, source.role, _number(batch, row), column, size)
+    return replace(source, row=_number(batch, row), column=column, size=size)
 
 
 def _number(batch: Batch, row: int) -> int:

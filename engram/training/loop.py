@@ -3,99 +3,33 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from engram.data.rows import Rows
-from engram.errors import StoppedError
+from engram.errors import MemoryLimitError, StoppedError
 from engram.training.batches import Batch, Batches
 from engram.training.checkpoint import Checkpoints
 from engram.training.divergence import NotFiniteError, source_of
 from engram.training.ema import Average
+from engram.training.history import History
 from engram.training.interrupts import Flag, caught
+from engram.training.memory import can_halve, divided, out_of_memory
 from engram.training.nets import Nets
 from engram.training.optimiser import Adam
+from engram.training.recovery import RECOVERIES, SLOWER, Good, Log, Skip
+from engram.training.session import random_state, set_random_state
 from engram.training.settings import Settings, rate
 from engram.training.stopping import Watch
 from engram.training.streaming import StreamBatches
+from engram.training.turns import Player, Turn
 
 REPORT_STEPS = 25  # a report is due when an epoch ends, but not more often than this
 MOST_STEPS = 2000  # ... and at least this often, however long an epoch is
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One player's move.
-
-    Parameters
-    ----------
-    name : str
-        Its name in the log.
-    roles : tuple of str
-        The networks that learn in it; all others are frozen.
-    every : int
-        It is taken at every so many steps.
-    repeats : int
-        How often it is taken in a row.
-    learning_rate : float or None
-        Its own learning rate; None takes the fit's.
-    betas : tuple of float
-        Adam's decay rates.
-    """
-
-    name: str
-    roles: tuple[str, ...]
-    every: int = 1
-    repeats: int = 1
-    learning_rate: float | None = None
-    betas: tuple[float, float] = (0.9, 0.999)
-
-
-class Player(Protocol):
-    """What the loop asks of a model."""
-
-    def turns(self, step: int) -> Sequence[Turn]:
-        """Return the turns of a step; a turn keeps its name for the whole fit."""
-
-    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
-        """Return the named terms whose sum the turn minimises: one value per row, (rows,), or one for the batch, ()."""
-
-    def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
-        """Do what has no gradient: clip weights, move codebooks, revive units."""
-
-
-@dataclass
-class History:
-    """What a fit leaves in the log.
-
-    Parameters
-    ----------
-    reports : list of dict
-        One per report: step, epoch, seconds, rows_per_second, terms (means since the last report), validation.
-    stopped : str
-        Why it ended: "epochs", "early", "time".
-    best_step : int or None
-        The step whose weights were kept, by held-out rows; None without such rows.
-    untouched : dict
-        The weights by role that no gradient ever reached; only known right after a fit.
-    """
-
-    reports: list[dict[str, Any]] = field(default_factory=list)
-    stopped: str = "epochs"
-    best_step: int | None = None
-    untouched: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def losses(self) -> list[float]:
-        """The sum of the terms at each report."""
-        return [sum(report["terms"].values()) for report in self.reports]
-
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -112,19 +46,39 @@ def train(
     """Train ``nets`` in place by the player's turns and return the history.
 
     With ``checkpoints`` the fit goes on from the newest one, writes more, and ends on Ctrl-C or SIGTERM with a last one
-    and a `StoppedError`.
-    Raises `DivergedError` on numbers that are not finite.
+    and a `StoppedError`; a signal that comes when nothing is left to do is noted in the history.
+    Raises `DivergedError` on numbers that are not finite, where going back and on more slowly did not help, and
+    `MemoryLimitError` where no part of a step is small enough.
     """
     fit = _Fit(player, nets, rows, validation, settings, report)
-    if checkpoints is None:
-        return fit.run()
-    checkpoints.restore(fit)
-    with caught() as flag:
-        return fit.run(checkpoints, flag)
+    try:
+        if checkpoints is None:
+            return fit.run()
+        checkpoints.restore(fit)
+        with caught() as flag:
+            history = fit.run(checkpoints, flag)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        parts = f" in {fit.history.parts} parts" if fit.history.parts > 1 else ""
+        raise MemoryLimitError(
+            f"training with steps of {settings.batch_size} rows{parts} does not fit into memory. "
+            "Try a smaller batch_size, a smaller network (hidden, code_size), or precision='bfloat16'."
+        ) from error
+    finally:
+        fit.thaw()
+    history.signal = flag.number
+    return history
 
 
-def averaged(terms: dict[str, Tensor], weight: Tensor | None) -> Tensor:
-    """Return the sum of the terms, averaged over rows (weighted where rows have weights): the only place that averages."""
+def averaged(
+    terms: dict[str, Tensor], weight: Tensor | None, whole: Tensor | float | None = None, share: float = 1.0
+) -> Tensor:
+    """Return the sum of the terms, averaged over rows (weighted where rows have weights): the only place that averages.
+
+    Of a part of a batch: what it adds to the batch's average, given the ``whole`` batch's sum of row weights, or its number of
+    rows, and the part's ``share`` of the rows, by which terms of shape () count.
+    """
     total: Tensor | None = None
     rows: Tensor | None = None
     for value in terms.values():
@@ -132,8 +86,13 @@ def averaged(terms: dict[str, Tensor], weight: Tensor | None) -> Tensor:
             total = value if total is None else total + value
         else:
             rows = value if rows is None else rows + value
+    if total is not None and whole is not None:
+        total = total * share
     if rows is not None:
-        mean = rows.mean() if weight is None else (rows * weight).sum() / weight.sum()
+        if whole is not None:
+            mean = (rows if weight is None else rows * weight).sum() / whole
+        else:
+            mean = rows.mean() if weight is None else (rows * weight).sum() / weight.sum()
         total = mean if total is None else total + mean
     if total is None:
         raise TypeError("a turn without terms has nothing to minimise")
@@ -161,9 +120,8 @@ class _Fit:
         self.average = Average(nets, settings.ema, self.total) if settings.ema else None
         self.watch = Watch(player, nets, validation, settings) if validation is not None else None
         self.history = History()
-        self.sums: dict[str, Tensor] = {}
-        self.trace: list[tuple[int, Turn, Tensor]] = []  # losses since the last report: to find the first bad one
-        self.counts: dict[str, int] = {}
+        self.log, self.good = Log(), Good()
+        self.learning = {role: [p for p in net.parameters() if p.requires_grad] for role, net in nets.items()}
         self.active: str | None = None
         self.frozen: list[Tensor] = []  # buffers of the roles that do not learn in the active turn
         self.step = self.reported = 0
@@ -174,6 +132,8 @@ class _Fit:
         self.nets.train()
         if self.watch is not None and self.step == 0:
             self.watch.look(0, self.nets)
+        if not self.good.tensors:
+            self.good.keep(self._changing())
         since = time.perf_counter()
         for batch in self._stream():
             self._step(batch)
@@ -186,7 +146,7 @@ class _Fit:
                     break
                 if checkpoints is not None and checkpoints.due():
                     checkpoints.save(self.step, *self.state())
-            if flag is not None and checkpoints is not None and flag.number is not None:
+            if checkpoints is not None and flag is not None and flag.number is not None and self.step < self.total:
                 checkpoints.save(self.step, *self.state())
                 raise StoppedError(
                     f"stopped at step {self.step} of {self.total}, with a checkpoint in {str(checkpoints.folder)!r}. "
@@ -198,8 +158,14 @@ class _Fit:
             self.average.swap(self.nets)
         if self.watch is not None:
             self.history.best_step = self.watch.restore(self.nets)
-        self.nets.requires_grad_(True).eval()
+        self.nets.eval()
         return self.history
+
+    def thaw(self) -> None:
+        """Let every weight learn again that did before the fit."""
+        for weights in self.learning.values():
+            for weight in weights:
+                weight.requires_grad_(True)
 
     def _due(self) -> bool:
         """Whether a report is due: an epoch ended and enough steps were taken, or it is the last step."""
@@ -212,10 +178,13 @@ class _Fit:
         return limit is not None and time.perf_counter() - self.started >= limit
 
     def _stream(self) -> Iterator[Batch]:
-        first, skip = divmod(self.step, self.batches.per_epoch)
-        for epoch in range(first, self.settings.max_epochs):
-            yield from self.batches.epoch(epoch, skip)
-            skip = 0
+        """Yield the batches from the present step on, and from an earlier one where the fit went back to it."""
+        while self.step < self.total:
+            epoch, skip = divmod(self.step, self.batches.per_epoch)
+            for step, batch in enumerate(self.batches.epoch(epoch, skip), self.step):
+                if step != self.step:
+                    break
+                yield batch
 
     def _progress(self) -> float:
         share = self.step / self.total
@@ -224,98 +193,145 @@ class _Fit:
 
     def _step(self, batch: Batch) -> None:
         batch.progress = self._progress()
-        share = rate(self.settings.schedule, batch.progress)
+        share = rate(self.settings.schedule, batch.progress) * SLOWER**self.history.recoveries
         for turn in self.player.turns(self.step):
             if turn.every > 1 and self.step % turn.every:
                 continue
             optimiser = self._optimiser(turn)
             kept = [buffer.clone() for buffer in self.frozen]
             for _ in range(turn.repeats):
-                terms, loss = self._forward(turn, batch)
-                loss.backward()  # type: ignore[no-untyped-call]
+                terms, loss = self._gradient(turn, batch)
                 if self.settings.clip is not None:
                     nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
-                optimiser.step(share)
+                skipped = optimiser.step(share, loss)
                 self.player.after_step(turn, self.nets, batch)
+                self.log.add(turn.name, self.step, terms, skipped)
             for buffer, before in zip(self.frozen, kept, strict=True):
                 buffer.copy_(before)
-            self._log(terms, loss, batch.weight)
-            self.trace.append((self.step, turn, loss.detach()))
         if self.average is not None:
             self.average.update(self.nets, self.step)
 
-    def _forward(self, turn: Turn, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+    def _gradient(self, turn: Turn, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Add up the gradient of a turn, in as many parts as memory asks for; return the averaged terms and their sum.
+
+        A step that is taken again draws from generators seeded by its number, so that it is the same however far it came before.
+        """
+        while True:
+            try:
+                return self._backward(turn, batch) if self.history.parts == 1 else self._in_parts(turn, batch)
+            except (RuntimeError, MemoryError) as error:
+                if not (out_of_memory(error) and can_halve(batch, self.history.parts)):
+                    raise
+            self.history.parts *= 2  # for the rest of the fit
+            for weight in self.nets.parameters():
+                weight.grad = None
+            torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # not what was left of the attempt
+
+    def _in_parts(self, turn: Turn, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        means: dict[str, Tensor] = {}
+        total = torch.zeros((), device=batch.x.device)
+        for part, whole, share in divided(batch, self.history.parts):
+            terms, loss = self._backward(turn, part, whole, share)
+            means = {name: means[name] + value if means else value for name, value in terms.items()}
+            total = total + loss
+        return means, total
+
+    def _backward(
+        self, turn: Turn, batch: Batch, whole: Tensor | float | None = None, share: float = 1.0
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Add the gradient of a turn on a batch or a part of one; return the terms, averaged, and their sum."""
         if self.precise:
             terms = self.player.terms(turn, self.nets, batch)
         else:
             with torch.autocast(batch.x.device.type, dtype=torch.bfloat16):
                 terms = {name: value.float() for name, value in self.player.terms(turn, self.nets, batch).items()}
-        return terms, averaged(terms, batch.weight)
-
-    @torch.no_grad()
-    def _log(self, terms: dict[str, Tensor], loss: Tensor, weight: Tensor | None) -> None:
-        """Add a turn's terms, as they were summed, to what the next report averages."""
-        for name, value in terms.items():
-            mean = loss.detach() if len(terms) == 1 else averaged({name: value}, weight)
-            self.sums[name] = self.sums[name] + mean if name in self.sums else mean
-            self.counts[name] = self.counts.get(name, 0) + 1
+        loss = averaged(terms, batch.weight, whole, share)
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss = loss.detach()
+        if len(terms) == 1:
+            return dict.fromkeys(terms, loss), loss
+        values = {name: value.detach() for name, value in terms.items()}
+        return {name: averaged({name: value}, batch.weight, whole, share) for name, value in values.items()}, loss
 
     def _optimiser(self, turn: Turn) -> Adam:
-        """Return the turn's optimiser, and freeze all roles that are not its own."""
+        """Return the turn's optimiser, and freeze all roles that are not its own; what the user froze stays so."""
         if turn.name not in self.optimisers:
-            learners = [p for role in turn.roles for p in self.nets[role].parameters()]
+            learners = [p for role in turn.roles for p in self.learning[role]]
             base = turn.learning_rate or self.settings.learning_rate
             self.optimisers[turn.name] = Adam(learners, base, turn.betas, self.settings.weight_decay)
             if turn.name in self.waiting:
                 self.optimisers[turn.name].restore(self.waiting.pop(turn.name))
         if self.active != turn.name:
             self.active = turn.name
-            for role, net in self.nets.items():
-                net.requires_grad_(role in turn.roles)
+            for role, weights in self.learning.items():
+                for weight in weights:
+                    weight.requires_grad_(role in turn.roles)
             self.frozen = [b for role, net in self.nets.items() if role not in turn.roles for b in net.buffers()]
         return self.optimisers[turn.name]
 
     def _report(self, elapsed: float) -> bool:
-        """Write a report; return True when training is over."""
-        terms = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-        if not all(map(math.isfinite, terms.values())):
-            raise self._diverged()
-        self.trace.clear()
+        """Write a report, or go back to the last one; return True when training is over."""
+        skipped = self.log.skipped()
+        if skipped and self._lost(skipped):
+            self._go_back(skipped[0])
+            return self._ended(stop=False)
         rows = self.batches.n_rows / self.batches.per_epoch * (self.step - self.reported)
-        self.sums, self.counts, self.reported = {}, {}, self.step
-        entry: dict[str, Any] = {"step": self.step, "epoch": self.step / self.batches.per_epoch}
-        entry |= {
+        self.history.skipped += len(skipped)
+        self.reported = self.step
+        entry: dict[str, Any] = {
+            "step": self.step,
+            "epoch": self.step / self.batches.per_epoch,
             "seconds": round(time.perf_counter() - self.started, 4),
             "rows_per_second": round(rows / max(elapsed, 1e-9), 1),
+            "terms": self.log.means(),
         }
-        entry |= {"terms": terms}
+        entry |= self.history.mended()
+        self.log.clear()
         stop = False
         if self.watch is not None:
             watched = self.nets if self.average is None else self.average.nets
             entry["validation"], stop = self.watch.look(self.step, watched, self._progress())
+        self.good.keep(self._changing())
         self.history.reports.append(entry)
         if self.report is not None:
             self.report(entry)
+        return self._ended(stop=stop)
+
+    def _ended(self, *, stop: bool) -> bool:
         late = self._late()
         if stop or late:
             self.history.stopped = "early" if stop else "time"
         return stop or late
 
-    def _diverged(self) -> NotFiniteError:
-        """Look at the first batch whose loss was not finite, on the weights kept last, for where that came from."""
-        found = ((step, turn) for step, turn, loss in self.trace if not bool(loss.isfinite()))
-        step, turn = next(found, self.trace[-1][:2])
+    def _lost(self, skipped: list[Skip]) -> bool:
+        """Return whether skipping moves was not enough; raise where the rows themselves are not finite."""
+        if not bool(self._batch(skipped[0].step).x.isfinite().all()):
+            raise self._diverged(skipped[0])
+        return any(skip.last for skip in skipped) or self.good.is_spoiled(self._changing())
+
+    def _go_back(self, first: Skip) -> None:
+        """Return to the last good state, to go on from it with a smaller learning rate, or give up."""
+        if self.history.recoveries == RECOVERIES or (self._late() and not self.history.reports):
+            raise self._diverged(first)
+        self.history.recoveries += 1
+        self.step = self.reported
+        self.log.clear()
+        self._take_back(self.good.tensors)
+
+    def _diverged(self, first: Skip) -> NotFiniteError:
+        """Look at the first batch whose numbers were not finite, on the weights of the last good state, for where that came from."""
+        step = first.step
+        turn = next(turn for turn in self.player.turns(step) if turn.name == first.turn)
         batch, before = self._batch(step), self._batch(max(step - 1, 0))
         with torch.no_grad():
             terms = self.player.terms(turn, self.nets, batch)
-        kept = None if self.watch is None else self.watch.kept
 
         def finite(nets: Nets, batch: Batch) -> dict[str, Tensor]:
             good = copy.deepcopy(nets)
-            good.load_state_dict(kept or {})
+            good.load_state_dict(under("nets.", self.good.tensors))
             return self.player.terms(turn, good, batch)
 
-        return NotFiniteError(source_of(self.nets, batch, terms, step, finite if kept else None, before))
+        return NotFiniteError(source_of(self.nets, batch, terms, step, finite, before, self.history.recoveries))
 
     def _batch(self, step: int) -> Batch:
         epoch, skip = divmod(step, self.batches.per_epoch)
@@ -331,23 +347,33 @@ class _Fit:
         }
         return {role: names for role, names in found.items() if names}
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return everything that the next step depends on: tensors, and plain values."""
-        tensors = {f"nets.{name}": t for name, t in self.nets.state_dict().items()}
-        tensors |= {f"sum.{name}": t for name, t in self.sums.items()}
-        tensors["random"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random_cuda"] = torch.cuda.get_rng_state()
-        for turn, optimiser in self.optimisers.items():
-            tensors |= {f"optimiser.{turn}.{name}": t for name, t in optimiser.state().items()}
+    def _changing(self) -> dict[str, Tensor]:
+        """Return the tensors that steps change."""
+        tensors = {f"nets.{name}": t for name, t in self.nets.state_dict().items()} | random_state(self.device)
+        states = self.waiting | {turn: optimiser.state() for turn, optimiser in self.optimisers.items()}
+        for turn, state in states.items():
+            tensors |= {f"optimiser.{turn}.{name}": t for name, t in state.items()}
         if self.average is not None:
             tensors |= {f"average.{name}": t for name, t in self.average.nets.state_dict().items()}
-        told: dict[str, Any] = {
-            "step": self.step,
-            "reported": self.reported,
-            "counts": self.counts,
-            "reports": self.history.reports,
-        }
+        return tensors
+
+    def _take_back(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `_changing` gave."""
+        self.nets.load_state_dict(under("nets.", tensors))
+        self.optimisers, self.waiting, self.active = {}, {}, None
+        for name, tensor in under("optimiser.", tensors).items():
+            turn, _, rest = name.partition(".")
+            self.waiting.setdefault(turn, {})[rest] = tensor
+        if self.average is not None:
+            self.average.nets.load_state_dict(under("average.", tensors))
+        set_random_state(tensors, self.device)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return everything that the next step depends on: tensors, and plain values."""
+        tensors = self._changing() | {f"log.{name}": t for name, t in self.log.state().items()}
+        if self.step > self.reported:
+            tensors |= {f"good.{name}": t for name, t in self.good.tensors.items()}
+        told: dict[str, Any] = {"step": self.step, "reported": self.reported} | self.history.state()
         told["seconds"] = time.perf_counter() - self.started
         if self.watch is not None:
             kept, told["watch"] = self.watch.state()
@@ -356,21 +382,16 @@ class _Fit:
 
     def restore(self, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:
         """Take back what `state` gave."""
-        self.nets.load_state_dict(_under("nets.", tensors))
-        self.sums, self.counts = _under("sum.", tensors), told["counts"]
-        self.step, self.reported, self.history.reports = told["step"], told["reported"], told["reports"]
-        for name, tensor in _under("optimiser.", tensors).items():
-            turn, _, rest = name.partition(".")
-            self.waiting.setdefault(turn, {})[rest] = tensor
-        if self.average is not None:
-            self.average.nets.load_state_dict(_under("average.", tensors))
+        self._take_back(tensors)
+        self.log.restore(under("log.", tensors))
+        self.step, self.reported = told["step"], told["reported"]
+        self.history.restore(told)
+        self.good.keep(under("good.", tensors) or self._changing())
         if self.watch is not None:
-            self.watch.restore_state(_under("watch.", tensors), told["watch"])
-        torch.set_rng_state(tensors["random"])
-        if self.device.type == "cuda" and "random_cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random_cuda"])
+            self.watch.restore_state(under("watch.", tensors), told["watch"])
         self.started = time.perf_counter() - told["seconds"]
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, named without it."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

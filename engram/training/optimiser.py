@@ -7,6 +7,7 @@ but its bookkeeping per step costs a tenth of a small network's step; a test hol
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 
 import torch
 from torch import Tensor, nn
@@ -41,26 +42,34 @@ class Adam:
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
         self.steps = torch.zeros((), device=self.parameters[0].device if self.parameters else None)
+        self._one = torch.ones_like(self.steps)
 
     @torch.no_grad()
-    def step(self, share: float = 1.0) -> None:
-        """Move every parameter that has a gradient, at this share of the learning rate, and forget the gradients."""
-        moved = [
-            (p, p.grad, m, v)
-            for p, m, v in zip(self.parameters, self.first, self.second, strict=True)
-            if p.grad is not None
-        ]
-        if not moved:
-            return
-        parameters, gradients, first, second = (list(tensors) for tensors in zip(*moved, strict=True))
-        self.steps += 1
+    def step(self, share: float = 1.0, loss: Tensor | None = None) -> Tensor:
+        """Move every parameter that has a gradient, at this share of the learning rate, and forget the gradients.
+
+        Nothing moves where a gradient or the ``loss``, (), is not finite. Returned is whether that was so, 1 or 0, (), on the
+        device: the kernels heed it there, so that nobody waits for the answer.
+        """
+        parameters: list[Tensor] = [*self.parameters]
+        first, second = self.first, self.second
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if len(gradients) < len(parameters):
+            has = [p.grad is not None for p in parameters]
+            parameters, first, second = (list(compress(tensors, has)) for tensors in (parameters, first, second))
+        skipped = torch.zeros_like(self.steps)
+        watched = gradients if loss is None else [*gradients, loss]
+        torch._amp_foreach_non_finite_check_and_unscale_(watched, skipped, self._one)
+        if not gradients:
+            return skipped
+        self.steps.add_(1).sub_(skipped)
         torch._fused_adamw_(
             parameters,
             gradients,
             first,
             second,
             [],
-            [self.steps] * len(moved),
+            [self.steps] * len(gradients),
             lr=self.learning_rate * share,
             beta1=self.betas[0],
             beta2=self.betas[1],
@@ -68,9 +77,11 @@ class Adam:
             eps=EPSILON,
             amsgrad=False,
             maximize=False,
+            found_inf=skipped,
         )
         for p in self.parameters:
             p.grad = None
+        return skipped
 
     def touched(self) -> list[nn.Parameter]:
         """Return the parameters that a gradient ever reached."""

@@ -1,4 +1,4 @@
-"""The surroundings of a computation: a number of threads and a seeded random state, both put back afterwards."""
+"""The surroundings of a computation: a number of threads and the random state, put back afterwards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from torch import Tensor
 
 from engram.errors import UsageError
 
@@ -33,6 +34,21 @@ def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the state of torch's generators that a computation on a device draws from."""
+    states = {"random": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random_cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_state(states: dict[str, Tensor], device: torch.device) -> None:
+    """Take back what `random_state` gave."""
+    torch.set_rng_state(states["random"])
+    if device.type == "cuda" and "random_cuda" in states:
+        torch.cuda.set_rng_state(states["random_cuda"], device)
 
 
 def seed_from(random_state: Any) -> int:

@@ -13,9 +13,9 @@ from engram.training.nets import Nets
 from engram.training.settings import Settings
 
 if TYPE_CHECKING:
-    from engram.training.loop import Player
+    from engram.training.turns import Player
 
-BLOCK = 4096  # rows evaluated at once
+BLOCK = 4096  # most rows evaluated at once
 NOISE = 20_240_229  # held-out losses that need noise always use the same
 
 
@@ -42,8 +42,7 @@ class Watch:
         nets.eval()
         generator = torch.Generator(device=self.rows.x.device).manual_seed(NOISE)
         found = []
-        for at in range(0, len(self.rows), BLOCK):
-            piece = self.rows.take(torch.arange(at, min(at + BLOCK, len(self.rows)), device=self.rows.x.device))
+        for piece in self.rows.blocks(BLOCK):
             batch = Batch(piece.x, piece.mask, piece.y, piece.weight, generator=generator)
             terms = self.player.terms(turn, nets, batch)
             found.append(sum(terms.values(), torch.zeros(len(batch), device=piece.x.device)))

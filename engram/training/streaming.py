@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from engram.data.rows import Rows, joined
-from engram.data.stream import Numbers, RowStream
+from engram.data.stream import Numbers, Stream
 from engram.training.batches import Batch
 
 BUFFER = 1 << 23  # encoded values that are shuffled together
@@ -21,18 +21,22 @@ class StreamBatches:
 
     Parameters
     ----------
-    stream : RowStream
+    stream : Stream
         The rows to learn from.
     encode : callable
-        From a DataFrame to `Rows`.
+        From rows of the stream to `Rows`.
     size : int
         Rows in a batch.
     seed : int
         With the number of the epoch it fixes the order.
+    device : torch.device
+        Where batches go.
     """
 
-    def __init__(self, stream: RowStream, encode: Callable[[pd.DataFrame], Rows], size: int, seed: int) -> None:
-        self.stream, self.encode, self.size, self.seed = stream, encode, size, seed
+    def __init__(
+        self, stream: Stream, encode: Callable[[Any], Rows], size: int, seed: int, device: torch.device
+    ) -> None:
+        self.stream, self.encode, self.size, self.seed, self.device = stream, encode, size, seed, device
         self.per_epoch = max(1, math.ceil(len(stream) / size))
         self.n_rows = len(stream)
 
@@ -47,7 +51,7 @@ class StreamBatches:
                 if done <= skip:
                     continue
                 index = order[at : at + self.size]
-                piece = rows.take(index)
+                piece = rows.take(index).to(self.device)
                 yield Batch(piece.x, piece.mask, piece.y, piece.weight, torch.from_numpy(numbers)[index])
 
     def _buffers(self, rng: np.random.Generator) -> Iterator[tuple[Numbers, Rows]]:

@@ -54,14 +54,40 @@ SURFACE = {
     "engram": ["--help", "--version", "-V", "-h"],
     "engram demo": ["--force", "--output", "--seed"],
     "engram fit": ["--help", "-h"],
-    "engram apply": ["--dry-run", "--force", "--get", "--label", "--output", "-o", "run", "source"],
+    "engram apply": [
+        *("--dry-run", "--force", "--get", "--header", "--label", "--output", "--resume"),
+        *("-o", "run", "source"),
+    ],
     "engram sample": ["--dry-run", "--force", "--output", "--rows", "--seed", "-n", "-o", "run"],
-    "engram evaluate": ["--force", "--label", "--metric", "--output", "--seed", "--train", "-o", "run", "source"],
+    "engram evaluate": [
+        "--force",
+        "--header",
+        "--label",
+        "--metric",
+        "--output",
+        "--seed",
+        "--train",
+        "-o",
+        "run",
+        "source",
+    ],
     "engram inspect": ["run"],
     "engram list": ["what"],
     "engram doctor": [],
 }
-FIT = ["--column", "--drop", "--dry-run", "--force", "--label", "--output", "--resume", "--seed", "-o", "source"]
+FIT = [
+    "--column",
+    "--drop",
+    "--dry-run",
+    "--force",
+    "--header",
+    "--label",
+    "--output",
+    "--resume",
+    "--seed",
+    "-o",
+    "source",
+]
 FIT += ["--size", "--resize"]
 
 

@@ -208,6 +208,39 @@ def test_an_interrupted_fit_is_resumed_to_the_same_weights(home: Path, tmp_path:
     assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
 
 
+@pytest.mark.parametrize("place", ["engram.cli.fitting.judged", "engram.evaluation.report.Report.save_html"])
+def test_a_fit_that_was_killed_before_its_report_was_whole_is_resumed_to_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    args = ("fit", "vae", home / "t.csv", "--label", "fraud", *QUICK, "--quiet", "-o", tmp_path / "run")
+    with monkeypatch.context() as patched:
+        patched.setattr(place, stop)
+        engram(*args, code=130)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "config.json" in names
+    assert "report.json" not in names
+    for other in (("--seed", "1"), ("--max-epochs", "3"), ("--beta", "2")):
+        told = engram(*args, *other, "--resume", code=4).stderr
+        assert f"{'rows' if other[0] == '--seed' else other[0][2:].replace('-', '_')} differ" in told
+    weights = (tmp_path / "run" / "weights.safetensors").read_bytes()
+    engram(*args, "--resume")
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == weights
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in (home / "run").iterdir()}
+    assert "is finished" in engram(*args, "--resume", code=4).stderr
+
+
+def test_the_same_report_comes_out_whether_a_fit_was_killed_before_it_or_not(home: Path, tmp_path: Path):
+    args = ("fit", "vae", home / "t.csv", "--label", "fraud", *QUICK, "--quiet", "-o", tmp_path / "run")
+    engram(*args)
+    whole = (tmp_path / "run" / "report.json").read_bytes()
+    (tmp_path / "run" / "report.json").unlink()
+    engram(*args, "--resume")
+    assert (tmp_path / "run" / "report.json").read_bytes() == whole
+
+
 # --- apply ---
 
 

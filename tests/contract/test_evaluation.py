@@ -191,10 +191,26 @@ def test_which_label_is_the_anomaly() -> None:
         found, told = anomalies(labels, 5)
         assert found is not None, told
         assert found.tolist() == [False, True, True, False, False]
-    assert anomalies([0, 1, 1], 3)[0].tolist() == [False, True, True]  # 1 is the anomaly, rare or not
+    assert anomalies([0, 1, 1], 3)[0].tolist() == [True, False, False]  # the rarer one, whatever it is called
+    assert anomalies([0, 1, 1, 0], 4)[0].tolist() == [False, True, True, False]
+    assert anomalies([1, -1, -1, 1], 4)[0].tolist() == [False, True, True, False]
     assert anomalies(pd.Series(["a", "b"], index=[7, 9]), 2)[0] is None
     with pytest.raises(DataError, match=r"5 rows.*\(4,\)"):
         anomalies([0, 1, 0, 1], 5)
+
+
+def test_the_report_says_which_label_counts_as_an_anomaly() -> None:
+    """In breast-cancer 0 is malignant and the rarer one: its rows are the unusual ones."""
+    from sklearn.datasets import load_breast_cancer
+
+    table, y = load_breast_cancer(return_X_y=True)
+    model = Autoencoder(**SETTINGS).fit(table[:300])
+    report = evaluate(model, table[300:], y[300:], metrics=["auroc"])
+    rare = int((y[300:] == 0).sum())
+    told = f"auroc: rows with the label 0 count as anomalies, the rarer one ({rare} of 269 rows)"
+    assert told in report.protocol["notes"]
+    assert told in report.to_text()
+    assert report.result("auroc", "isolation-forest").value > 0.6
 
 
 # --- findings ---

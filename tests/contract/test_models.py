@@ -222,6 +222,27 @@ def test_a_wrong_value_is_named_with_its_parameter(each_class: Any, name: str) -
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("corruption", "level", "told"),
+    [
+        (None, (0.5, 0.1), r"from high to low.*\(0\.1, 0\.5\)"),
+        ("gaussian", [0.5, 0.1], r"from high to low.*\(0\.1, 0\.5\)"),
+        ("masking", 1.5, "share of cells that are masked, from 0 to 1"),
+        ("masking", (0.2, 1.5), "share of cells that are masked, from 0 to 1"),
+    ],
+)
+def test_a_level_that_a_corruption_cannot_have_says_what_is_expected(
+    each_class: Any, corruption: str | None, level: Any, told: str
+) -> None:
+    with pytest.raises(UsageError, match=f"corruption_level=.*{told}"):
+        each_class.create(corruption=corruption, corruption_level=level).fit(each_class.X)
+
+
+@pytest.mark.parametrize(("corruption", "level"), [("gaussian", 1.5), ("masking", [0, 1]), ("masking", (0.5, 0.5))])
+def test_a_level_that_a_corruption_can_have_is_taken(each_class: Any, corruption: str, level: Any) -> None:
+    each_class.create(corruption=corruption, corruption_level=level, max_epochs=1).fit(each_class.X)
+
+
 def test_an_unknown_parameter_answers_with_the_nearest(each_model: Any) -> None:
     with pytest.raises(UsageError, match="code_size"):
         engram.create(each_model.model, code_sise=3)

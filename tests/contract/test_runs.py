@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,27 @@ def change(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     value = json.loads(path.read_text())
     edit(value)
     path.write_text(json.dumps(value))
+
+
+def test_a_model_that_could_not_be_saved_is_told_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(eq=False, repr=False, kw_only=True)
+    class Mine(Autoencoder):
+        """Not registered."""
+
+    monkeypatch.setattr("engram.models.model.train", lambda *_, **__: pytest.fail("it was trained"))
+    with pytest.raises(UsageError, match=r"Mine is not a registered model.*MODELS\.register\('mine'\)"):
+        model(Mine).fit(X, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_not_registered_can_be_fitted_without_a_folder() -> None:
+    @dataclass(eq=False, repr=False, kw_only=True)
+    class Mine(Autoencoder):
+        """Not registered."""
+
+    assert model(Mine).fit(X).transform(X).shape == (60, 2)
 
 
 # --- what is in it ---

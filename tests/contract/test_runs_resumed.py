@@ -64,6 +64,19 @@ def test_a_fit_that_is_stopped_and_resumed_ends_to_the_bit_as_if_it_had_not_been
     assert np.array_equal(engram.load(tmp_path / "run").transform(X), whole.transform(X))
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_comes_when_the_fit_is_over_stops_after_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    monkeypatch.setattr(_Fit, "_untouched", lambda _: signal.raise_signal(number) or {})
+    fit = model()
+    with pytest.raises(StoppedError, match="when the fit was over; it is whole") as caught:
+        fit.fit(X, run=tmp_path / "run")
+    assert caught.value.exit_code == code
+    assert {p.name for p in (tmp_path / "run").iterdir()} == FILES
+    assert np.array_equal(engram.load(tmp_path / "run").transform(X), fit.transform(X))
+
+
 def test_a_fit_is_resumed_only_with_the_same_rows_and_parameters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,11 +157,13 @@ class Bench:
     def _model(run: Path, rows: Any) -> str:
         """Load a run folder and use what comes."""
         import engram
+        from engram.models.saving import run_files
 
         model: Any = engram.load(run)
         model.transform(rows[:3])
         model.reconstruct(rows[:3])
         model.score_samples(rows[:3])
+        run_files(model), model.kind_.findings(), model.kind_.describe()
         if isinstance(model, engram.VAE):
             model.sample(2, random_state=0)
         return "works"

@@ -51,7 +51,9 @@ def test_a_file_in_the_package_is_found_without_being_named(things: Registry[obj
 
 def test_a_class_is_saved_under_its_plain_name(things: Registry[object]) -> None:
     assert things.name_of(things["alpha-sparse"].value) == "alpha"
-    with pytest.raises(UsageError, match=r"not a registered thing.*alpha, alpha-sparse, beta"):
+    with pytest.raises(
+        UsageError, match=r"^int is not a registered thing.*@engram\.registry\.THINGS\.register\('int'\)"
+    ):
         things.name_of(int)
 
 
