@@ -12,10 +12,10 @@ LOG_2_PI = math.log(2 * math.pi)
 
 
 def mlp(sizes: list[int]) -> nn.Sequential:
-    """Return Linear layers with SiLU between them and none at the end."""
+    """Return Linear layers with ELU between them and none at the end."""
     layers: list[nn.Module] = []
     for i in range(len(sizes) - 1):
-        layers += [nn.Linear(sizes[i], sizes[i + 1])] + ([nn.SiLU()] if i < len(sizes) - 2 else [])
+        layers += [nn.Linear(sizes[i], sizes[i + 1])] + ([nn.ELU()] if i < len(sizes) - 2 else [])
     return nn.Sequential(*layers)
 
 

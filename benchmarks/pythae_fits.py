@@ -22,7 +22,7 @@ logging.disable(logging.INFO)  # its messages; its progress bars stay, and are t
 
 
 class TwoHeads(BaseEncoder):
-    """An encoder of linear layers and SiLU that gives mean and log variance."""
+    """An encoder of linear layers and ELU that gives mean and log variance."""
 
     def __init__(self, sizes: list[int]) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class TwoHeads(BaseEncoder):
 
 
 class Linear(BaseDecoder):
-    """A decoder of linear layers and SiLU, without a sigmoid at the end."""
+    """A decoder of linear layers and ELU, without a sigmoid at the end."""
 
     def __init__(self, sizes: list[int]) -> None:
         super().__init__()

@@ -19,9 +19,12 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "speed_loop": True,
     "imports": True,
     "quality_tables": True,
+    "deep_autoencoder": True,
+    "made_density": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }
+NEEDS_DATA = ("deep_autoencoder",)  # they say nothing without --data, but for a quick run
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
@@ -33,6 +36,9 @@ def main() -> int:
     for name in options.names or SCRIPTS:
         if not peers and not SCRIPTS[name]:
             print(f"{name}: skipped, it compares with peers and they are not installed", flush=True)
+            continue
+        if name in NEEDS_DATA and not (options.data or options.quick):
+            print(f"{name}: skipped, it needs --data DIR", flush=True)
             continue
         print(f"{name}: running", flush=True)
         command = [python, HERE / f"{name}.py", "--output", options.output.resolve()]

@@ -28,7 +28,7 @@ scores its training rows to set a threshold; that time is measured apart and tak
 
 Training: 20,000 rows of 30 correlated columns; Engram is `Autoencoder(hidden=(64,), code_size=32, batch_size=32,
 max_epochs=10)`, all of `fit()`. 'Equal network' switches PyOD's batch normalisation and dropout off, which makes it
-faster; the activation (ReLU against SiLU) and Engram's learned scale stay different. Scoring: `decision_function`
+faster; the activation (ReLU against ELU) and Engram's learned scale stay different. Scoring: `decision_function`
 against `score_samples` of 20,000 rows from a float64 array; PyOD's default is batches of 32, and the row with
 batch_size=4096 is for those who know that argument.
 

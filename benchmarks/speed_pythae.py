@@ -20,7 +20,7 @@ the ratio of each pair. The same 6,400 float32 rows of 784 columns, batches of 1
 `VAE(hidden=(512,), code_size=16, batch_size=128)`, all of `fit()` with finding out columns and standardising;
 pythae is its `TrainingPipeline`, without the model's construction.
 
-'Equal network' hands pythae an encoder and a decoder with the same layers as Engram's (784-512-SiLU-16 mean and log
+'Equal network' hands pythae an encoder and a decoder with the same layers as Engram's (784-512-ELU-16 mean and log
 variance, back the same way, no sigmoid); 'its own network' is pythae's default, of the same sizes with ReLU and a
 sigmoid at the end. All else are pythae's defaults: no workers, loss 'mse' (unit variance), torch's default Adam,
 the best model copied whenever an epoch improves, the model saved at the end. Its log messages are off and its

@@ -15,17 +15,18 @@ __version__ = VERSION
 _HOME = {
     "VAE": "engram.models.vae",
     "Autoencoder": "engram.models.autoencoder",
+    "compare": "engram.evaluation",
     "create": "engram.loading",
     "data": "engram.data",
     "evaluate": "engram.evaluation",
     "load": "engram.loading",
     "metrics": "engram.metrics",
 }
-__all__ = ["VAE", "Autoencoder", "create", "data", "evaluate", "load", "metrics"]
+__all__ = ["VAE", "Autoencoder", "compare", "create", "data", "evaluate", "load", "metrics"]
 
 if TYPE_CHECKING:
     from engram import data, metrics
-    from engram.evaluation import evaluate
+    from engram.evaluation import compare, evaluate
     from engram.loading import create, load
     from engram.models.autoencoder import Autoencoder
     from engram.models.vae import VAE

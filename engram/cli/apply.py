@@ -33,7 +33,7 @@ METHODS = {"codes": "transform", "reconstruction": "reconstruct", "scores": "sco
 )
 @click.option("--get", type=click.Choice(list(METHODS)), default="codes", show_default=True, help="What to compute.")
 @with_parameters(
-    label_parameter("A column that is no input: it is copied beside codes and scores."),
+    label_parameter("A column that is no input (of a conditional model: y): it is copied beside codes and scores."),
     header_parameter(),
     force_parameter("a file"),
     click.Option(
@@ -97,7 +97,7 @@ def apply(
         )
         voice.finish("apply", {"dry_run": True, "run": run, "rows": len(given), "get": get, "output": output}, told)
     elif to is not None:
-        results = partial(_results, method, get, to.suffix)
+        results = partial(_results, method, get, to.suffix, conditional=model.conditional)
         if not in_pieces:
             write(results(given), to)
         else:
@@ -112,9 +112,9 @@ def _can(model: Model) -> list[str]:
     return [get for get, method in METHODS.items() if hasattr(model, method)] or ["sample"]
 
 
-def _results(method: Any, get: str, suffix: str, given: Given, first: int = 0) -> Any:
+def _results(method: Any, get: str, suffix: str, given: Given, first: int = 0, *, conditional: bool = False) -> Any:
     """Return what is written of some rows, the ``first`` of which has this number."""
-    rows = method(given.rows)
+    rows = method(given.rows, **({"y": given.y} if conditional else {}))
     return rows if suffix in (".npy", ".png") else table(get, rows, given, first)
 
 

@@ -86,7 +86,7 @@ class FitGroup(click.Group):
 def fit() -> None:
     """Fit a model to your data and write a run folder.
 
-    A seeded fifth of the rows (at most 10,000) is held out: the results, beside those of simple baselines, are of
+    A fifth of the rows (at most 10,000) is held out, the same one whatever the seed: the results, beside those of simple baselines, are of
     these rows, which the model has not seen. `engram fit NAME --help` lists what can be set; all of it is automatic
     otherwise.
     """
@@ -99,7 +99,7 @@ def model_command(entry: Entry[type]) -> click.Command:
     parameters = [
         click.Argument(["source"], metavar="SOURCE"),
         click.Option(["-o", "--output"], metavar="RUN", help="The run folder to write."),
-        label_parameter("A column that is no input: it colours the report."),
+        label_parameter("A column that is no input: it colours the report; a conditional model is given it."),
         header_parameter(),
         click.Option(["--column"], multiple=True, metavar="NAME=TYPE", help="Correct the type of a column."),
         click.Option(["--drop"], multiple=True, metavar="NAME", help="Leave a column out."),
@@ -154,11 +154,13 @@ def _fit(
     given = opened(source, label=label, size=size, resize=resize, header=header)
     model = entry.value(**{**entry.parameters, **given_flags(click.get_current_context()), "random_state": seed})
     model.columns = types_of(given, tuple(column), tuple(drop)) or None
-    fitted, test = parts(given, seed)
+    fitted, test = parts(given)
     check(model, given.data)
+    if model.conditional and given.y is None:
+        raise UsageError("a conditional model learns from rows and labels: give --label NAME.")
     voice = console()
     if dry_run:
-        planned = plan(model, fitted.data)
+        planned = plan(model, fitted.data, fitted.y if model.conditional else None)
         voice.finish(
             "fit",
             {"dry_run": True} | planned | {"test_rows": len(test or ())},

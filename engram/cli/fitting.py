@@ -50,11 +50,12 @@ class Job:
     def _fit(self, voice: Console, *, replaces: bool, resume: bool) -> None:
         voice.say(f"fitting {self.name} to {len(self.fitted)} rows of {self.given.name} ...")
         self.model.verbose = voice.verbose
+        y = self.fitted.y if self.model.conditional else None
         if replaces:
-            self.model.fit(self.fitted.data)
+            self.model.fit(self.fitted.data, y)
         else:
             with as_before_on_error(self.target):
-                self.model.fit(self.fitted.data, run=self.target, resume=resume)
+                self.model.fit(self.fitted.data, y, run=self.target, resume=resume)
         self.model.verbose = 0
         voice.clear_line()
 
@@ -125,7 +126,7 @@ def next_steps(model: Model, run: str, given: Given) -> str:
     if hasattr(model, "score_samples"):
         rows += [(f"engram apply {run} {new} --get scores -o scores.csv", "low scores are unusual rows")]
     if type(model).draw_codes is not Model.draw_codes:
-        rows += [(f"engram sample {run} -n 100 -o rows.{suffix if is_table else 'png'}", "new rows")]
+        rows += [(f"engram sample {run} -n 100{' --label VALUE' * model.conditional} -o rows.{suffix if is_table else 'png'}", "new rows")]
     return aligned(rows)
 
 

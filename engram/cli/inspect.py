@@ -35,9 +35,9 @@ def contents(folder: Path) -> dict[str, Any]:
     config = read_config(folder)
     if config.modules:
         described = read_json(folder, "kind.json")
-        columns = kind_class(described["kind"]).from_dict(described["state"]).describe()
+        kind = kind_class(described["kind"]).from_dict(described["state"])
     else:
-        columns = load_model(folder).kind_.describe()  # builds the networks and checks the weights against them
+        kind = load_model(folder).kind_  # builds the networks and checks the weights against them
     tensors = read_tensors(folder)
     return {
         "model": config.model,
@@ -48,7 +48,8 @@ def contents(folder: Path) -> dict[str, Any]:
         "weights": sum(t.numel() for name, t in tensors.items() if not name.startswith("_fitted.")),
         "kind": config.kind,
         "data": config.data,
-        "columns": [{"name": name, "type": told} for name, told in columns],
+        "columns": [{"name": name, "type": told} for name, told in kind.describe()],
+        "distributions": kind.distributions(),
         "training": config.fitted,
         "findings": config.findings,
         "report": read_json(folder, "report.json") if (folder / "report.json").is_file() else None,
@@ -87,10 +88,30 @@ def in_words(run: str, found: dict[str, Any]) -> str:
     parts = [
         [run, aligned(rows)],
         ["columns", aligned(columns[:COLUMNS]), *more],
+        *distributions_text(found["distributions"]),
         ["findings", *(findings or ["  nothing unusual"])],
         ["results", results],
     ]
     return "\n\n".join("\n".join(part) for part in parts)
+
+
+def distributions_text(found: list[dict[str, Any]]) -> list[list[str]]:
+    """Return which distribution explains each column of numbers best, the clearest gain over the normal one first."""
+    if not found:
+        return []
+    better = sorted((c for c in found if c["best"] != "normal"), key=lambda c: -c["gain"])
+    rows = [
+        (
+            c["name"],
+            f"{c['best']} {c['nats'][c['best']]:.3g}, normal {c['nats']['normal']:.3g}: "
+            f"{c['gain']:.2g} ± {c['error']:.1g} better; the model used {c['used']}",
+        )
+        for c in better
+    ]
+    rest = f"  normal is as good as any for {'the other ' if rows else ''}{len(found) - len(rows)} columns of numbers"
+    more = [f"  ... and {len(rows) - COLUMNS} more"] if len(rows) > COLUMNS else []
+    title = "distributions that explain a column best by itself, nats of a held-out cell"
+    return [[title, *([aligned(rows[:COLUMNS])] if rows else []), *more, *([rest] if len(rows) < len(found) else [])]]
 
 
 def _text(value: Any) -> str:

@@ -24,17 +24,29 @@ def judged(model: Model, test: Given, fitted: Given | None, *, seed: int, metric
 def apart(model: Model, given: Given, train: Given | None) -> tuple[Given, Given | None, str]:
     """Return (rows to judge on, rows the model was fitted on if they are known, what to say about it).
 
-    `engram fit` holds a part of its source out; where that source is given again, the same part is found by the seed.
+    `engram fit` holds a part of its source out; where that source is given again, the same part is found.
     """
-    from engram.cli.sources import parts
-
-    fitted, test = parts(given if train is None else train, model.settings_.seed)
-    if test is None or not is_fitted_on(model, fitted):
+    fitted, test = held_out(model, given if train is None else train)
+    if fitted is None or test is None:
         return given, train, ""
     if train is None:
         told = f"{given.name} is what the model was fitted on; judged on the {len(test)} rows that were held out of it"
         return test, fitted, told
     return given, fitted, f"baselines are fitted on the {len(fitted)} rows of {train.name} that the model was fitted on"
+
+
+def held_out(model: Model, given: Given) -> tuple[Given | None, Given | None]:
+    """Return (the rows of a source that `engram fit` fitted this model on, those it held out), or Nones where it was another source.
+
+    Earlier versions held out another part for each seed.
+    """
+    from engram.cli.sources import SPLIT, parts
+
+    for seed in dict.fromkeys((SPLIT, model.settings_.seed)):
+        fitted, test = parts(given, seed)
+        if test is not None and is_fitted_on(model, fitted):
+            return fitted, test
+    return None, None
 
 
 def is_fitted_on(model: Any, given: Given) -> bool:

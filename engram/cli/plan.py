@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from sklearn.base import clone
 
+from engram.data.given import Conditions
 from engram.data.kind import as_kind, warn_notes
 from engram.data.stream import some
 from engram.errors import UsageError
 from engram.models.model import Model
-from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes, split
+from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes, settled, split
 from engram.training.nets import Nets
 from engram.training.session import seed_from, seeded
 from engram.training.settings import auto_device, seconds
@@ -38,7 +40,7 @@ def checked_values(model: Model) -> dict[str, Any]:
     return checked_parameters(model)
 
 
-def plan(model: Model, rows: Any) -> dict[str, Any]:
+def plan(model: Model, rows: Any, y: Any = None) -> dict[str, Any]:
     """Return what "auto" becomes for these rows: kind, columns, likelihood, network, settings; nothing is trained."""
     model = clone(model)
     values = checked_values(model)
@@ -49,11 +51,15 @@ def plan(model: Model, rows: Any) -> dict[str, Any]:
     part, held_out, _ = split(encoded, None, values, seed)
     n_train = n_rows - (0 if held_out is None else len(held_out))
     model.kind_ = kind
-    model.shapes_ = shapes = resolve_shapes(kind, values)
+    values = settled(values, model.automatic(kind))
+    if y is not None:
+        given = Conditions.fit(y, len(encoded))
+        part = replace(part, y=given.encode(y, len(encoded))[: len(part)])  # which of them does not change shapes
+    model.shapes_ = shapes = resolve_shapes(kind, values, 0 if y is None else given.size)
     device = auto_device() if model.device == "auto" else model.device
     with seeded(seed):
         nets = Nets(model.roles(shapes))
-        began = model.start(nets, part)
+        began = not values.get("pretrain") and model.start(nets, part)  # which would train
         settings = resolve_settings(nets, n_train, values, seed, device, began=began)
     return {
         "kind": kind.name,

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from engram.cli.apply import apply
+from engram.cli.compare import compare
 from engram.cli.console import Console
 from engram.cli.demo import demo
 from engram.cli.doctor import doctor
@@ -193,7 +194,7 @@ def program() -> None:
     """  # noqa: D301 - a form feed tells click to leave the lines as they are
 
 
-for command in (demo, fit, apply, sample, evaluate, inspect, list_names, doctor):
+for command in (demo, fit, apply, sample, evaluate, compare, inspect, list_names, doctor):
     program.add_command(command)
 
 

@@ -16,12 +16,13 @@ from engram.errors import UsageError
 @click.option("-n", "--rows", "n", type=Whole(1), metavar="N", required=True, help="How many rows.")
 @click.option("-o", "--output", metavar="FILE", help="A file to write; without it, or with -, CSV on standard output.")
 @with_parameters(
+    click.Option(["--label"], metavar="VALUE", help="Of a conditional model: the label that the rows are to have."),
     seed_parameter(),
     force_parameter("a file"),
     dry_run_parameter("Check the run, and say what would be written."),
 )
 @common
-def sample(run: str, n: int, output: str | None, seed: int, force: bool, dry_run: bool) -> None:
+def sample(run: str, n: int, output: str | None, label: str | None, seed: int, force: bool, dry_run: bool) -> None:
     """Draw new rows from a fitted model.
 
     Rows of tables are written as .csv, .parquet or .npy; pictures as .npy, or as a .png sheet of them.
@@ -31,6 +32,10 @@ def sample(run: str, n: int, output: str | None, seed: int, force: bool, dry_run
 
     voice = console()
     model = load_model(run)
+    if label is not None and model.given_ is None:
+        raise UsageError(f"--label is for conditional models, and {run!r} is none: it was fitted without y.")
+    y = None if label is None or model.given_ is None else model.given_.read(label)
+    model.given_y(y, n, one_for_all=True)  # says here what is lacking
     are_pictures = model.kind_.name == "images"
     if output is None and are_pictures and not (dry_run or voice.json):
         raise UsageError("pictures cannot be written as CSV. Give -o FILE.npy, or -o FILE.png for a sheet of them.")
@@ -39,10 +44,11 @@ def sample(run: str, n: int, output: str | None, seed: int, force: bool, dry_run
         what = "pictures" if are_pictures else "rows"
         to = target(output or "-", PICTURES if are_pictures else TABLES, force=force, what=what, json=voice.json)
     result: dict[str, Any] = {"run": run, "rows": n, "seed": seed, "output": output}
+    result |= {} if label is None else {"label": label}
     if dry_run:
         voice.finish("sample", {"dry_run": True} | result, f"the run is fine; {n} rows would be drawn.")
         return
-    rows = model.sample(n, random_state=seed)
+    rows = model.sample(n, y=y, random_state=seed)
     if to is None:
         voice.finish("sample", result | {"drawn": _records(rows)})
         return

@@ -11,6 +11,7 @@ from engram.errors import DataError, UsageError, nearest
 
 FEWEST = 20  # rows; with fewer, no test part is held out
 TEST_SHARE = 0.2
+SPLIT = 0  # seed of the part that is held out: the same one whatever the model's seed, so that fits can be compared
 TEST_ROWS = 10_000  # most rows of a test part
 TEST_VALUES = 1 << 24  # ... and most values, which baselines take in as float64
 LABELS = ("label", "labels", "target", "y")  # what --label may call labels that come beside the rows
@@ -153,14 +154,15 @@ def _as_array(y: Any) -> Any:
 def types_of(given: Given, columns: tuple[str, ...], drop: tuple[str, ...]) -> dict[str, str]:
     """Read --column NAME=TYPE and --drop NAME; check that the columns and types exist."""
     from engram.data.columns import TYPES
+    from engram.data.distributions import OF_COLUMNS
 
     wishes: dict[str, str] = {}
     for text in columns:
         name, equals, kind = text.rpartition("=")
         if not equals or not name:
             raise UsageError(f"--column {text!r} is not NAME=TYPE, as in --column zip=category.")
-        if kind not in TYPES:
-            raise UsageError(f"--column {text!r}: there is no type {kind!r}. {nearest(kind, TYPES)}")
+        if kind not in (*TYPES, *OF_COLUMNS):
+            raise UsageError(f"--column {text!r}: there is no type {kind!r}. {nearest(kind, (*TYPES, *OF_COLUMNS))}")
         wishes[name] = kind
     wishes.update(dict.fromkeys(drop, "drop"))
     if hasattr(given.rows, "columns"):
@@ -177,8 +179,8 @@ def types_of(given: Given, columns: tuple[str, ...], drop: tuple[str, ...]) -> d
     return wishes
 
 
-def parts(given: Given, seed: int) -> tuple[Given, Given | None]:
-    """Return (rows to fit on, rows held out for the report or None): a seeded fifth, in the order of the source."""
+def parts(given: Given, seed: int = SPLIT) -> tuple[Given, Given | None]:
+    """Return (rows to fit on, rows held out for the report or None): a fifth drawn by chance, in the order of the source."""
     import numpy as np
 
     from engram.data.stream import Stream

@@ -35,7 +35,8 @@ class Column:
     dtype : str
         The pandas dtype it came in and goes back to.
     mean, scale : float
-        Numbers are encoded as (value - mean) / scale; dates by their seconds since 1970.
+        Numbers (or their logarithms, where the likelihood wants these) are encoded as (value - mean) / scale; dates by their
+        seconds since 1970.
     low, high : float
         Range of the values seen.
     missing : int
@@ -45,6 +46,12 @@ class Column:
     form : dict
         How cells are read and written where the dtype does not say it: "date", "number" (a style of texts), "words" (of a
         flag), "whole" (floats that are whole numbers), "categories" and "ordered", "rest" (categories left out).
+    likelihood : str
+        The distribution of a number where it is the column's own; "" is that of all the table's numbers.
+    trials : float
+        What counts are out of: the highest one seen (binomial), the mean sum of a row (multinomial).
+    marginal : dict
+        What distributions give a held-out cell, see `engram.data.marginals`; empty where that was not compared.
     strays : list of str
         Texts among numbers or dates that were treated as missing, a few of them. Not saved.
     """
@@ -59,6 +66,9 @@ class Column:
     missing: int = 0
     values: list[Any] = field(default_factory=list)
     form: dict[str, Any] = field(default_factory=dict)
+    likelihood: str = ""
+    trials: float = 0.0
+    marginal: dict[str, Any] = field(default_factory=dict)
     strays: list[str] = field(default_factory=list)
 
     @property
@@ -94,7 +104,8 @@ class Column:
         if self.type in ("number", "count"):
             style = self.style
             written = f", written like {style.written(self.high)}" if style and (style.prefix or style.suffix) else ""
-            return f"{self.type} from {self.low:.6g} to {self.high:.6g}{written}{gaps}"
+            own = f", {self.likelihood}" if self.likelihood else ""
+            return f"{self.type} from {self.low:.6g} to {self.high:.6g}{written}{own}{gaps}"
         if self.type == "date":
             cycles = self.form["date"]["cycles"]
             phases = f", with the phase of {' and '.join(cycles)}" if cycles else ""

@@ -17,11 +17,12 @@ from engram.data.picture_wishes import Wishes, wishes
 from engram.data.rows import Rows
 from engram.data.source import Source, read
 from engram.data.stream import Stream
-from engram.errors import DataError, DataTypeError, UsageError, nearest
-from engram.likelihoods import LIKELIHOODS, Categorical, Likelihood
+from engram.errors import DataError, DataTypeError, UsageError
+from engram.likelihoods import LIKELIHOODS, Likelihood
 
 CHANNELS = (1, 3, 4)
 SMALL = 4096  # up to so many values fully connected layers learned better and faster than convolutions (MNIST, digits)
+PIXELS = ("normal", "laplace", "bernoulli", "exponential", "poisson")  # distributions of values from 0 to 1
 LEAST_SIDE = 8  # of a picture that convolutions can halve
 
 
@@ -39,7 +40,8 @@ class Images(Kind):
         How pictures from files come to that size: "crop" (scaled to cover it, the middle cut out), "pad" (scaled to fit into it, black
         around it) or "resize" (both sides scaled, whatever the proportions). Without, pictures of another size are an error.
     likelihood : str
-        Distribution of a pixel: "auto" (normal: squared error decides), "normal", "laplace", "bernoulli", "poisson" (of scaled pixels).
+        Distribution of a pixel: "auto" and "best" (normal: squared error decides), "normal", "laplace", "bernoulli",
+        "exponential", "poisson" (of scaled pixels).
     """
 
     name = "images"
@@ -230,12 +232,15 @@ class Images(Kind):
         return array[:, 0] if self.grey else np.ascontiguousarray(array.transpose(0, 2, 3, 1))
 
     def likelihood(self) -> Likelihood:
-        chosen = LIKELIHOODS.get("normal" if self.pixel_likelihood == "auto" else self.pixel_likelihood)
-        if chosen is None or chosen is Categorical:
-            raise UsageError(
-                f"unknown likelihood {self.pixel_likelihood!r} for pictures. {nearest(self.pixel_likelihood, LIKELIHOODS)}"
+        chosen = "normal" if self.pixel_likelihood in ("auto", "best") else self.pixel_likelihood
+        if chosen not in PIXELS:
+            why = (
+                ""
+                if chosen not in LIKELIHOODS
+                else f": it is of {LIKELIHOODS[chosen].support}, and pixels go from 0 to 1, both included"
             )
-        pixels = chosen(self.shape)
+            raise UsageError(f"likelihood {chosen!r} is not for pictures{why}. Use one of {', '.join(PIXELS)}.")
+        pixels = LIKELIHOODS[chosen](self.shape)
         pixels.bound(torch.tensor(0.0), torch.tensor(1.0))
         return pixels
 

@@ -105,6 +105,10 @@ class Kind(ABC):
         """Return (column, what it is) pairs for people: what a dry run shows."""
         return []
 
+    def distributions(self) -> list[dict[str, Any]]:
+        """Return what explains each column best, see `engram.data.marginals`; only of columns where that was compared."""
+        return []
+
     @property
     def n_features(self) -> int:
         """How many columns the user's rows have (pictures: values per picture)."""

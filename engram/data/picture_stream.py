@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,6 @@ import numpy as np
 from engram.data.stream import NOTHING, Numbers, Stream
 
 STREAMED_FROM = 1 << 26  # values: 256 MiB once they are float32
-TOGETHER = 1 << 16  # values that are read together: long enough for a disk, short enough to mix well
-CHUNK = 1 << 22  # values in a chunk
 LOOKED_AT = 64  # pictures that tell an array from another
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
@@ -33,24 +30,9 @@ class PictureStream(Stream):
     def __init__(self, array: Pixels, excluded: Numbers = NOTHING) -> None:
         self.array, self.excluded, self.dtype = array, excluded, array.dtype
         self.shape = (len(array) - len(excluded), *array.shape[1:])
-        self._values = max(1, int(np.prod(array.shape[1:])))
-        self._together = max(1, TOGETHER // self._values)
 
     def without(self, rows: Numbers) -> PictureStream:
         return PictureStream(self.array, np.union1d(self.excluded, rows))
-
-    def groups(self) -> int:
-        return -(-len(self.array) // self._together)
-
-    def chunks(self, groups: list[int] | None = None) -> Iterator[tuple[Numbers, Pixels]]:
-        chosen = np.arange(self.groups()) if groups is None else np.asarray(groups, dtype=np.int64)
-        many = max(1, CHUNK // (self._values * self._together))
-        for at in range(0, len(chosen), many):
-            starts = chosen[at : at + many, None] * self._together
-            numbers = (starts + np.arange(self._together)).ravel()
-            numbers = numbers[(numbers < len(self.array)) & np.isin(numbers, self.excluded, invert=True)]
-            if len(numbers):
-                yield numbers, self.take(numbers)
 
     def take(self, numbers: Numbers) -> Pixels:
         return np.asarray(self.array[numbers])
@@ -65,6 +47,10 @@ class PictureStream(Stream):
 
     def pool(self, rng: np.random.Generator) -> Numbers:
         return np.arange(len(self.array))
+
+    def shuffled(self, rng: np.random.Generator) -> Numbers:
+        """Return the numbers of all pictures in a new order."""
+        return rng.permutation(np.delete(np.arange(len(self.array)), self.excluded))
 
 
 def streamed_pictures(raw: Any) -> Any:

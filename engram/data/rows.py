@@ -73,14 +73,15 @@ class Rows:
 
 
 def joined(first: Rows, second: Rows) -> Rows:
-    """Return the rows of both, without labels and weights."""
+    """Return the rows of both, with y where both have it, without weights."""
     mask = None
     if first.mask is not None or second.mask is not None:
         columns = (first if first.mask is not None else second).mask.shape[1]  # type: ignore[union-attr]
         mask = torch.cat(
             [r.mask if r.mask is not None else torch.ones(len(r), columns, dtype=torch.bool) for r in (first, second)]
         )
-    return Rows(torch.cat([first.x, second.x]), mask)
+    y = None if first.y is None or second.y is None else torch.cat([first.y, second.y])
+    return Rows(torch.cat([first.x, second.x]), mask, y)
 
 
 def fingerprint(rows: Rows) -> str:

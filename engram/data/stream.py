@@ -27,7 +27,7 @@ Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Stream(ABC):
-    """Rows in order, some of them left out; slices, samples and chunks of them are rows as a kind takes them.
+    """Rows in order, some of them left out; slices and samples of them are rows as a kind takes them.
 
     A row's number is its place in what is streamed, whatever is left out.
     """
@@ -42,14 +42,6 @@ class Stream(ABC):
     @abstractmethod
     def without(self, rows: Numbers) -> Self:
         """Return the stream without the rows of these numbers."""
-
-    @abstractmethod
-    def groups(self) -> int:
-        """Return the number of groups of rows, which lie together and are read together."""
-
-    @abstractmethod
-    def chunks(self, groups: list[int] | None = None) -> Iterator[tuple[Numbers, Any]]:
-        """Yield (row numbers, rows) piece by piece, group after group in the order given; excluded rows are left out."""
 
     @abstractmethod
     def take(self, numbers: Numbers) -> Any:
@@ -153,6 +145,7 @@ class RowStream(Stream):
         return self._slice(*rows.indices(len(self))[:2])
 
     def chunks(self, groups: list[int] | None = None) -> Iterator[tuple[Numbers, pd.DataFrame]]:
+        """Yield (row numbers, rows) piece by piece, row group after row group in the order given; excluded rows are left out."""
         for group in range(len(self._starts) - 1) if groups is None else groups:
             at = int(self._starts[group])
             for batch in self._file.iter_batches(CHUNK, row_groups=[group], columns=self.columns, use_threads=False):
@@ -168,6 +161,7 @@ class RowStream(Stream):
                     yield numbers, frame
 
     def groups(self) -> int:
+        """Return the number of row groups."""
         return len(self._starts) - 1
 
     def _slice(self, start: int, stop: int) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from engram.data import distributions
 from engram.data.cells import Array, as_numbers, check_finite, is_plain
 from engram.data.columns import (
     FAR,
@@ -25,6 +26,7 @@ from engram.data.forms import ConformedStream, as_table, why_no_table
 from engram.data.hints import hints, told_together
 from engram.data.inference import inferred_frame, inferred_numbers
 from engram.data.kind import Kind
+from engram.data.marginals import looked_at
 from engram.data.repair import filled_array, filled_frame
 from engram.data.rows import Rows
 from engram.data.stream import RowStream
@@ -51,8 +53,11 @@ class Table(Kind):
         The data to wrap.
     columns : dict, optional
         Types that correct what would be found out: ``{"zip": "category", "id": "drop"}``; number, count, boolean, category, date or drop.
+        The name of a distribution makes a number of it: ``{"price": "lognormal"}``.
     likelihood : str
-        Distribution of the number columns: "auto" (normal), "normal", "laplace", "poisson", "bernoulli".
+        Distribution of the number columns: "auto" (normal), "normal", "laplace", "lognormal", "exponential", "beta", "bernoulli",
+        "binomial", "poisson", "geometric", "negative-binomial", "multinomial" (of a row's counts, given their sum); "best" takes for each
+        column the one that explains held-out cells best.
     header : bool, optional
         Of a CSV file, whether its first line names the columns; without, that is found out. Files that a model is applied to are read the
         same way.
@@ -113,8 +118,8 @@ class Table(Kind):
         for wish in self.wishes:
             if wish not in names:
                 raise UsageError(f"columns= names {wish!r}, which these data do not have. {nearest(wish, names)}")
-        flags = self.dtype is None
-        return inferred_frame(frame, self.wishes, flags=flags)
+        types = {n: "number" if wish in distributions.OF_COLUMNS else wish for n, wish in self.wishes.items()}
+        return inferred_frame(frame, types, flags=self.dtype is None)
 
     def _keep_constants(self) -> None:
         """With nothing that varies (one row, say), constants are all there is: learn them."""
@@ -131,31 +136,34 @@ class Table(Kind):
 
     def _set_scales(self, opened: Array | pd.DataFrame) -> None:
         numbers = [c for c in self.fields if c.type == "number"]
-        if self.number_likelihood in ("bernoulli", "poisson"):
-            frame = pd.DataFrame(opened)
-            for c in numbers:
-                self._check_raw(c, frame)
-                c.mean, c.scale = 0.0, 1.0
-        elif self.dtype is not None and share_a_unit(self.fields):
+        shared = self.dtype is not None and share_a_unit(self.fields)
+        if numbers and not shared:
+            rows = looked_at(len(opened), len(numbers))
+            part = opened[rows] if isinstance(opened, np.ndarray) else opened.iloc[rows]
+            distributions.choose(numbers, self._raw(part, numbers))
+        wishes = {
+            c.name: distributions.wished(c, self.wishes.get(str(c.name)), self.number_likelihood, shared=shared)
+            for c in numbers
+        }
+        own = [c for c in numbers if wishes[c.name]]
+        if own:
+            asked = self.number_likelihood != "best"
+            distributions.fit(own, [wishes[c.name] for c in own], self._raw(opened, own), asked=asked)
+        elif shared:
             common = float(np.sqrt(np.mean([c.scale**2 for c in numbers])))
             for c in numbers:
                 c.scale = common
 
-    def _check_raw(self, c: Column, frame: pd.DataFrame) -> None:
-        values = as_numbers(frame[c.name], c.name)
-        values = values[~np.isnan(values)]
-        if self.number_likelihood == "bernoulli" and (c.low < 0 or c.high > 1):
-            raise DataError(
-                f"likelihood='bernoulli' needs values in 0 to 1, but column {c.name!r} goes from {c.low:g} to {c.high:g}."
-            )
-        if self.number_likelihood == "poisson" and (c.low < 0 or not np.array_equal(values, np.round(values))):
-            raise DataError(
-                f"likelihood='poisson' needs counts 0, 1, 2, ..., but column {c.name!r} has other values (from {c.low:g})."
-            )
+    def _raw(self, opened: Array | pd.DataFrame, numbers: list[Column]) -> Array:
+        """Return the cells of number columns as float64, NaN where missing."""
+        if isinstance(opened, np.ndarray) and opened.dtype.kind == "f":
+            return opened[:, [self.fields.index(c) for c in numbers]].astype(np.float64)
+        return self._values(opened if isinstance(opened, pd.DataFrame) else self._framed(opened), numbers, {})
 
     def _lay_out(self) -> None:
         """Fix the order of the encoded row, from the types alone."""
         self._blocks = {t: [i for i, c in enumerate(self.fields) if c.type == t] for t in ORDER}
+        self._blocks["number"].sort(key=lambda i: self.fields[i].likelihood)  # those of one distribution side by side
         order = [i for t in ORDER for i in self._blocks[t]]
         used = [self.fields[i] for i in order]
         widths = torch.tensor([c.width for c in used])
@@ -163,15 +171,24 @@ class Table(Kind):
         self.columns = [str(c.name) for c in used]
         self.groups = torch.repeat_interleave(torch.arange(len(used)), widths) if self._has_wide(used) else None
         self.log_volume = torch.tensor(
-            [np.log(c.scale) if c.type in ("number", "date") else 0.0 for c in used], dtype=torch.float32
+            [distributions.volume(c) if c.type in ("number", "date") else 0.0 for c in used], dtype=torch.float32
         )
         numbers = self._blocks["number"]
         self._mean = np.array([self.fields[i].mean for i in numbers])
         self._rate = 1 / np.array([self.fields[i].scale for i in numbers])
         self._plain = len(numbers) == len(self.fields)
+        self._moved = numbers != sorted(numbers)
         used = [self.fields[i] for i in numbers]
-        shared = self.dtype is not None and self.number_likelihood != "poisson" and share_a_unit(self.fields)
-        self._unit = (min(c.low for c in used), max(c.high for c in used)) if shared else None  # range of the common unit
+        self._own = any(c.likelihood for c in used)
+        shared = (
+            self.dtype is not None
+            and not self._own
+            and self.number_likelihood != "poisson"
+            and share_a_unit(self.fields)
+        )
+        self._unit = (
+            (min(c.low for c in used), max(c.high for c in used)) if shared else None
+        )  # range of the common unit
 
     @staticmethod
     def _has_wide(used: list[Column]) -> bool:
@@ -208,7 +225,7 @@ class Table(Kind):
     def encode(self, conformed: Array | pd.DataFrame) -> Rows:
         notes: dict[str, int] = {}
         if self._plain and isinstance(conformed, np.ndarray):
-            x, seen = self._numbers(conformed, notes)
+            x, seen = self._numbers(conformed[:, self._blocks["number"]] if self._moved else conformed, notes)
             return Rows(torch.from_numpy(x), None if seen is None else torch.from_numpy(seen), notes=notes)
         frame = conformed if isinstance(conformed, pd.DataFrame) else self._framed(conformed)
         x = np.zeros((len(frame), *self.shape), dtype=np.float32)
@@ -247,6 +264,8 @@ class Table(Kind):
 
     def _numbers(self, values: Array, notes: dict[str, int]) -> tuple[Array, Array | None]:
         """Standardise numbers to float32; return the mask only where a cell is missing."""
+        if self._own:
+            values = distributions.natural(values, [self.fields[i] for i in self._blocks["number"]], notes)
         with np.errstate(over="ignore", invalid="ignore"):
             x = np.empty(values.shape, dtype=np.float32)
             np.multiply(values - self._mean, self._rate, out=x, casting="same_kind")
@@ -269,7 +288,10 @@ class Table(Kind):
         values = x.detach().cpu().numpy()
         n_numbers = len(self._blocks["number"])
         numbers = values[:, :n_numbers] / self._rate + self._mean
+        if self._own:
+            numbers = distributions.numbers(numbers, [self.fields[i] for i in self._blocks["number"]])
         if self._plain and self.dtype is not None:
+            numbers = numbers[:, np.argsort(self._blocks["number"])] if self._moved else numbers
             return np.asarray(numbers, dtype=self.dtype if self.dtype.startswith("float") else np.float64)
         decoded: dict[int, Any] = {i: numbers[:, j] for j, i in enumerate(self._blocks["number"])}
         at = n_numbers
@@ -312,17 +334,15 @@ class Table(Kind):
     # --- what suits the rows ---
 
     def likelihood(self) -> Likelihood:
-        chosen = LIKELIHOODS.get("normal" if self.number_likelihood == "auto" else self.number_likelihood)
-        if chosen is None or chosen is Categorical:
-            raise UsageError(
-                f"unknown likelihood {self.number_likelihood!r} for a table. {nearest(self.number_likelihood, LIKELIHOODS)}"
-            )
         parts: list[Likelihood] = []
         if self._blocks["number"]:
-            numbers = chosen((len(self._blocks["number"]),))
+            parts += distributions.blocks(
+                [self.fields[i] for i in self._blocks["number"]],
+                LIKELIHOODS[distributions.default(self.number_likelihood)],
+            )
             if self._unit is not None:
-                numbers.bound(*(torch.tensor((end - self._mean) * self._rate, dtype=torch.float32) for end in self._unit))
-            parts.append(numbers)
+                ends = (torch.tensor((end - self._mean) * self._rate, dtype=torch.float32) for end in self._unit)
+                parts[0].bound(*ends)
         if self._blocks["count"]:
             parts.append(Poisson((len(self._blocks["count"]),)))
         if self._blocks["boolean"]:
@@ -352,6 +372,10 @@ class Table(Kind):
     def describe(self) -> list[tuple[str, str]]:
         return [(str(c.name), c.describe()) for c in self.fields]
 
+    def distributions(self) -> list[dict[str, Any]]:
+        used = distributions.default(self.number_likelihood)
+        return [{"name": str(c.name), "used": c.likelihood or used, **c.marginal} for c in self.fields if c.marginal]
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "dtype": self.dtype,
@@ -365,7 +389,7 @@ class Table(Kind):
     def from_dict(cls, state: dict[str, Any]) -> Table:
         table = cls(likelihood=state["likelihood"], header=state.get("header"))
         table.dtype = state["dtype"]
-        table.fields = [Column(**c) for c in state["columns"]]
+        table.fields = [distributions.checked(Column(**c)) for c in state["columns"]]
         table.hints = state.get("hints", [])
         table._lay_out()
         return table

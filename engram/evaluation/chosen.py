@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from engram.likelihoods import LIKELIHOODS, LogEncoded, LogNormal
+
 if TYPE_CHECKING:
     from engram.models.codes import Codes
 
@@ -38,7 +40,9 @@ def _resolved(model: Codes) -> list[tuple[str, str, str]]:
         else "about the square root of the values of a picture"
     )
     layers = " – ".join(map(str, shapes.widths)) or "none: linear"
-    family = {"mlp": "fully connected", "conv": "convolutions"}.get(shapes.family, shapes.family)
+    family = {"mlp": "fully connected", "conv": "convolutions", "conv-pool": "convolutions and max pooling"}.get(
+        shapes.family, shapes.family
+    )
     steps = settings.max_epochs * -(-rows // settings.batch_size)
     threads = (
         "steps are small: a second thread costs more than it gives"
@@ -69,5 +73,7 @@ def _resolved(model: Codes) -> list[tuple[str, str, str]]:
 
 def _likelihood(model: Codes) -> str:
     likelihood = model.kind_.likelihood()
-    parts = [type(part).__name__.lower() for part in getattr(likelihood, "parts", [likelihood])]
-    return ", ".join(dict.fromkeys(parts))
+    names = {cls: name for name, cls in LIKELIHOODS.items()}
+    parts: list[Any] = list(getattr(likelihood, "parts", [likelihood]))
+    bare = [LogNormal if isinstance(part, LogEncoded) else type(getattr(part, "part", part)) for part in parts]
+    return ", ".join(dict.fromkeys(names[cls] for cls in bare))

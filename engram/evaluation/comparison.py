@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from engram.data.kind import DataWarning, Kind
 from engram.data.rows import Rows
 from engram.evaluation.baselines import Baseline
+from engram.evaluation.labels import beside
 from engram.likelihoods import Blocks, Likelihood
 from engram.likelihoods.continuous import LocationScale
 from engram.registry import BASELINES
@@ -38,24 +39,32 @@ def has_density(kind: Kind) -> bool:
     return all(isinstance(part, LocationScale) for part in parts)
 
 
-def of_model(model: Codes, X: Any) -> Outputs:
-    """Return what the model can give for rows."""
+def of_model(model: Codes, X: Any, y: Any = None) -> Outputs:
+    """Return what the model can give for rows, of a conditional one given y."""
+    given = beside(model, y)
     outputs: Outputs = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # said once, when the rows were encoded
         if hasattr(model, "reconstructed"):
-            outputs["reconstruction"] = model.reconstructed(X).flatten(1).numpy()
+            outputs["reconstruction"] = model.reconstructed(X, **given).flatten(1).numpy()
         if hasattr(model, "score_samples"):
-            outputs["scores"] = model.score_samples(X)
+            outputs["scores"] = model.score_samples(X, **given)
             if hasattr(model, "log_likelihood"):  # without it, scores are log p(x | code): no density of rows
                 outputs["log_prob"] = outputs["scores"]
     return outputs
 
 
 def of_baselines(
-    wanted: set[str], kind: Kind, rows: Rows, train: Rows | None, code_size: int, seed: int
+    wanted: set[str],
+    kind: Kind,
+    rows: Rows,
+    train: Rows | None,
+    code_size: int,
+    seed: int,
+    *,
+    names: Sequence[str] | None = None,
 ) -> tuple[dict[str, Outputs], str]:
-    """Return the wanted outputs of each baseline that has any, and in words what they were fitted on.
+    """Return the wanted outputs of each baseline that has any (of the kind's, or ``names``), and in words what they were fitted on.
 
     With training rows it is fitted on those; without, on four fifths of the rows at a time, for the other fifth.
     """
@@ -71,7 +80,7 @@ def of_baselines(
         return {}, "none: one row is too few to cross-fit baselines; pass train="
     results: dict[str, Outputs] = {}
     wanted = wanted if has_density(kind) else wanted - {"log_prob"}
-    for name in kind.baselines:
+    for name in kind.baselines if names is None else names:
         cls: type[Baseline] = BASELINES[name].value
         if not cls.gives() & wanted:
             continue  # forests and distances take a while: only where they are looked at

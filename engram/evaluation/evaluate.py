@@ -52,7 +52,8 @@ def evaluate(
     X : like the data of `fit`
         Rows, better such as the model has not seen.
     y : array of one label per row, optional
-        Labels. Two values bring the metrics of detection, for which the rarer one is an anomaly (of equally frequent ones 1 or True); all
+        Labels; of a conditional model what the rows are given.
+        Two values bring the metrics of detection, for which the rarer one is an anomaly (of equally frequent ones 1 or True); all
         colour the pictures.
     train : like X, optional
         The rows that the model was fitted on: baselines are fitted on them too. Without, they are cross-fitted on X.
@@ -81,10 +82,10 @@ def evaluate(
     rows = model.encoded(X)
     warn_notes([rows.notes])
     trained = None if train is None else model.encoded(kind.opened(train))
-    labels, told = anomalies(y, len(rows))
-    split, findings = _split(model, rows, trained)
+    labels, told = anomalies(None if model.conditional else y, len(rows))
+    split, findings = seen_before(model, rows, trained)
     findings += [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
-    subjects, fitted_on = _subjects(model, X, rows, trained, labels, chosen, seed)
+    subjects, fitted_on = _subjects(model, X, y, rows, trained, labels, chosen, seed)
     common: dict[str, Any] = {
         "features": f"encoded rows of {rows.x[0].numel()} values ({kind.name})",
         "rows": len(rows),
@@ -109,14 +110,14 @@ def evaluate(
 
 
 def _subjects(
-    model: Codes, X: Any, rows: Rows, trained: Rows | None, labels: Array | None, chosen: list[Metric], seed: int
+    model: Codes, X: Any, y: Any, rows: Rows, trained: Rows | None, labels: Array | None, chosen: list[Metric], seed: int
 ) -> tuple[dict[str, Outputs], str]:
     """Return the arrays of the model and of baselines by name, and in words what baselines were fitted on."""
     x, mask = flat(rows, model.kind_)
     given: dict[str, Array | None] = {"x": x, "mask": mask, "y": labels}
     shared = {key: value for key, value in given.items() if value is not None}
     with threads(model.settings_.threads):
-        own = shared | of_model(model, X)
+        own = shared | of_model(model, X, y)
         wanted = {needed for one in chosen if not one.lacking(own) for needed in one.needs}
         beside, fitted_on = of_baselines(wanted, model.kind_, rows, trained, model.shapes_.code_size, seed)
     return {type(model).__name__: own} | {name: shared | outputs for name, outputs in beside.items()}, fitted_on
@@ -200,19 +201,21 @@ def _worse(name: str, beaten: list[tuple[str, str, str]]) -> list[Finding]:
 
 def _quantity(one: Metric, model: Codes, told: str) -> dict[str, Any]:
     """Say what a metric was computed from, where its name leaves that open."""
-    elbo = hasattr(model, "log_likelihood")
+    exact = not hasattr(model, "transform")  # without a code there is nothing to bound
+    score = "log p(x)" if exact else "the ELBO" if hasattr(model, "log_likelihood") else "log p(x | code)"
     if "log_prob" in one.needs:
-        return {"quantity": "of the model the ELBO, a lower bound"}
+        return {"quantity": "of the model log p(x)" if exact else "of the model the ELBO, a lower bound"}
     if "scores" in one.needs:
-        return {"quantity": f"scores: {'the ELBO' if elbo else 'log p(x | code)'}; {told}"}
+        return {"quantity": f"scores: {score}; {told}"}
     return {}
 
 
-def _split(model: Codes, rows: Rows, trained: Rows | None) -> tuple[str, list[Finding]]:
+def seen_before(model: Codes, rows: Rows, trained: Rows | None) -> tuple[str, list[Finding]]:
     """Say how the rows stand to those that the model was fitted on."""
     findings = []
     fitted = model.data_["fingerprint"]
-    if trained is not None and fingerprint(trained) != fitted:
+    other = trained is not None and fingerprint(trained) != fitted
+    if other:
         told = "the rows given as train= are not those that the model was fitted on"
         findings.append(Finding("other-training-rows", told, "Model and baselines then learned from different rows"))
     if fingerprint(rows) == fitted:
@@ -227,4 +230,5 @@ def _split(model: Codes, rows: Rows, trained: Rows | None) -> tuple[str, list[Fi
     if 2 * again >= len(rows):
         told = f"{again} of these {len(rows)} rows are training rows too, so the numbers say little of new rows"
         findings.append(Finding("training-rows", told, "Evaluate on rows that were kept apart"))
-    return f"{again} of {len(rows)} rows equal a training row", findings
+    told = "a row given as train=, which the model was not fitted on" if other else "a training row"
+    return f"{again} of {len(rows)} rows equal {told}", findings

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engram.errors import UsageError
+from engram.evaluation.labels import beside, drawn_beside
 from engram.evaluation.thumbnails import grid
 from engram.training.session import seed_from
 
@@ -24,33 +25,33 @@ BARS = 6  # values of a category with a bar of their own
 PICTURES = 12  # in a line
 
 
-def picture_rows(model: Codes, X: Any, random_state: int) -> dict[str, bytes]:
+def picture_rows(model: Codes, X: Any, random_state: int, y: Any = None) -> dict[str, bytes]:
     """Return lines of pictures: real, reconstructed, generated."""
     some = X[:PICTURES]
     found = {"real": grid(model.encoded(some).x, PICTURES)}
     if hasattr(model, "reconstructed"):
-        found["reconstructed"] = grid(model.reconstructed(some).view(-1, *model.kind_.shape), PICTURES)
-    drawn = generated(model, 2 * PICTURES, random_state)
+        found["reconstructed"] = grid(model.reconstructed(some, **beside(model, y, slice(PICTURES))).view(-1, *model.kind_.shape), PICTURES)
+    drawn = generated(model, 2 * PICTURES, random_state, y)
     if drawn is not None:
         found["generated"] = grid(model.encoded(drawn).x, PICTURES)
     return found
 
 
-def generated(model: Codes, n: int, random_state: int) -> Any:
+def generated(model: Codes, n: int, random_state: int, y: Any = None) -> Any:
     """Draw rows, or return None where a model knows no distribution of codes."""
     try:
-        return model.sample(n, random_state=seed_from(random_state))
+        return model.sample(n, random_state=seed_from(random_state), **drawn_beside(model, y, n))
     except (AttributeError, NotImplementedError, UsageError):
         return None
 
 
-def table_rows(model: Codes, X: Any, random_state: int) -> dict[str, Any]:
+def table_rows(model: Codes, X: Any, random_state: int, y: Any = None) -> dict[str, Any]:
     """Return a few rows side by side, and the distributions of columns among real, reconstructed and generated rows."""
     kind: Any = model.kind_
     frames = {"real": frame_of(kind, X)}
     if hasattr(model, "reconstruct"):
-        frames["reconstructed"] = frame_of(kind, model.reconstruct(X))
-    drawn = generated(model, DRAWN, random_state)
+        frames["reconstructed"] = frame_of(kind, model.reconstruct(X, **beside(model, y)))
+    drawn = generated(model, DRAWN, random_state, y)
     if drawn is not None:
         frames["generated"] = frame_of(kind, drawn)
     names = [c.name for c in kind.fields if c.width and all(c.name in frame for frame in frames.values())]

@@ -18,7 +18,8 @@ from engram.data.table import Table
 from engram.errors import EngramError
 from engram.evaluation.chosen import chosen
 from engram.evaluation.examples import picture_rows, table_rows
-from engram.evaluation.labels import anomalies, one_per_row
+from engram.evaluation.labels import anomalies, beside, one_label, one_per_row
+from engram.evaluation.neighbours import picture_neighbours, picture_ways, table_neighbours
 from engram.evaluation.profile import profile
 from engram.evaluation.traversal import picture_traversals, table_traversals
 from engram.maths.linear import principal_components
@@ -40,7 +41,8 @@ class Look:
     Parameters
     ----------
     facts : dict
-        Plain JSON values by section: data, chosen, learning, and as far as they exist rows, codes, units, traversals, scores.
+        Plain JSON values by section: data, chosen, learning, and as far as they exist rows, codes, units, traversals,
+        neighbours, scores.
     images : dict of bytes
         PNG pictures by name, for rows that are pictures.
     """
@@ -53,34 +55,38 @@ def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state
     """Gather what there is to say of a model and of rows; what a model or a kind does not have is left out."""
     kind = model.kind_
     X, kept = _some(kind.opened(X))
-    labels = None if y is None else one_per_row(y, len(kept)).iloc[kept].reset_index(drop=True)
-    found = Look({"data": profile(model, X), "chosen": chosen(model), "learning": learning(model)})
+    n_rows = len(kept) if y is None else len(y)
+    labels = None if one_label(y) is None else one_per_row(y, n_rows).iloc[kept].reset_index(drop=True)
+    given = beside(model, y, kept).get("y")
+    found = Look({"data": profile(model, X, given), "chosen": chosen(model), "learning": learning(model)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # said when the rows were evaluated
         if isinstance(kind, Images):
-            found.images |= picture_rows(model, X, random_state)
+            found.images |= picture_rows(model, X, random_state, given)
         elif isinstance(kind, Table):
-            found.facts["rows"] = table_rows(model, X, random_state)
+            found.facts["rows"] = table_rows(model, X, random_state, given)
         if hasattr(model, "transform"):
-            codes = model.transform(X)
+            codes = model.transform(X, **beside(model, given))
             found.facts["codes"] = code_map(codes, labels)
             found.facts["units"] = units(model, codes)
-            _add_traversals(found, model, codes)
-        if hasattr(model, "score_samples"):
+            if given is None:
+                _add_traversals(found, model, X, codes)
+        if hasattr(model, "score_samples") and given is None:
             trained = None if train is None else _some(kind.opened(train))[0]
             found.facts["scores"] = scores(model, X, labels, trained)
     return found
 
 
-def _add_traversals(found: Look, model: Codes, codes: Array) -> None:
+def _add_traversals(found: Look, model: Codes, X: Any, codes: Array) -> None:
     order = [unit["unit"] for unit in found.facts["units"] if unit["active"]]
     if not order or len(codes) < 2 or not hasattr(model, "inverse_transform"):
         return
     if isinstance(model.kind_, Images):
         found.facts["traversals"], images = picture_traversals(model, codes, order)
-        found.images |= images
+        found.images |= images | picture_ways(model, X, codes) | picture_neighbours(model, X, codes)
     elif isinstance(model.kind_, Table):
         found.facts["traversals"] = table_traversals(model, codes, order)
+        found.facts["neighbours"] = table_neighbours(model, X, codes)
 
 
 def learning(model: Codes) -> dict[str, Any]:

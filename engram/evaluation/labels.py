@@ -44,3 +44,20 @@ def one_per_row(y: Any, n_rows: int) -> pd.Series[Any]:
     if labels.ndim != 1 or len(labels) != n_rows:
         raise DataError(f"y must hold one label per row: there are {n_rows} rows, and y is of shape {labels.shape}.")
     return pd.Series(labels)
+
+
+def beside(model: Any, y: Any, index: Any = slice(None)) -> dict[str, Any]:
+    """Return the arguments that a conditional model takes beside the rows with these numbers: ``y``; other models take none."""
+    if not getattr(model, "conditional", False) or y is None:
+        return {}
+    return {"y": y.iloc[index] if hasattr(y, "iloc") else np.asarray(y)[index]}
+
+
+def drawn_beside(model: Any, y: Any, n: int) -> dict[str, Any]:
+    """Return the arguments for n drawn rows of a conditional model: y of n rows taken evenly."""
+    return beside(model, y, np.arange(n) * max(len(y) // n, 1) % len(y)) if y is not None else {}
+
+
+def one_label(y: Any) -> Any:
+    """Return y where it is one label a row, None where a conditional model is given more."""
+    return y if y is None or np.ndim(y) == 1 or (np.ndim(y) == 2 and np.shape(y)[1] == 1) else None

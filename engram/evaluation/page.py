@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engram.evaluation import sections
 from engram.evaluation.style import STYLE
@@ -19,8 +19,14 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 def page(report: Report) -> str:
     """Return the page."""
-    found = list(_sections(report))
-    title = f"{escape(report.model)} beside simple methods"
+    title = f"{report.model} beside simple methods"
+    told = "A report by Engram {version}. The same facts are in report.json."
+    return document(title, report.headline(), list(_sections(report)), told)
+
+
+def document(title: str, lead: str, found: list[tuple[str, str, str]], told: str) -> str:
+    """Return a page of sections, (anchor, title, content); ``told`` is its last line, {version} the version in it."""
+    title, lead, told = (escape(t) for t in (title, lead, told.format(version=VERSION)))
     links = " ".join(f'<a href="#{anchor}">{name}</a>' for anchor, name, _ in found)
     body = "\n".join(
         f'<section id="{anchor}">\n<h2>{name}</h2>\n{content}\n</section>' for anchor, name, content in found
@@ -37,11 +43,11 @@ def page(report: Report) -> str:
 <body>
 <header>
 <h1>{title}</h1>
-<p class="lead">{escape(report.headline())}</p>
+<p class="lead">{lead}</p>
 <nav>{links}</nav>
 </header>
 {body}
-<footer>A report by Engram {escape(VERSION)}. The same facts are in report.json.</footer>
+<footer>{told}</footer>
 </body>
 </html>
 """
@@ -58,12 +64,7 @@ def _sections(report: Report) -> Iterator[tuple[str, str, str]]:
         yield "rows", title, sections.picture_rows(images)
     elif "rows" in facts:
         yield "rows", title, sections.table_rows(facts["rows"])
-    if "codes" in facts:
-        yield "map", "A map of the codes", sections.codes(facts["codes"])
-    if "units" in facts:
-        yield "units", "Code units", sections.units(facts["units"])
-    if "traversals" in facts:
-        yield "traversals", "Single code units", sections.traversals(facts["traversals"], images)
+    yield from _of_codes(facts, images)
     if "scores" in facts:
         yield "scores", "Scores", sections.scores(facts["scores"])
     if "learning" in facts:
@@ -72,3 +73,19 @@ def _sections(report: Report) -> Iterator[tuple[str, str, str]]:
         yield "data", "The data", sections.data(facts["data"])
     if "chosen" in facts:
         yield "chosen", "What was chosen, and why", sections.chosen(facts["chosen"])
+
+
+def _of_codes(facts: dict[str, Any], images: dict[str, bytes]) -> Iterator[tuple[str, str, str]]:
+    """Give the sections on codes."""
+    if "codes" in facts:
+        yield "map", "A map of the codes", sections.codes(facts["codes"])
+    if "units" in facts:
+        yield "units", "Code units", sections.units(facts["units"])
+    if "traversals" in facts:
+        yield "traversals", "Single code units", sections.traversals(facts["traversals"], images)
+    if "way 1" in images:
+        yield "ways", "From row to row", sections.picture_ways(images)
+    if "row 1" in images:
+        yield "nearest", "Nearest rows", sections.picture_neighbours(images)
+    elif "neighbours" in facts:
+        yield "nearest", "Nearest rows", sections.table_neighbours(facts["neighbours"])

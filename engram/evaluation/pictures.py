@@ -19,7 +19,7 @@ from engram.data.images import Images
 from engram.data.kind import DataWarning
 from engram.data.table import Table
 from engram.errors import UsageError
-from engram.evaluation.labels import one_per_row
+from engram.evaluation.labels import beside, drawn_beside, one_label, one_per_row
 from engram.maths.linear import principal_components
 from engram.training.session import seed_from
 
@@ -56,8 +56,8 @@ def pictures(model: Codes, X: Any, y: Any = None, *, random_state: Any = 0) -> d
         warnings.simplefilter("ignore", DataWarning)  # said when the rows were evaluated
         made = {
             "loss_curve": loss_curve(model),
-            "reconstructions": reconstructions(model, X),
-            "samples": samples(model, X, random_state=random_state),
+            "reconstructions": reconstructions(model, X, y),
+            "samples": samples(model, X, y, random_state=random_state),
             "code_map": code_map(model, X, y),
         }
     return {name: content for name, content in made.items() if content is not None}
@@ -85,18 +85,22 @@ def loss_curve(model: Codes) -> bytes:
     return _png(draw, (WIDTH, 3.4))
 
 
-def reconstructions(model: Codes, X: Any) -> bytes | None:
+def reconstructions(model: Codes, X: Any, y: Any = None) -> bytes | None:
     """Draw rows and what comes back: pictures above each other, numbers as real against reconstructed values."""
     kind = model.kind_
+    if not hasattr(model, "reconstructed"):
+        return None
     X = kind.opened(X)
     if isinstance(kind, Images):
         rows = X[: 2 * ACROSS]
-        pairs = zip(_shown(model.encoded(rows).x, ACROSS), _shown(model.reconstructed(rows), ACROSS), strict=True)
+        means = model.reconstructed(rows, **beside(model, y, slice(2 * ACROSS)))
+        pairs = zip(_shown(model.encoded(rows).x, ACROSS), _shown(means, ACROSS), strict=True)
         return _strips([("real", "back")] * math.ceil(len(rows) / ACROSS), [line for pair in pairs for line in pair])
     if not isinstance(kind, Table):
         return None
     rows = _some(X)
-    real, back = _frame(kind, rows), _frame(kind, model.reconstruct(rows))
+    given = beside(model, y, np.linspace(0, X.shape[0] - 1, len(rows)).astype(int))
+    real, back = _frame(kind, rows), _frame(kind, model.reconstruct(rows, **given))
     columns = [c.name for c in kind.fields if c.type in ("number", "count", "date")][:MOST_COLUMNS]
     if not columns:
         return None
@@ -117,12 +121,12 @@ def reconstructions(model: Codes, X: Any) -> bytes | None:
     return _panels(columns, draw)
 
 
-def samples(model: Codes, X: Any = None, *, random_state: Any = 0) -> bytes | None:
+def samples(model: Codes, X: Any = None, y: Any = None, *, random_state: Any = 0) -> bytes | None:
     """Draw generated rows: pictures as a grid, columns of a table as histograms beside those of the rows X."""
     kind = model.kind_
     n = 3 * ACROSS if isinstance(kind, Images) else 1000
     try:
-        rows = model.sample(n, random_state=seed_from(random_state))
+        rows = model.sample(n, random_state=seed_from(random_state), **drawn_beside(model, y, n))
     except (AttributeError, NotImplementedError, UsageError):
         return None  # not a generative model
     if isinstance(kind, Images):
@@ -153,7 +157,8 @@ def code_map(model: Codes, X: Any, y: Any = None) -> bytes | None:
     """Draw the codes along their first two principal components, coloured by the labels y where there are any."""
     if not hasattr(model, "transform"):
         return None
-    codes = model.transform(X)
+    codes = model.transform(X, **beside(model, y))
+    y = one_label(y)
     labels = None if y is None else one_per_row(y, len(codes))
     if len(codes) > MOST_POINTS:
         chosen = np.linspace(0, len(codes) - 1, MOST_POINTS).astype(int)

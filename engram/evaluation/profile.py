@@ -21,7 +21,7 @@ SHOWN_VALUES = 4  # of a category
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def profile(model: Codes, X: Any) -> dict[str, Any]:
+def profile(model: Codes, X: Any, y: Any = None) -> dict[str, Any]:
     """Return rows, kind and at most `MOST_COLUMNS` columns; the rest is counted."""
     kind: Any = model.kind_
     data: dict[str, Any] = model.data_
@@ -36,7 +36,7 @@ def profile(model: Codes, X: Any) -> dict[str, Any]:
         channels, height, width = kind.shape
         told["pictures"] = {"height": height, "width": width, "channels": channels, "low": kind.low, "high": kind.high}
     if isinstance(kind, Table):
-        back = returned_by_column(model, X)
+        back = returned_by_column(model, X, y)
         used = {name: i for i, name in enumerate(kind.columns)}
         told["columns"] = [
             _column(field, data["rows"], back.get(used.get(str(field.name), -1)))
@@ -66,14 +66,14 @@ def _column(field: Column, rows: int, back: float | None) -> dict[str, Any]:
     }
 
 
-def returned_by_column(model: Codes, X: Any) -> dict[int, float]:
+def returned_by_column(model: Codes, X: Any, y: Any = None) -> dict[int, float]:
     """Return R2 of the rows X by number of the encoded column; columns that do not vary have none."""
     if not hasattr(model, "reconstructed"):
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         x, seen = flat(model.encoded(X), model.kind_)
-        back = model.reconstructed(X).flatten(1).numpy()
+        back = model.reconstructed(X, y).flatten(1).numpy()
     weight = np.ones_like(x) if seen is None else seen.astype(x.dtype)
     mean = (x * weight).sum(0) / np.maximum(weight.sum(0), 1)
     total, error = ((np.square(x - other) * weight).sum(0) for other in (mean, back))

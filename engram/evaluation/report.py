@@ -183,14 +183,15 @@ class Report:
 
     def save_json(self, path: str | Path) -> None:
         """Write the report as strict JSON, at once or not at all; an existing file is replaced."""
-        _save(Path(path), dumps(self.to_dict()))
+        save(Path(path), dumps(self.to_dict()))
 
     def save_html(self, path: str | Path) -> None:
         """Write the report as one self-contained page, at once or not at all; an existing file is replaced."""
-        _save(Path(path), self.to_html().encode())
+        save(Path(path), self.to_html().encode())
 
 
-def _save(path: Path, content: bytes) -> None:
+def save(path: Path, content: bytes) -> None:
+    """Write a file at once or not at all; raise `RunError` where that cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         add(path.parent, path.name, content)

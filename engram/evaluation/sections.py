@@ -208,6 +208,43 @@ def _move(c: dict[str, Any]) -> str:
     )
 
 
+def picture_ways(images: dict[str, bytes]) -> str:
+    """Ways between pictures."""
+    say = "The first and the last picture of a line are real; those between are decoded on the straight way between their codes."
+    return f'<p class="say">{say}</p>{_lines(images, "way")}'
+
+
+def picture_neighbours(images: dict[str, bytes]) -> str:
+    """Pictures and those nearest to them."""
+    say = "Behind the first picture of a line stand those of the other rows with the nearest codes, the nearest first."
+    return f'<p class="say">{say}</p>{_lines(images, "row")}'
+
+
+def _lines(images: dict[str, bytes], what: str) -> str:
+    chosen = [(name, png) for name, png in images.items() if name.startswith(f"{what} ")]
+    lines = (f"<span>{name}</span>{image(png, f'Pictures: {name}')}" for name, png in chosen)
+    return f'<div class="lines">{"".join(lines)}</div>'
+
+
+def table_neighbours(told: dict[str, Any]) -> str:
+    """Rows of a table and those nearest to them, one line per column."""
+    heads, under, columns = [], [], []
+    for i, found in enumerate(told["rows"]):
+        heads.append(f'<th colspan="{1 + len(found["nearest"])}" class="pair">row {i + 1}</th>')
+        under += ['<th class="pair">itself</th>', *(f"<th>{d:.2g}</th>" for d in found["distances"])]
+        columns += [("pair", found["row"]), *(("back", other) for other in found["nearest"])]
+    body = []
+    for i, name in enumerate(told["columns"]):
+        cells = "".join(f'<td class="cell {kind}">{escape(row[i])}</td>' for kind, row in columns)
+        body.append(f'<tr><td class="name">{escape(name)}</td>{cells}</tr>')
+    say = (
+        "Rows, each beside those of the other rows whose codes are nearest; above them the distance between the codes."
+    )
+    head = f"<thead><tr><th></th>{''.join(heads)}</tr><tr><th></th>{''.join(under)}</tr></thead>"
+    table = f'<div class="scroll"><table class="dense">{head}<tbody>{"".join(body)}</tbody></table></div>'
+    return f'<p class="say">{say}</p>{table}'
+
+
 def codes(told: dict[str, Any]) -> str:
     """The map."""
     say = "Each point is a row; rows with similar codes lie close together."

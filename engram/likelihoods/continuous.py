@@ -1,18 +1,21 @@
-"""Distributions of numbers on the whole line, with one learned scale per block and, for scores, one per column."""
+"""Distributions of numbers on the whole line, or whose logarithms are: one learned scale per block and, for scores, one per column."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from engram.likelihoods.likelihood import Likelihood, Link, masked
+from engram.likelihoods.discrete import RARE
+from engram.likelihoods.likelihood import Likelihood, Link, Support, kept, masked
 from engram.maths.divergence import LOG_2_PI
+from engram.maths.growth import tamed
 
 FLOOR = 1e-3  # in standardised units; a smaller scale is a density that explodes, not a better fit
+LEAST = 1e-30  # the smallest positive value that has a logarithm
 START = -2.0  # log of the scale before training: a scale of 1 lets a VAE ignore its code
 
 
@@ -29,11 +32,12 @@ class Within(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient as it is."""
         return gradient, None, None
 
 
 class LocationScale(Likelihood):
-    """A location family: the output is the mean, the scale is learned (``scale="shared"``, one for all columns).
+    """A location family: the output is the location, the scale is learned (``scale="shared"``, one for all columns).
 
     Where a kind knows the range that values can have (`bound`), the mean is the output clamped to it: a network then need
     not learn how to say "exactly black", which most pixels of most drawings are.
@@ -57,9 +61,13 @@ class LocationScale(Likelihood):
     def closed_form(self, residual: Tensor, mask: Tensor) -> Tensor:
         """Return the maximum-likelihood scale per column of residuals (rows, columns)."""
 
+    @abstractmethod
+    def centre(self, x: Tensor) -> Tensor:
+        """Return the most likely location per column of x (rows, columns), NaN where a cell is missing."""
+
     def floored(self) -> Tensor:
         """Log of the scale, not below the floor."""
-        return self.log_scale.clamp(min=math.log(FLOOR))
+        return kept(self.log_scale, math.log(FLOOR), math.inf)
 
     def bound(self, low: Tensor, high: Tensor) -> None:
         self.low, self.high = low, high
@@ -68,10 +76,14 @@ class LocationScale(Likelihood):
         self.low = self.high = None
 
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return masked(self.density(x - self.mean(output), self.floored()), mask)
+        return masked(self.density(x - self.location(output), self.floored()), mask)
+
+    def location(self, output: Tensor) -> Tensor:
+        """Return the output, clamped to the range that values can have where that is known."""
+        return output if self.low is None else cast("Tensor", Within.apply(output, self.low, self.high))  # type: ignore[no-untyped-call]
 
     def mean(self, output: Tensor) -> Tensor:
-        return output if self.low is None else cast("Tensor", Within.apply(output, self.low, self.high))  # type: ignore[no-untyped-call]
+        return self.location(output)
 
     def link(self, mean: Tensor) -> Link:
         return Link(mean, torch.ones_like(mean))
@@ -82,7 +94,7 @@ class LocationScale(Likelihood):
 
     @torch.no_grad()
     def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
-        residual = (x - self.mean(output)).flatten(1)
+        residual = (x - self.location(output)).flatten(1)
         seen = torch.ones_like(residual, dtype=torch.bool) if mask is None else mask.flatten(1)
         own = self.closed_form(torch.where(seen, residual, 0.0), seen)
         rows = seen.sum(0)
@@ -90,9 +102,16 @@ class LocationScale(Likelihood):
         # a few rows say little about a column's own scale: shrink to the shared one as if it had been seen on 10 rows
         self.column_scale.copy_((((rows * own.square() + 10 * shared.square()) / (rows + 10)).sqrt()).clamp(min=FLOOR))
 
+    @torch.no_grad()
+    def marginal(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        seen = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
+        output = self.centre(torch.where(seen, x, torch.nan))
+        self.column_scale.copy_(self.closed_form(torch.where(seen, x - output, 0.0), seen).clamp(min=LEAST))
+        return output
+
     def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         scale = torch.where(self.column_scale > 0, self.column_scale, self.floored().exp())
-        return masked(self.density((x - self.mean(output)).flatten(1), scale.log()), mask)
+        return masked(self.density((x - self.location(output)).flatten(1), scale.log()), mask)
 
     def findings(self) -> list[str]:
         if float(self.log_scale.detach()) > math.log(FLOOR):
@@ -116,16 +135,19 @@ class Normal(LocationScale):
         # and without a mask it is the same arithmetic, so that a complete row's value does not depend on
         # whether a neighbour has a missing cell
         log_scale = self.floored()
-        squared = masked((x - self.mean(output)).square(), mask).sum(1)
+        squared = masked((x - self.location(output)).square(), mask).sum(1)
         count = self.size if mask is None else mask.flatten(1).sum(1)
         return squared * (-0.5 * (-2 * log_scale).exp()) - count * (log_scale + 0.5 * LOG_2_PI)
+
+    def centre(self, x: Tensor) -> Tensor:
+        return x.nanmean(0)
 
     def closed_form(self, residual: Tensor, mask: Tensor) -> Tensor:
         return (residual.square().sum(0) / mask.sum(0).clamp(min=1)).sqrt()
 
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         noise = torch.randn(output.shape, generator=generator, dtype=output.dtype, device=output.device)
-        return self.mean(output) + self.floored().exp() * noise
+        return self.location(output) + self.floored().exp() * noise
 
 
 class Laplace(LocationScale):
@@ -134,6 +156,9 @@ class Laplace(LocationScale):
     def density(self, residual: Tensor, log_scale: Tensor) -> Tensor:
         return -residual.abs() * (-log_scale).exp() - log_scale - math.log(2)
 
+    def centre(self, x: Tensor) -> Tensor:
+        return x.nanmedian(0).values
+
     def closed_form(self, residual: Tensor, mask: Tensor) -> Tensor:
         return residual.abs().sum(0) / mask.sum(0).clamp(min=1)
 
@@ -141,4 +166,48 @@ class Laplace(LocationScale):
         # inverse of the distribution function: u in (-1, 1) -> -sign(u) log(1 - |u|)
         u = 2 * torch.rand(output.shape, generator=generator, dtype=output.dtype, device=output.device) - 1
         u = u.clamp(min=-1 + 1e-7, max=1 - 1e-7)
-        return self.mean(output) - self.floored().exp() * u.sign() * torch.log1p(-u.abs())
+        return self.location(output) - self.floored().exp() * u.sign() * torch.log1p(-u.abs())
+
+
+class LogNormal(Normal):
+    """Positive numbers with a normal logarithm: log N(log x; output, scale^2) - log x. Relative error decides, exp(output) is a median."""
+
+    support: ClassVar[Support] = Support(low=0.0, open=True)
+
+    def bound(self, low: Tensor, high: Tensor) -> None:
+        """Ignored: the range is that of x, the output's is that of its logarithm."""
+
+    def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        logs = logarithm(x)
+        return super().log_prob_columns(output, logs, mask) - masked(logs, mask)
+
+    def log_prob(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        logs = logarithm(x)
+        return super().log_prob(output, logs, mask) - masked(logs, mask).sum(1)
+
+    def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        logs = logarithm(x)
+        return super().score_columns(output, logs, mask) - masked(logs, mask)
+
+    def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
+        super().calibrate(output, logarithm(x), mask)
+
+    def marginal(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().marginal(logarithm(x), mask)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return tamed(self.location(output) + 0.5 * (2 * self.floored()).exp()).exp()
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        noise = torch.randn(output.shape, generator=generator, dtype=output.dtype, device=output.device)
+        return tamed(self.location(output) + self.floored().exp() * noise).exp()
+
+    def link(self, mean: Tensor) -> Link:
+        near = mean.clamp(min=RARE)
+        half = 0.5 * (2 * self.floored()).exp()
+        return Link(mean.clamp(min=RARE / 10).log() - half.detach(), 1 / near)
+
+
+def logarithm(x: Tensor) -> Tensor:
+    """Log of positive values; a missing cell, which holds zero, has a finite one too."""
+    return x.clamp(min=LEAST).log()

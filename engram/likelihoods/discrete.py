@@ -1,18 +1,23 @@
-"""Distributions of yes or no, of categories and of counts. The output is the natural parameter: logits or log rates."""
+"""Distributions of yes or no, of categories and of counts out of a known number. The output is the logits."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engram.likelihoods.likelihood import Likelihood, Link, masked
+from engram.likelihoods.likelihood import COUNTS, Likelihood, Link, Support, masked
 
+NEVER = -1e30  # logit of what cannot be
 RARE = 0.02  # link slopes are clipped as if no value were rarer: 1 / p explodes for a category seen once
 
 
 class Bernoulli(Likelihood):
     """Yes or no per value, x in {0, 1} (or a probability in between); the output is the logit."""
+
+    support: ClassVar[Support] = Support(low=0.0, high=1.0)
 
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return masked(-functional.binary_cross_entropy_with_logits(output, x, reduction="none"), mask)
@@ -50,18 +55,82 @@ class Categorical(Likelihood):
         return Link(mean.clamp(min=RARE / 10).log(), 1 / mean.clamp(min=RARE))
 
 
-class Poisson(Likelihood):
-    """Counts 0, 1, 2, ...; the output is the log of the rate."""
+class Binomial(Likelihood):
+    """Counts of successes out of n trials, which are known; the output is the logit of a success.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one row.
+    trials : Tensor or float
+        How many trials, one number or one per value.
+    """
+
+    support: ClassVar[Support] = COUNTS
+
+    def __init__(self, shape: tuple[int, ...], trials: Tensor | float = 1.0) -> None:
+        super().__init__(shape)
+        self.register_buffer("trials", torch.as_tensor(trials, dtype=torch.float32).clone(), persistent=False)
+        self.trials: Tensor
 
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return masked(x * output - output.exp() - torch.lgamma(x + 1), mask)
+        n = self.trials
+        ways = torch.lgamma(n + 1) - torch.lgamma(x + 1) - torch.lgamma(n - x + 1)
+        return masked(ways + x * functional.logsigmoid(output) + (n - x) * functional.logsigmoid(-output), mask)
 
     def mean(self, output: Tensor) -> Tensor:
-        return output.exp()
+        return self.trials * output.sigmoid()
 
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return torch.poisson(output.exp(), generator=generator)
+        return torch.binomial(
+            self.trials.to(output).expand(output.shape).contiguous(), output.sigmoid(), generator=generator
+        )
 
     def link(self, mean: Tensor) -> Link:
-        rate = mean.clamp(min=RARE)
-        return Link(rate.log(), 1 / rate)
+        p = (mean / self.trials).clamp(RARE / 10, 1 - RARE / 10)
+        q = (mean / self.trials).clamp(RARE, 1 - RARE)
+        return Link(torch.logit(p), 1 / (q * (1 - q) * self.trials))
+
+
+class Multinomial(Likelihood):
+    """A row of counts given its sum, n! / (x1! x2! ...) p1^x1 p2^x2 ...; the output is the logits of p.
+
+    Its counts are not independent: each column carries an equal share of log n!. With missing cells it is the distribution of those seen
+    given their sum, which is again a multinomial.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one row.
+    trials : float
+        The sum of a row that `mean` and `sample` give; `log_prob` takes each row's own.
+    """
+
+    support: ClassVar[Support] = COUNTS
+
+    def __init__(self, shape: tuple[int, ...], trials: float = 1.0) -> None:
+        super().__init__(shape)
+        self.trials = float(trials)
+
+    def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x, logits = x.flatten(1), output.flatten(1)
+        cells: Tensor | int = self.size
+        if mask is not None:
+            seen = mask.flatten(1)
+            x, logits = torch.where(seen, x, 0.0), torch.where(seen, logits, NEVER)
+            cells = seen.sum(1, keepdim=True).clamp(min=1)
+        ways = torch.lgamma(x.sum(1, keepdim=True) + 1) / cells - torch.lgamma(x + 1)
+        return masked(ways + logits.log_softmax(1) * x, mask)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return self.trials * output.flatten(1).softmax(1).view(output.shape)
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        p = output.flatten(1).softmax(1)
+        n = max(round(self.trials), 1)
+        drawn = torch.multinomial(p, n, replacement=True, generator=generator)
+        return torch.zeros_like(p).scatter_add_(1, drawn, torch.ones_like(drawn, dtype=p.dtype)).view(output.shape)
+
+    def link(self, mean: Tensor) -> Link:
+        share, n = mean / self.trials, self.trials
+        return Link(share.clamp(min=RARE / 10).log(), 1 / (share.clamp(min=RARE) * n))

@@ -61,26 +61,29 @@ def padded(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return function(x)[:n]
 
 
-def over_blocks(model: Model, X: Any, function: Callable[[Nets, Batch], Tensor]) -> Tensor:
-    """Apply ``function(nets, batch)`` to all rows of X, block by block, and join the results."""
+def over_blocks(model: Model, X: Any, function: Callable[[Nets, Batch], Tensor], y: Any = None) -> Tensor:
+    """Apply ``function(nets, batch)`` to all rows of X, block by block, and join the results; a conditional model has ``y``."""
     with model.fitted() as nets:
         kind = model.kind_
         conformed = kind.conform(kind.opened(X), reader=type(model).__name__)
+        given = model.given_y(y, len(conformed))
         size = block_size(math.prod(kind.shape))
         results, seen = [], []
         for at in range(0, len(conformed), size):
             rows = kind.encode(conformed[at : at + size])
             seen.append(rows.notes)
-            results.append(_padded_batch(nets, rows.x, rows.mask, function))
+            own = None if given is None else given[at : at + size]
+            results.append(_padded_batch(nets, Batch(rows.x, rows.mask, own), function))
         warn_notes(seen)
         return torch.cat(results)
 
 
-def _padded_batch(nets: Nets, x: Tensor, mask: Tensor | None, function: Callable[[Nets, Batch], Tensor]) -> Tensor:
-    n = len(x)
+def _padded_batch(nets: Nets, batch: Batch, function: Callable[[Nets, Batch], Tensor]) -> Tensor:
+    x, mask, y, n = batch.x, batch.mask, batch.y, len(batch)
     if n % MULTIPLE:
         extra = -n % MULTIPLE
         x = torch.cat([x, x.new_zeros(extra, *x.shape[1:])])
         mask = None if mask is None else torch.cat([mask, mask.new_ones(extra, mask.shape[1])])
+        y = None if y is None else torch.cat([y, y.new_zeros(extra, y.shape[1])])
     with Aligned():
-        return function(nets, Batch(x, mask))[:n]
+        return function(nets, Batch(x, mask, y))[:n]

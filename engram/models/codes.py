@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -13,10 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from engram.data.rows import Rows
-from engram.data.stream import some
-from engram.errors import DataError
-from engram.models.blocks import over_blocks
+from engram.errors import DataError, UsageError
+from engram.maths.mixture import Mixture, checked_mixture, draw, fit_mixture
+from engram.models.blocks import over_blocks, padded
 from engram.models.parts import start_at_components
+from engram.models.scores import Array, Scores
+from engram.models.walks import Walks
 from engram.parameters import checked_value
 from engram.training import Batch, Finding
 from engram.training.nets import Nets
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-Array = np.ndarray[Any, np.dtype[Any]]
+ROWS = 4096  # most rows whose codes a density is fitted to
+COMPONENTS = 10  # of the density of codes that a fit ends with
+WIDE = 64  # dimensions of a code, above which that density has a single component
 
 
-class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
+class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
     """Encoding, decoding and scoring, the same for every row whatever rows stand beside it."""
 
     def encode(self, nets: Nets, batch: Batch) -> Tensor:
@@ -45,16 +48,72 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
 
     def log_density(self, nets: Nets, batch: Batch) -> Tensor:
         """Log p(x | code) per row, with a scale per column that was estimated on held-out rows; nats of encoded units."""
-        output = nets.decoder(self.encode(nets, batch))
+        output = nets.decoder(self.encode(nets, batch), *batch.given)
         scores: Tensor = nets.decoder.likelihood.score_columns(output, batch.x, batch.mask).sum(1)
         return scores
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
-        """Estimate the scales that scores use, on rows that training has not seen."""
-        parts = held_out.blocks(len(held_out))
-        output = torch.cat([nets.decoder(self.encode(nets, Batch(part.x, part.mask))) for part in parts])
+        """Estimate the scales that scores use, on rows that training has not seen, and the density of codes that rows are drawn from."""
+        parts = (Batch(part.x, part.mask, part.y) for part in held_out.blocks(len(held_out)))
+        output = torch.cat([nets.decoder(self.encode(nets, batch), *batch.given) for batch in parts])
         nets.decoder.likelihood.calibrate(output, held_out.x, held_out.mask)
+        self.keep_codes(nets, rows, fit=type(self).draw_codes is Codes.draw_codes)
         return []
+
+    def keep_codes(self, nets: Nets, rows: Rows, *, fit: bool) -> None:
+        """Remember codes of rows that were learned from, in memory alone, for `fit_prior`; fit a density to them, if asked."""
+        self._codes = self.codes_of(nets, rows.first(ROWS))
+        n = COMPONENTS if self.shapes_.code_size <= WIDE else 1
+        self.density_: Mixture | None = fit_mixture(self._codes, n) if fit else None
+
+    def codes_of(self, nets: Nets, rows: Rows) -> Tensor:
+        """Return the codes that a density is fitted to, (rows, code size): those of `encode`."""
+        return torch.cat([self.encode(nets, Batch(part.x, part.mask, part.y)) for part in rows.blocks(len(rows))])
+
+    def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw codes from the density that was fitted to them, (n, code size)."""
+        assert self.density_ is not None, "a model that draws otherwise says how"
+        return draw(n, self.density_, generator)
+
+    def fit_prior(self, prior: str = "gmm", *, n: int = 10, X: Any = None, y: Any = None) -> Self:
+        """Fit a density to the codes of rows; `sample` draws from it from then on, and it is saved with the model.
+
+        For autoencoders a mixture of ten normals is fitted when `fit` ends (Ghosh et al., From Variational to Deterministic Autoencoders,
+        2020, arXiv:1903.12436, section 4); this replaces it, or the prior of a VAE. Scores stay as they are.
+
+        Parameters
+        ----------
+        prior : str
+            "normal", or "gmm": a mixture of normals with full covariances.
+        n : int
+            Most components of the mixture; each stands for at least 10 rows, and for twice as many as the code has dimensions.
+        X : like the data of `fit`
+            Rows whose codes it is fitted to; not needed in the process that fitted the model.
+        y : array or DataFrame
+            Of a conditional model: what the rows are given.
+        """
+        prior = checked_value("prior", prior, Literal["normal", "gmm"])
+        n = checked_value("n", n, Annotated[int, Ge(1)])
+        check_is_fitted(self, "network_")
+        if X is not None:
+            rows = self.encoded(X, y).first(ROWS)
+            with self.fitted() as nets:
+                self._codes = self.codes_of(nets, rows)
+        elif not hasattr(self, "_codes"):
+            raise UsageError("a loaded model does not have the rows it was fitted on: give fit_prior(..., X=rows).")
+        self.density_ = fit_mixture(self._codes, 1 if prior == "normal" else n)
+        return self
+
+    def fitted_tensors(self) -> dict[str, Tensor]:
+        """Return the density of codes, where there is one."""
+        density = getattr(self, "density_", None)
+        return {} if density is None else {f"density.{name}": t for name, t in density._asdict().items()}
+
+    def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take the density of codes back; raise `ValueError` where it is none."""
+        found = {name: tensors[f"density.{name}"] for name in Mixture._fields if f"density.{name}" in tensors}
+        if found:
+            self.density_ = checked_mixture(Mixture(**found), self.shapes_.code_size)
 
     @property
     def _n_features_out(self) -> int:
@@ -65,103 +124,78 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def transform(self, X: Any) -> Array:
-        """Return the codes of rows, (rows, code size) float32; for a VAE the means."""
-        codes: Array = over_blocks(self, X, self.encode).numpy()
+    def transform(self, X: Any, *, y: Any = None) -> Array:
+        """Return the codes of rows, (rows, code size) float32; for a VAE the means. ``y`` is for conditional models."""
+        codes: Array = over_blocks(self, X, self.encode, y).numpy()
         return codes
 
+    def fit_transform(self, X: Any, y: Any = None, **parameters: Any) -> Any:
+        """Fit, and return the codes of the same rows."""
+        if self.conditional:
+            return self.fit(X, y, **parameters).transform(X, y=y)
+        return super().fit_transform(X, y, **parameters)
+
     def inverse_transform(self, Z: Any, y: Any = None) -> Any:
-        """Return rows from codes, (rows, code size), in the form the model was fitted on."""
+        """Return rows from codes, (rows, code size), in the form the model was fitted on; conditional models take ``y``, or one for all."""
         with self.fitted() as nets:
             codes = torch.as_tensor(np.asarray(Z, dtype=np.float32))
             if codes.dim() != 2 or codes.shape[1] != self.shapes_.code_size:
                 raise DataError(
                     f"codes are of shape (rows, {self.shapes_.code_size}), these are of shape {tuple(codes.shape)}."
                 )
-            return self.kind_.decode(self._means(nets, codes))
+            return self.kind_.decode(self._means(nets, codes, self.given_y(y, len(codes), one_for_all=True)))
 
-    def _means(self, nets: Nets, codes: Tensor) -> Tensor:
-        from engram.models.blocks import padded
+    def _means(self, nets: Nets, codes: Tensor, given: Tensor | None) -> Tensor:
+        size, pieces = codes.shape[1], codes if given is None else torch.cat([codes, given], 1)
 
-        return torch.cat(
-            [padded(lambda z: nets.decoder.likelihood.mean(nets.decoder(z)), z) for z in torch.split(codes, 4096)]
-        )
+        def means(z: Tensor) -> Tensor:
+            found: Tensor = nets.decoder.likelihood.mean(
+                nets.decoder(z[:, :size], *([] if given is None else [z[:, size:]]))
+            )
+            return found
 
-    def reconstructed(self, X: Any) -> Tensor:
+        return torch.cat([padded(means, z) for z in torch.split(pieces, 4096)])
+
+    def reconstructed(self, X: Any, y: Any = None) -> Tensor:
         """Return encoded rows as the model gives them back: means in encoded units, (rows, ...)."""
-        return over_blocks(
-            self, X, lambda nets, batch: nets.decoder.likelihood.mean(nets.decoder(self.encode(nets, batch)))
-        )
 
-    def reconstruct(self, X: Any) -> Any:
+        def means(nets: Nets, batch: Batch) -> Tensor:
+            found: Tensor = nets.decoder.likelihood.mean(nets.decoder(self.encode(nets, batch), *batch.given))
+            return found
+
+        return over_blocks(self, X, means, y)
+
+    def reconstruct(self, X: Any, *, y: Any = None) -> Any:
         """Return each row as it comes back from its code, in the form it was given (means; missing cells are filled)."""
-        means = self.reconstructed(X)
+        means = self.reconstructed(X, y)
         return self.kind_.decode(means)
 
-    def denoise(self, X: Any) -> Any:
+    def denoise(self, X: Any, *, y: Any = None) -> Any:
         """Return noisy rows cleaned: their reconstruction. Fit with ``corruption`` for models that are good at it."""
-        return self.reconstruct(X)
+        return self.reconstruct(X, y=y)
 
-    def impute(self, X: Any) -> Any:
+    def impute(self, X: Any, *, y: Any = None) -> Any:
         """Return the user's own rows with missing cells filled from the reconstruction; all other cells stay as they are."""
-        return self.kind_.filled(self.kind_.opened(X), self.reconstructed(X))
-
-    def encoded(self, X: Any) -> Rows:
-        """Return rows as the networks see them."""
-        check_is_fitted(self, "network_")
-        rows = some(self.kind_.opened(X))  # what looks at all rows at once looks at the sample that a fit looks at
-        return self.kind_.encode(self.kind_.conform(rows, reader=type(self).__name__))
-
-    def densities(self, X: Any, function: Callable[[Nets, Batch], Tensor]) -> Array:
-        """Return a log density per row, (rows,) in nats of the user's units: encoded units are brought back by their volume."""
-
-        def in_user_units(nets: Nets, batch: Batch) -> Tensor:
-            volume = self.kind_.log_volume
-            observed = (volume[None] if batch.mask is None else batch.mask * volume).sum(
-                1
-            )  # summed the same way, to the bit
-            return function(nets, batch) - observed
-
-        scores: Array = over_blocks(self, X, in_user_units).numpy()
-        return scores
-
-    def score_samples(self, X: Any) -> Array:
-        """Return a score per row, (rows,) in nats: higher is more normal. Autoencoder: log p(x | code); VAE: the ELBO at beta 1."""
-        return self.densities(X, self.log_density)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`, so that parameter searches maximise it."""
-        return float(self.score_samples(X).mean())
+        return self.kind_.filled(self.kind_.opened(X), self.reconstructed(X, y))
 
     def sample(self, n: int = 1, *, y: Any = None, random_state: Any = None) -> Any:
-        """Draw new rows: codes from the prior, then rows from the likelihood given the codes.
+        """Draw new rows: codes from the prior or from their fitted density, then rows from the likelihood given the codes.
 
         Parameters
         ----------
         n : int
             How many.
-        y : ignored
-            For conditional models.
+        y : label, array or DataFrame
+            Of a conditional model: what the rows are given, one for all or one per row. Others ignore it.
         random_state : int, RandomState or None
             Seed of the draw.
         """
         n = checked_value("n", n, Annotated[int, Ge(1)])
         with self.fitted() as nets:
             generator = torch.Generator().manual_seed(seed_from(random_state))
-            codes = self.draw_codes(n, generator)
-            return self.kind_.decode(
-                torch.cat(
-                    [nets.decoder.likelihood.sample(nets.decoder(z), generator) for z in torch.split(codes, 4096)]
-                )
-            )
-
-    def interpolate(self, a: Any, b: Any, *, n: int = 8) -> Any:
-        """Return ``n`` rows on the straight way between the codes of one row ``a`` and one row ``b``, both ends included."""
-        n = checked_value("n", n, Annotated[int, Ge(2)])
-        ends = [self.transform(row) for row in (a, b)]
-        if len(ends[0]) != 1 or len(ends[1]) != 1:
-            raise DataError(
-                f"interpolate needs one row at each end, got {len(ends[0])} and {len(ends[1])}. Give X[:1], say."
-            )
-        share = np.linspace(0, 1, n, dtype=np.float32)[:, None]
-        return self.inverse_transform((1 - share) * ends[0] + share * ends[1])
+            given = self.given_y(y, n, one_for_all=True)
+            density = getattr(self, "density_", None)
+            codes = self.draw_codes(n, generator) if density is None else draw(n, density, generator)
+            pieces = [torch.split(t, 4096) for t in (codes,) + (() if given is None else (given,))]
+            outputs = (nets.decoder(*piece) for piece in zip(*pieces, strict=True))
+            return self.kind_.decode(torch.cat([nets.decoder.likelihood.sample(o, generator) for o in outputs]))

@@ -71,9 +71,11 @@ class Examined:
     def returned(self, rows: Rows) -> Tensor:
         """Return rows as they come back, (rows, values)."""
         model: Any = self.model
-        parts = (Batch(part.x, part.mask) for part in rows.blocks(1024))
+        parts = (Batch(part.x, part.mask, part.y) for part in rows.blocks(1024))
         decoder = self.nets.decoder
-        return torch.cat([decoder.likelihood.mean(decoder(model.encode(self.nets, b))) for b in parts]).flatten(1)
+        return torch.cat(
+            [decoder.likelihood.mean(decoder(model.encode(self.nets, b), *b.given)) for b in parts]
+        ).flatten(1)
 
     def seen(self, rows: Rows) -> Tensor:
         """Return where the values of rows were observed, (rows, values) bool."""
@@ -254,7 +256,8 @@ def out_of_range(fit: Examined) -> Iterator[Finding]:
         generator = torch.Generator().manual_seed(0)
         n_drawn = min(max(VALUES // max(given.shape[1], 1), DRAWN[0]), DRAWN[1])
         codes = fit.model.draw_codes(n_drawn, generator)
-        drawn = fit.nets.decoder.likelihood.sample(fit.nets.decoder(codes), generator).flatten(1)
+        beside = () if fit.rows.y is None else (fit.rows.y[torch.arange(n_drawn) % len(fit.rows)],)
+        drawn = fit.nets.decoder.likelihood.sample(fit.nets.decoder(codes, *beside), generator).flatten(1)
         yield from _outside(fit, drawn, span, "generated", "Look at them beside real rows before you use them")
 
 
@@ -334,7 +337,8 @@ def dead_units(fit: Examined) -> Iterator[Finding]:
         if isinstance(module, ACTIVATIONS)
     ]
     try:
-        fit.nets.decoder(ends.encode(fit.nets, Batch(rows.x, rows.mask)))
+        batch = Batch(rows.x, rows.mask, rows.y)
+        fit.nets.decoder(ends.encode(fit.nets, batch), *batch.given)
     finally:
         for hook in hooks:
             hook.remove()

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from engram.data.given import Conditions
 from engram.data.kind import Kind, as_kind, warn_notes
 from engram.data.picture_stream import streamed_pictures
 from engram.data.rows import Rows, fingerprint
 from engram.data.stream import Stream, some
+from engram.errors import UsageError
 from engram.models.resolve import split
 from engram.training import Finding
 from engram.training.streaming import StreamBatches
@@ -35,6 +37,8 @@ class Intake:
         Where all rows come from when they do not fit into memory.
     held_out : Rows or None
         Rows that are only looked at.
+    conditions : Conditions or None
+        What y is, for a conditional model; the rows then have it.
     """
 
     kind: Kind
@@ -43,6 +47,7 @@ class Intake:
     n_rows: int
     stream: Stream | None = None
     held_out: Rows | None = None
+    conditions: Conditions | None = None
 
     def divided(self, values: dict[str, Any], seed: int) -> tuple[Intake, list[Finding]]:
         """Hold rows out, unless some were given; those of a stream are left out of it too."""
@@ -60,7 +65,7 @@ class Intake:
         """Return the batches of a stream, or None where all rows are in memory."""
         if self.stream is None:
             return None
-        return StreamBatches(self.stream, encoder(self.kind), batch_size, seed, device)
+        return StreamBatches.of(self.stream, encoder(self.kind), batch_size, seed, device)
 
 
 def encoder(kind: Kind) -> Callable[[Any], Rows]:
@@ -85,3 +90,30 @@ def taken_in(X: Any, validation: Any, values: dict[str, Any], *, reader: str, fi
     rows = replace(rows, index=torch.arange(len(rows)) if numbers is None else torch.from_numpy(numbers))
     held_out = None if validation is None else kind.encode(kind.conform(some(kind.opened(validation))))
     return Intake(kind, rows, digest, n_rows, stream, held_out)
+
+
+def pair_of(validation: Any, model: Any) -> tuple[Any, Any]:
+    """Return held-out rows and their y; raise `UsageError` where they are no pair, or the model cannot be conditional."""
+    if not model.takes_y:
+        raise UsageError(
+            f"conditional=True: {type(model).__name__} with these parameters cannot be. A VAE or a plain Autoencoder can."
+        )
+    if validation is None:
+        return None, None
+    if not (isinstance(validation, tuple) and len(validation) == 2):
+        raise UsageError("validation= of a conditional model is a pair: validation=(X, y).")
+    return validation
+
+
+def with_y(given: Intake, y: Any, held_out_y: Any, fitted: Conditions | None = None) -> Intake:
+    """Return the rows of a conditional model with their y, which is learned here unless it was ``fitted`` before."""
+    if y is None:
+        raise UsageError("conditional=True: a conditional model learns from rows and y. Give fit(X, y) (--label NAME).")
+    if given.stream is not None:
+        raise UsageError("conditional=True: rows that are streamed cannot have y yet. Give them in memory, or fewer.")
+    conditions = Conditions.fit(y, len(given.rows)) if fitted is None else fitted
+    rows = replace(given.rows, y=conditions.encode(y, len(given.rows)))
+    held_out = given.held_out
+    if held_out is not None:
+        held_out = replace(held_out, y=conditions.encode(held_out_y, len(held_out)))
+    return replace(given, rows=rows, held_out=held_out, conditions=conditions)

@@ -16,14 +16,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from engram.corruptions import CORRUPTIONS
+from engram.corruptions import check_fits, corrupted
+from engram.data.given import Conditions
 from engram.data.kind import Kind
 from engram.data.rows import Rows, joined
 from engram.errors import DivergedError, StoppedError, UsageError
 from engram.models.diagnosis import diagnose, named
-from engram.models.intake import Intake, taken_in
+from engram.models.intake import Intake, pair_of, taken_in, with_y
 from engram.models.parts import Shapes
-from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes
+from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes, settled
 from engram.models.saving import run_files
 from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn, train
@@ -37,7 +38,14 @@ from engram.training.settings import usable_device
 from engram.version import VERSION
 
 Auto = Literal["auto"]
+Likelihoods = Literal[
+    "auto", "best", "normal", "laplace", "lognormal", "exponential", "beta", "bernoulli", "binomial", "poisson", "geometric",
+    "negative-binomial", "multinomial",
+]  # fmt: skip
 Level = Annotated[float, Ge(0)]
+Corruption = Literal[
+    "gaussian", "masking", "salt-and-pepper", "swap", "blur", "binomial-thinning", "hypergeometric-thinning"
+]
 NOT_RESUMED = ("random_state", "verbose", "encoder", "decoder")  # parameters that may differ when a fit is resumed
 CHECKED_ROWS = (256, 8192)  # held-out rows that scales and findings are computed from: at least, at most
 CHECKED_VALUES = 1 << 24  # ... and between these so many values
@@ -55,17 +63,21 @@ class Model(BaseEstimator, ABC):
         Widths of the hidden layers of the encoder, reversed in the decoder; () is linear. Given widths build exactly that network; with
         "auto" a linear path lies beside it, and training begins at principal components.
     network : str
-        Family of networks: "auto", "mlp" or "conv" (widths are numbers of channels).
+        Family of networks: "auto", "mlp", "conv" or "conv-pool" (strided or max-pooled; widths are numbers of channels).
     likelihood : str
-        Distribution of numbers or pixels: "auto" (normal), "normal", "laplace", "bernoulli", "poisson".
+        Distribution of numbers or pixels: "auto" (normal), "best" (for each column of a table the one that explains held-out cells
+        best), or a name of `engram list likelihoods`.
     kind : str
         Kind of data: "auto", "table" or "images".
     columns : dict or None
         Types of columns that correct what is found out, e.g. {"zip": "category", "id": "drop"}.
     corruption : str or None
-        Corruption of the input while learning: "gaussian" or "masking".
+        Corruption of the input while learning: "gaussian", "masking", "salt-and-pepper", "swap" (with another row), "blur"
+        (pictures), "binomial-thinning" or "hypergeometric-thinning" (counts).
     corruption_level : float or tuple of two
-        Standard deviation of the noise or share of masked cells; two numbers are a range to draw from per row.
+        Standard deviation of the noise, pixels of the blur, or share of cells or counts; two numbers are a range to draw from per row.
+    conditional : bool
+        Learn rows given y: one label a row, or numbers (2-D), or a DataFrame of both. Then all that rows go into takes ``y=`` too.
     batch_size : int or "auto"
         Most rows in a step.
     max_epochs : int or "auto"
@@ -76,8 +88,8 @@ class Model(BaseEstimator, ABC):
         Step size of Adam.
     schedule : str
         How the learning rate falls: "auto" (cosine), "cosine", "linear" or "constant".
-    weight_decay : float
-        Decoupled weight decay.
+    weight_decay : float or "auto"
+        Decoupled weight decay of matrices and kernels; "auto" is .3 where networks begin at random, else 0.
     dropout : float
         Share of hidden values dropped while learning.
     clip : float or None
@@ -110,18 +122,19 @@ class Model(BaseEstimator, ABC):
 
     code_size: Annotated[int, Ge(1)] | Auto = "auto"
     hidden: tuple[Annotated[int, Ge(1)], ...] | Auto = "auto"
-    network: Literal["auto", "mlp", "conv"] = "auto"
-    likelihood: Literal["auto", "normal", "laplace", "bernoulli", "poisson"] = "auto"
+    network: Literal["auto", "mlp", "conv", "conv-pool"] = "auto"
+    likelihood: Likelihoods = "auto"
     kind: Literal["auto", "table", "images"] = "auto"
     columns: dict[str | int, str] | None = None
-    corruption: Literal["gaussian", "masking"] | None = None
+    corruption: Corruption | None = None
     corruption_level: Level | tuple[Level, Level] = 0.2
+    conditional: bool = False
     batch_size: Annotated[int, Ge(1)] | Auto = "auto"
     max_epochs: Annotated[int, Ge(1)] | Auto = "auto"
     max_time: str | float | None = None
     learning_rate: Annotated[float, Gt(0)] | Auto = "auto"
     schedule: Literal["auto", "cosine", "linear", "constant"] = "auto"
-    weight_decay: Annotated[float, Ge(0)] = 0.0
+    weight_decay: Annotated[float, Ge(0)] | Auto = "auto"
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     clip: Annotated[float, Gt(0)] | None = None
     ema: Annotated[float, Interval(ge=0, lt=1)] = 0.0
@@ -140,9 +153,20 @@ class Model(BaseEstimator, ABC):
 
     # --- what a model says ---
 
+    own_networks = True  # whether encoder=, decoder= and network= can be chosen
+    @property
+    def takes_y(self) -> bool:
+        """Whether its networks are called as ``net(x, *batch.given)``, so that it can be conditional."""
+        return False
+
+
     @abstractmethod
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """Return the networks by role; called at fit."""
+
+    def automatic(self, kind: Kind) -> dict[str, Any]:
+        """Return what "auto" stands for where this model differs from others, by parameter."""
+        return {}
 
     def turns(self, step: int) -> Sequence[Turn]:
         """Return the turns of a step: here one, in which all roles learn."""
@@ -175,10 +199,10 @@ class Model(BaseEstimator, ABC):
         X : array, DataFrame, sparse matrix, tensor, path or Kind
             The rows. A 2-D array, a DataFrame, a CSV or Parquet file is a table; 3-D and 4-D arrays are pictures,
             as are a folder, a .zip or a list of picture files.
-        y : ignored
-            For scikit-learn's sake.
+        y : array or DataFrame, optional
+            Of a conditional model: labels, numbers (rows, columns) or both, one per row. Others ignore it.
         validation : like X, optional
-            Held-out rows to use instead of a share of X.
+            Held-out rows to use instead of a share of X; of a conditional model a pair (X, y).
         run : path, optional
             A folder to write: parameters, weights, log. It must not exist. None writes nothing.
         resume : bool
@@ -208,7 +232,10 @@ class Model(BaseEstimator, ABC):
             MODELS.name_of(type(self))  # one that is not registered could not be saved at the end
         folder = None if run is None else claim(run, resume=resume)
         continued = self.warm_start and hasattr(self, "network_")
-        given = taken_in(X, validation, values, reader=type(self).__name__, fitted=self.kind_ if continued else None)
+        held_out, held_out_y = pair_of(validation, self) if values["conditional"] else (validation, None)
+        given = taken_in(X, held_out, values, reader=type(self).__name__, fitted=self.kind_ if continued else None)
+        if values["conditional"]:
+            given = with_y(given, y, held_out_y, self.given_ if continued else None)
         seed = seed_from(self.random_state)
         if folder is None:
             self._learn(given, values, seed, continued=continued)
@@ -236,6 +263,7 @@ class Model(BaseEstimator, ABC):
         """Hold rows out, train, and set what a fitted model has."""
         given, findings = given.divided(values, seed)
         self.kind_: Kind = given.kind
+        self.given_: Conditions | None = given.conditions
         self.findings_: list[Finding] = [*(Finding("data", text) for text in given.kind.findings()), *findings]
         self.data_ = {"rows": given.n_rows, "trained_on": given.trained_on(), "fingerprint": given.digest}
         self._train(given, values, seed, continued=continued, checkpoints=checkpoints)
@@ -258,7 +286,9 @@ class Model(BaseEstimator, ABC):
         """Build the networks, run the loop, look at the result."""
         rows, held_out = given.rows, given.held_out
         device = usable_device(self.device)
-        self.shapes_ = resolve_shapes(self.kind_, values)
+        check_fits(self.corruption, rows.x)
+        values = settled(values, self.automatic(self.kind_))
+        self.shapes_ = resolve_shapes(self.kind_, values, 0 if self.given_ is None else self.given_.size)
         with seeded(seed, device.type):
             nets = self.network_ if continued else Nets(self.roles(self.shapes_))
             self._turns = (Turn(type(self).__name__.lower(), tuple(nets)),)
@@ -317,7 +347,9 @@ class Model(BaseEstimator, ABC):
         """Return the input of a step: corrupted while learning, clean otherwise."""
         if self.corruption is None or not nets.training:
             return batch.x
-        return CORRUPTIONS[self.corruption](batch.x, self.corruption_level, self.kind_.groups, batch.generator)
+        return corrupted(
+            self.corruption, batch.x, self.corruption_level, self.kind_.groups, batch.generator, batch.mask
+        )
 
     # --- using ---
 
@@ -327,6 +359,15 @@ class Model(BaseEstimator, ABC):
         check_is_fitted(self, "network_")
         with threads(self.settings_.threads), torch.no_grad():
             yield self.network_.eval()
+
+    def given_y(self, y: Any, n_rows: int, *, one_for_all: bool = False) -> Tensor | None:
+        """Return y as networks of a conditional model take it, (rows, values), or None for other models, which ignore it."""
+        check_is_fitted(self, "network_")
+        if self.given_ is None:
+            return None
+        if y is None:
+            raise UsageError(f"this {type(self).__name__} is conditional: give y= (on the command line --label).")
+        return self.given_.repeated(y, n_rows) if one_for_all else self.given_.encode(y, n_rows)
 
     def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw codes to sample from."""

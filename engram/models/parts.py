@@ -13,7 +13,9 @@ from engram.data.rows import Rows
 from engram.errors import UsageError
 from engram.likelihoods import Likelihood
 from engram.maths.linear import principal_components, probabilistic_pca
+from engram.maths.regression import regression
 from engram.networks import NETWORKS, Body, Coder, linear_part
+from engram.networks.conditional import Conditional, joined_shape
 
 LEAST_NOISE = 1e-4  # variance of the noise at a start, in standardised units
 SMALL_NOISE = 0.02  # ... where the code is as large as the row, about e^-4
@@ -35,8 +37,8 @@ class Decoder(nn.Module):
         self.network = network
         self.likelihood = likelihood
 
-    def forward(self, z: Tensor) -> Tensor:
-        return cast("Tensor", self.network(z))
+    def forward(self, z: Tensor, *given: Tensor) -> Tensor:
+        return cast("Tensor", self.network(z, *given))
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Shapes:
         A fresh distribution of rows.
     modules : dict
         The user's own networks by role.
+    given : int
+        Values of y that networks of a conditional model take beside their input: ``net(x, y)``.
     """
 
     row: tuple[int, ...]
@@ -71,23 +75,30 @@ class Shapes:
     dropout: float
     likelihood: Likelihood
     modules: dict[str, nn.Module] = field(default_factory=dict)
+    given: int = 0
 
     def encoder(self, heads: int = 1) -> nn.Module:
         """Return a network from rows to ``heads`` numbers per code unit."""
         shape = (heads * self.code_size,)
+        planes = self.family.startswith("conv") and "encoder" not in self.modules
+        row = joined_shape(self.row, self.given, planes=planes) if self.given else self.row
         if "encoder" in self.modules:
-            return self._own("encoder", torch.zeros(2, *self.row), shape)
-        body = NETWORKS[self.family].encoder(self.row, self.widths, self.dropout)
-        return Coder(body, self.row, shape, skip=self.skip)
+            coder = self._own("encoder", torch.zeros(2, *row), shape)
+        else:
+            coder = Coder(NETWORKS[self.family].encoder(row, self.widths, self.dropout), row, shape, skip=self.skip)
+        return Conditional(coder, planes=planes) if self.given else coder
 
     def decoder(self) -> Decoder:
         """Return a network from codes to the likelihood's parameters."""
         if not (self.widths or self.modules):
             self.likelihood.unbound()
+        size = self.code_size + self.given
         if "decoder" in self.modules:
-            return Decoder(self._own("decoder", torch.zeros(2, self.code_size), self.row), self.likelihood)
-        body = NETWORKS[self.family].decoder(self.code_size, self.row, self.widths, self.dropout)
-        return Decoder(Coder(body, (self.code_size,), self.row, skip=self.skip), self.likelihood)
+            coder = self._own("decoder", torch.zeros(2, size), self.row)
+        else:
+            body = NETWORKS[self.family].decoder(size, self.row, self.widths, self.dropout)
+            coder = Coder(body, (size,), self.row, skip=self.skip)
+        return Decoder(Conditional(coder) if self.given else coder, self.likelihood)
 
     def _own(self, role: str, x: Tensor, shape: tuple[int, ...]) -> nn.Module:
         """Return a copy of the user's module, with a head where its output is not of the shape needed."""
@@ -113,14 +124,17 @@ def start_at_components(
 
     ``probabilistic`` sets the closed form of probabilistic PCA: codes of unit variance, exact posterior means and variances.
     """
-    if not (isinstance(encoder, Coder) and isinstance(decoder.network, Coder)):
+    coders = [net.network if isinstance(net, Conditional) else net for net in (encoder, decoder.network)]
+    if not (isinstance(coders[0], Coder) and isinstance(coders[1], Coder)):
         return False
-    into, out = linear_part(encoder), linear_part(decoder.network)
+    into, out = linear_part(coders[0]), linear_part(coders[1])
     if into is None or out is None:
         return False
     x = rows.x.flatten(1)
     k, d = code_size, x.shape[1]
-    found = principal_components(x, min(k, d))
+    by_y, known = (x.new_zeros(0, d).double(), x.new_zeros(0).double()) if rows.y is None else regression(x, rows.y)
+    found = principal_components(x if rows.y is None else x - ((rows.y - known) @ by_y).float(), min(k, d))
+    base = found.mean - known @ by_y  # where y is zero
     link = decoder.likelihood.link(found.mean.float().view(decoder.likelihood.shape))
     slope, offset = link.slope.flatten(), link.output.flatten()
     if probabilistic:
@@ -130,17 +144,18 @@ def start_at_components(
     else:
         weight, inverse, spread = found.vectors.T, found.vectors, found.residual * max(d - k, 1) / d
         log_var = None
-    for coder, (linear, last) in ((encoder, into), (decoder.network, out)):
+    for coder, (linear, last) in zip(coders, (into, out), strict=True):
         if coder.skip is not None:
             last.weight.zero_()
         linear.weight.zero_()
         last.bias.zero_()
     rank = len(inverse)
-    into[0].weight[:rank] = inverse.float()
-    into[1].bias[:rank] = -(inverse @ found.mean).float()
+    into[0].weight[:rank] = torch.cat([inverse, -inverse @ by_y.T], 1).float()
+    into[1].bias[:rank] = -(inverse @ base).float()
     if log_var is not None:
         into[1].bias[k : k + rank] = log_var.float()
     out[0].weight[:, :rank] = slope[:, None] * weight.float()
-    out[1].bias.copy_(offset)
+    out[0].weight[:, k:] = slope[:, None] * by_y.T.float()
+    out[1].bias.copy_(offset - slope * (known @ by_y).float())
     decoder.likelihood.start(spread.float().sqrt())
     return True

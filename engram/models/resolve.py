@@ -21,6 +21,7 @@ from engram.training.settings import (
     auto_epochs,
     auto_learning_rate,
     auto_threads,
+    auto_weight_decay,
     flops_per_row,
     seconds,
 )
@@ -34,6 +35,11 @@ def checked_parameters(model: Any) -> dict[str, Any]:
     return values
 
 
+def settled(values: dict[str, Any], automatic: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with what a model has of its own for "auto"; what is no parameter is added."""
+    return values | {name: value for name, value in automatic.items() if values.get(name, "auto") == "auto"}
+
+
 FEWEST_TO_SPLIT = 10  # rows; with fewer, holding out would cost more than it tells
 
 
@@ -45,21 +51,21 @@ def auto_code_size(kind: Kind) -> int:
     return max(1, min(size, max(16, 1 << round(math.log2(size) / 2))))
 
 
-def resolve_shapes(kind: Kind, values: dict[str, Any]) -> Shapes:
+def resolve_shapes(kind: Kind, values: dict[str, Any], n_given: int = 0) -> Shapes:
     """Return the shapes of a fit; a given tuple of widths means the plain network, "auto" one with a linear path."""
     code_size = auto_code_size(kind) if values["code_size"] == "auto" else values["code_size"]
     given = values["hidden"] != "auto"
     family = values["network"]
     if family == "auto":
         family = "mlp" if given else kind.network()
-    if family == "conv" and len(kind.shape) != 3:
+    if family.startswith("conv") and len(kind.shape) != 3:
         raise UsageError(
-            f"network='conv' needs pictures, but these data are a {kind.name} of rows of shape {kind.shape}. Use network='mlp'."
+            f"network={family!r} needs pictures, but these data are a {kind.name} of rows of shape {kind.shape}. Use network='mlp'."
         )
     widths = tuple(values["hidden"]) if given else NETWORKS[family].widths(kind.shape, code_size)
     modules = {role: values[role] for role in ("encoder", "decoder") if values[role] is not None}
     skip = family == "mlp" and not given and not modules
-    return Shapes(kind.shape, code_size, widths, family, skip, values["dropout"], kind.likelihood(), modules)
+    return Shapes(kind.shape, code_size, widths, family, skip, values["dropout"], kind.likelihood(), modules, n_given)
 
 
 WARMUP = 0.25  # share of training over which a VAE's KL term rises, where training does not begin at a closed form
@@ -76,12 +82,14 @@ def resolve_settings(
     count = auto_threads(3 * flops_per_row(nets) * batch_size) if values["threads"] == "auto" else values["threads"]
     return Settings(
         batch_size=batch_size,
-        max_epochs=auto_epochs(n_rows, batch_size) if values["max_epochs"] == "auto" else values["max_epochs"],
-        learning_rate=auto_learning_rate(n_parameters)
+        max_epochs=auto_epochs(n_rows, batch_size, n_parameters, began=began)
+        if values["max_epochs"] == "auto"
+        else values["max_epochs"],
+        learning_rate=auto_learning_rate(n_parameters, began=began)
         if values["learning_rate"] == "auto"
         else values["learning_rate"],
         schedule="cosine" if values["schedule"] == "auto" else values["schedule"],
-        weight_decay=values["weight_decay"],
+        weight_decay=auto_weight_decay(began=began) if values["weight_decay"] == "auto" else values["weight_decay"],
         clip=values["clip"],
         ema=values["ema"],
         early_stopping=values["early_stopping"],

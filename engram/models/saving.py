@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from engram.data.given import Conditions
 from engram.data.kind import Kind, kind_class
 from engram.errors import RunError, UsageError
 from engram.models.card import model_card
@@ -54,11 +55,17 @@ def run_files(model: Model) -> dict[str, bytes]:
     """Return the files of the run folder of a fitted model."""
     return {
         "config.json": dumps(config_of(model).model_dump()),
-        "kind.json": dumps({"schema_version": SCHEMA, "kind": model.kind_.name, "state": model.kind_.to_dict()}),
+        "kind.json": dumps(kind_of(model)),
         "weights.safetensors": tensors_to_bytes(state_of(model)),
         "log.jsonl": b"".join(dumps_line(report) for report in model.history_.reports),
         "README.md": model_card(model).encode(),
     }
+
+
+def kind_of(model: Model) -> dict[str, Any]:
+    """Return what ``kind.json`` says of a fitted model: its kind and, of a conditional one, what y is."""
+    found = {"schema_version": SCHEMA, "kind": model.kind_.name, "state": model.kind_.to_dict()}
+    return found if model.given_ is None else found | {"given": model.given_.to_dict()}
 
 
 def dumps_line(report: dict[str, Any]) -> bytes:
@@ -134,6 +141,7 @@ def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Mod
         )
     model: Model = cls(**values, **modules)
     model.kind_ = kind_from(folder, config)
+    model.given_ = Conditions.from_dict(read_json(folder, "kind.json")["given"]) if values["conditional"] else None
     model.settings_ = settings_of(config.settings)
     model.data_ = fields_of("data", config.data, DATA)
     fitted = fields_of("fitted", config.fitted, FITTED)
@@ -183,4 +191,5 @@ def shapes_from(model: Model, config: Config, tensors: dict[str, torch.Tensor]) 
         model.dropout,
         model.kind_.likelihood(),
         own,
+        0 if model.given_ is None else model.given_.size,
     )

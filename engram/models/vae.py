@@ -1,46 +1,75 @@
 """Variational autoencoder (Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114).
 
-    minimise   - E_q(z|x) log p(x | z)  +  beta KL(q(z | x) || p(z))        averaged over rows, in nats
+    minimise   - E_q(z|x) log p(x | z)  +  beta KL(q(z | x) || p(z))  +  penalty_weight penalty        averaged over rows, in nats
 
-With beta = 1 this is minus the evidence lower bound (ELBO) on log p(x). beta > 1: Higgins et al., beta-VAE, ICLR 2017. A capacity holds the
-KL near a target that rises over the warm-up: Burgess et al. 2018, arXiv:1804.03599. Free bits leave the first nats of each code unit
-unpenalised: Kingma et al. 2016, arXiv:1606.04934.
+With beta = 1 and no penalty this is minus the evidence lower bound (ELBO) on log p(x). beta > 1: Higgins et al., beta-VAE, ICLR 2017. A
+capacity holds the KL near a target that rises over the warm-up: Burgess et al. 2018, arXiv:1804.03599. Free bits leave the first nats of
+each code unit unpenalised: Kingma et al. 2016, arXiv:1606.04934. Priors: see `engram.models.priors`. Penalties on the codes of all rows
+together: their total correlation (Chen et al. 2018, arXiv:1802.04942), or their discrepancy from the prior (InfoVAE, Zhao et al. 2017,
+arXiv:1706.02262; WAE, Tolstikhin et al. 2018, arXiv:1711.01558). With ``importance=k`` draws (Burda et al. 2015, arXiv:1509.00519):
+
+    minimise   - E log 1/k sum_i p(x | z_i) (p(z_i) / q(z_i | x))^beta
 """
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from engram.data.rows import Rows
+from engram.errors import UsageError
 from engram.maths.bounds import importance_bound
+from engram.maths.discrepancy import mean_discrepancy
 from engram.maths.divergence import kl_normal, log_normal, moved, reparameterise
+from engram.maths.total_correlation import total_correlation
 from engram.models.codes import Codes
+from engram.models.evidence import balanced_noise, findings, log_weight, row_shifts, sampled_bound, without_code
 from engram.models.model import Model
 from engram.models.parts import Shapes, start_at_components
+from engram.models.priors import (
+    Components,
+    MixturePrior,
+    VampPrior,
+    checked_components,
+    draw_prior,
+    log_prior_units,
+    posterior,
+)
 from engram.parameters import checked_value
 from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn
 from engram.training.nets import Nets
 
+__all__ = ["VAE", "balanced_noise", "row_shifts"]
 DRAWS = 16  # noise vectors of a score, the same for every row
+PRIOR = ("prior.log_weights", "prior.means", "prior.log_var")
 CHECKED = 512  # held-out rows that findings look at
-ACTIVE = (
-    0.01  # a code unit is active if the variance of its mean over rows is above this (Burda et al. 2015, section 5.2)
-)
-LOG_VAR = (-14.0, 8.0)  # range of the posterior's log variance, so that a wild row cannot overflow
+TOGETHER = 128  # most rows whose codes a penalty compares with each other
+WEIGHTS = {
+    "tc": 5.0,
+    "mmd": 100.0,
+}  # automatic ones; 5 is the 6 of arXiv:1802.04942, whose KL has the total correlation in it once
+LEAST = 0.01  # share of the KL at the start of a warm-up where a prior has to learn too
 
 
 @MODELS.register("vae", "A probabilistic autoencoder that can generate rows and say how likely a row is")
 @MODELS.register("beta-vae", "A VAE that pays more for its code, so that units stand for separate causes", beta=4.0)
+@MODELS.register("beta-tc-vae", "A VAE that pays for what code units have in common", penalty="tc")
+@MODELS.register("conditional-vae", "A VAE of rows given a label, or anything else known beside them", conditional=True)
+@MODELS.register("iwae", "A VAE that learns from a tighter bound, of several draws a row", importance=5)
+@MODELS.register(
+    "mmd-vae", "A VAE whose codes together, not each row's, are held near the prior", beta=0.1, penalty="mmd"
+)
+@MODELS.register(
+    "vamp-vae", "A VAE with a learned prior: the codes of typical rows, which are learned too", prior="vamp"
+)
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAE(Codes, Model):
-    """Variational autoencoder, arXiv:1312.6114: minimise - E_q(z|x) log p(x | z) + beta KL(q(z | x) || p(z)).
+    """Variational autoencoder, arXiv:1312.6114: minimise - E_q(z|x) log p(x | z) + beta KL(q(z | x) || p(z)) + penalty.
 
     Parameters
     ----------
@@ -53,59 +82,141 @@ class VAE(Codes, Model):
         Nats per code unit that cost nothing.
     capacity : float or None
         Hold the KL near this many nats (reached at the end of the warm-up) instead of pushing it to zero.
+    importance : int
+        Draws per row of the importance-weighted bound that is learned from; time and memory grow with it. 1 is the ELBO.
+    prior : str
+        Of the code: "normal", "mixture" (of normals, learned) or "vamp" (the posteriors of learned rows).
+    prior_size : int
+        Components of a learned prior.
+    penalty : str or None
+        On the codes of many rows together: "tc" (total correlation: units are to be independent) or "mmd" (discrepancy from the prior).
+    penalty_weight : float or "auto"
+        Its weight; "auto" is 5 for tc and 100 for mmd.
     """
 
     beta: Annotated[float, Ge(0)] = 1.0
     warmup: Annotated[float, Interval(ge=0, lt=1)] | Literal["auto"] = "auto"
     free_bits: Annotated[float, Ge(0)] = 0.0
     capacity: Annotated[float, Ge(0)] | None = None
+    importance: Annotated[int, Ge(1)] = 1
+    prior: Literal["normal", "vamp", "mixture"] = "normal"
+    prior_size: Annotated[int, Ge(1)] = 50
+    penalty: Literal["tc", "mmd"] | None = None
+    penalty_weight: Annotated[float, Ge(0)] | Literal["auto"] = "auto"
+
+    @property
+    def takes_y(self) -> bool:
+        """It can be conditional."""
+        return True
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
-        """Return an encoder that gives a mean and a log variance per code unit, and a decoder."""
-        return {"encoder": shapes.encoder(heads=2), "decoder": shapes.decoder()}
+        """Return an encoder that gives a mean and a log variance per code unit, a decoder, and a prior that is learned."""
+        if self.importance > 1 and (self.free_bits or self.capacity is not None):
+            raise UsageError(
+                f"importance={self.importance}: its bound has no KL term for free_bits or capacity to act on."
+            )
+        found: dict[str, nn.Module] = {"encoder": shapes.encoder(heads=2), "decoder": shapes.decoder()}
+        if self.prior == "mixture":
+            found["prior"] = MixturePrior(self.prior_size, shapes.code_size)
+        elif self.prior == "vamp":
+            found["prior"] = VampPrior(self.prior_size, shapes.row, shapes.given)
+        return found
 
     def start(self, nets: Nets, rows: Rows) -> bool:
-        """Begin at probabilistic PCA where the networks have a linear path."""
+        """Begin at probabilistic PCA where the networks have a linear path; pseudo-inputs begin at typical rows."""
+        if "prior" in nets:
+            nets.prior.start(rows)
         return start_at_components(nets.encoder, nets.decoder, rows, self.shapes_.code_size, probabilistic=True)
 
-    def posterior(self, nets: Nets, x: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, nets: Nets, x: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of q(z | x), each (rows, code size)."""
-        mean, log_var = nets.encoder(x).chunk(2, 1)
-        return mean, log_var.clamp(*LOG_VAR)
+        return posterior(nets.encoder(x, *given))
+
+    def components(self, nets: Nets) -> Components | None:
+        """Return what the prior is a mixture of; None is the standard normal."""
+        return nets.prior.components(nets.encoder) if "prior" in nets else None
 
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
-        """- E_q log p(x | z) with one draw, and the weighted KL."""
-        mean, log_var = self.posterior(nets, self.corrupted(nets, batch))
-        z = reparameterise(mean, log_var, batch.generator)
-        log_prob = nets.decoder.likelihood.log_prob(nets.decoder(z), batch.x, batch.mask)
-        return {
-            "reconstruction": -log_prob,
-            "kl": self._kl_term(kl_normal(mean, log_var), batch.progress, nets.training),
+        """- E_q log p(x | z) with one draw, the weighted KL, the weighted penalty; or minus the importance bound of several draws."""
+        mean, log_var = self.posterior(nets, self.corrupted(nets, batch), *batch.given)
+        components = self.components(nets)
+        if self.importance > 1:
+            z, found = self._importance_term(nets, batch, mean, log_var, components)
+        else:
+            z = reparameterise(mean, log_var, batch.generator)
+            log_prob = nets.decoder.likelihood.log_prob(nets.decoder(z, *batch.given), batch.x, batch.mask)
+            kl = self.kl(z, mean, log_var, components)
+            found = {"reconstruction": -log_prob, "kl": self._kl_term(kl, batch.progress, nets.training)}
+        if self.penalty is None:
+            return found
+        weight = WEIGHTS[self.penalty] if self.penalty_weight == "auto" else self.penalty_weight
+        return found | {
+            "penalty": weight * self._risen(batch.progress) * self._penalty(z, mean, log_var, components, batch)
         }
+
+    def _importance_term(
+        self, nets: Nets, batch: Batch, mean: Tensor, log_var: Tensor, components: Components | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the first draw and minus the importance bound: all draws of all rows go through the decoder together."""
+        k = self.importance
+        many = replace(batch, x=_times(batch.x, k), mask=_times(batch.mask, k), y=_times(batch.y, k))
+        mean, log_var = _times(mean, k), _times(log_var, k)
+        z = reparameterise(mean, log_var, batch.generator)
+        weights = log_weight(nets, many, z, mean, log_var, components, self.beta * self._risen(batch.progress))
+        return z[: len(batch)], {"bound": -importance_bound(weights.view(k, -1))}
+
+    def kl(self, z: Tensor, mean: Tensor, log_var: Tensor, components: Components | None) -> Tensor:
+        """KL(q(z | x) || p(z)) per unit, (rows, code size), in nats: exact for the normal prior, else of the draws z."""
+        if components is None:
+            return kl_normal(mean, log_var)
+        return log_normal(z, mean, log_var) - log_prior_units(z, components)
+
+    def _risen(self, progress: float) -> float:
+        risen = 1.0 if progress >= self.settings_.warmup else progress / self.settings_.warmup
+        return risen if self.prior == "normal" else max(risen, LEAST)
 
     def _kl_term(self, kl: Tensor, progress: float, training: bool) -> Tensor:
         """Weight the KL, (rows, code size) -> (rows,) or, with free bits, ()."""
-        risen = 1.0 if progress >= self.settings_.warmup else progress / self.settings_.warmup
+        risen = self._risen(progress)
         if self.capacity is not None:
             return self.beta * (kl.sum(1) - risen * self.capacity).abs()
         if self.free_bits and training:
             return self.beta * risen * kl.mean(0).clamp(min=self.free_bits).sum()
         return self.beta * risen * kl.sum(1)
 
+    def _penalty(self, z: Tensor, mean: Tensor, log_var: Tensor, components: Components | None, batch: Batch) -> Tensor:
+        """Compare the codes of at most `TOGETHER` rows: (rows,) or ()."""
+        parts = [torch.split(t, TOGETHER) for t in (z, mean, log_var)]
+        if self.penalty == "tc":
+            n_rows = cast("int", self.data_["trained_on"])
+            return torch.cat([total_correlation(a, m, v, n_rows) for a, m, v in zip(*parts, strict=True)])
+        drawn = torch.split(draw_prior(len(z), z.shape[1], components, batch.generator).to(z.device), TOGETHER)
+        pairs = zip(parts[0], drawn, strict=True)
+        return torch.stack([mean_discrepancy(a, b) * (len(a) / len(z)) for a, b in pairs]).sum()
+
     def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the posterior means, (rows, code size)."""
-        return self.posterior(nets, batch.x)[0]
+        return self.posterior(nets, batch.x, *batch.given)[0]
+
+    def codes_of(self, nets: Nets, rows: Rows) -> Tensor:
+        """Return one draw from the posterior of each row, (rows, code size)."""
+        generator = torch.Generator().manual_seed(0)
+        parts = (Batch(part.x, part.mask, part.y) for part in rows.blocks(len(rows)))
+        return torch.cat([reparameterise(*self.posterior(nets, b.x, *b.given), generator) for b in parts])
 
     def log_density(self, nets: Nets, batch: Batch) -> Tensor:
-        """Return the ELBO at beta = 1 per row, in nats of encoded units: `DRAWS` noise vectors, the same for every row; the KL is exact."""
-        mean, log_var = self.posterior(nets, batch.x)
+        """Return the ELBO at beta = 1 per row, in nats of encoded units: `DRAWS` noise vectors, the same for every row."""
+        mean, log_var = self.posterior(nets, batch.x, *batch.given)
+        components = self.components(nets)
         total = torch.zeros(len(mean), device=mean.device)
         for noise in balanced_noise(DRAWS, mean.shape[1]).to(mean.device):
             z = moved(mean, log_var, noise)
-            total += nets.decoder.likelihood.log_prob(nets.decoder(z), batch.x, batch.mask)
-        return total / DRAWS - kl_normal(mean, log_var).sum(1)
+            total += nets.decoder.likelihood.log_prob(nets.decoder(z, *batch.given), batch.x, batch.mask)
+            if components is not None:
+                total -= self.kl(z, mean, log_var, components).sum(1)
+        return total / DRAWS - (kl_normal(mean, log_var).sum(1) if components is None else 0.0)
 
-    def log_likelihood(self, X: Any, *, n: int = 200) -> Any:
+    def log_likelihood(self, X: Any, *, n: int = 200, y: Any = None) -> Any:
         """Estimate log p(x) by importance sampling from q(z | x) with ``n`` draws (arXiv:1509.00519): (rows,) in nats.
 
         A lower bound in expectation that rises with ``n``. The draws are one even sequence, shifted for each row by a hash of the row:
@@ -114,88 +225,49 @@ class VAE(Codes, Model):
         n = checked_value("n", n, Annotated[int, Ge(1)])
 
         def bound(nets: Nets, batch: Batch) -> Tensor:
-            mean, log_var = self.posterior(nets, batch.x)
-            shift, weights = row_shifts(batch.x, mean.shape[1]), []
-            points = torch.quasirandom.SobolEngine(mean.shape[1], scramble=True, seed=0)  # type: ignore[no-untyped-call]
-            for point in points.draw(n):
-                noise = torch.special.ndtri(((point + shift) % 1).clamp(1e-6, 1 - 1e-6))
-                z = moved(mean, log_var, noise)
-                given = nets.decoder.likelihood.log_prob(nets.decoder(z), batch.x, batch.mask)
-                weights.append(given + log_normal(z, 0.0, 0.0).sum(1) - log_normal(z, mean, log_var).sum(1))
-            return importance_bound(torch.stack(weights))
+            return sampled_bound(nets, batch, *self.posterior(nets, batch.x, *batch.given), self.components(nets), n)
 
-        return self.densities(X, bound)
+        return self.densities(X, bound, y)
 
     def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw codes from the prior, (n, code size)."""
-        return torch.randn(n, self.shapes_.code_size, generator=generator)
+        return draw_prior(n, self.shapes_.code_size, self.prior_, generator)
+
+    def kl_per_unit(self, nets: Nets, rows: Rows) -> Tensor:
+        """Return the mean KL per code unit over rows, (code size,) in nats; of a learned prior unit by unit, each given those before."""
+        mean, log_var = self.posterior(nets, rows.x, *(() if rows.y is None else (rows.y,)))
+        components, noise = (
+            self.components(nets),
+            balanced_noise(DRAWS, mean.shape[1]),
+        )  # without components it is exact
+        return torch.stack([self.kl(moved(mean, log_var, e), mean, log_var, components).mean(0) for e in noise]).mean(0)
 
     def fitted_tensors(self) -> dict[str, Tensor]:
-        """Return the KL per code unit on held-out rows."""
-        return {"kl": torch.from_numpy(self.kl_)}
+        """Return the KL per code unit on held-out rows, and a learned prior's components."""
+        prior = {} if self.prior_ is None else dict(zip(PRIOR, self.prior_, strict=True))
+        return super().fitted_tensors() | prior | {"kl": torch.from_numpy(self.kl_)}
 
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Take back the KL per code unit."""
+        """Take back what `fitted_tensors` gave."""
+        super().restore_tensors(tensors)
+        self.prior_ = (
+            None if self.prior == "normal" else checked_components([tensors[n] for n in PRIOR], self.shapes_.code_size)
+        )
         self.kl_ = tensors["kl"].numpy()
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """Look whether the code says anything about rows that training has not seen."""
+        self.keep_codes(nets, rows, fit=False)
+        found = self.components(nets)
+        self.prior_ = None if found is None else (found[0].clone(), found[1].clone(), found[2].clone())
         held_out = held_out.first(CHECKED)
-        batch = Batch(held_out.x, held_out.mask)
-        mean, log_var = self.posterior(nets, batch.x)
-        self.kl_ = kl_normal(mean, log_var).mean(0).numpy()
-        active = int((mean.var(0, unbiased=False) > ACTIVE).sum()) if len(mean) > 1 else mean.shape[1]
+        batch = Batch(held_out.x, held_out.mask, held_out.y)
+        kl = self.kl_per_unit(nets, held_out)
+        self.kl_ = kl.numpy()
         gain = self.log_density(nets, batch) - without_code(nets.decoder.likelihood, rows, held_out)
-        found, error = median_and_error(gain)
-        if active == 0 or self.kl_.sum() < 0.05 or found < 3 * error:
-            told = f"over no code at all, the code gains {found:.2f} ± {error:.2f} nats on the median held-out row"
-            return [
-                Finding(
-                    "collapsed",
-                    told,
-                    "The columns may have nothing in common; else try a smaller beta, a longer warmup, or free_bits",
-                )
-            ]
-        if active < mean.shape[1]:
-            told = f"{mean.shape[1] - active} of {mean.shape[1]} code units are inactive"
-            return [
-                Finding(
-                    "inactive-units",
-                    told,
-                    f"A code of size {active} would do as well, or try free_bits or a smaller beta",
-                )
-            ]
-        return []
+        return findings(self.encode(nets, batch), kl, gain)
 
 
-def balanced_noise(n: int, size: int) -> Tensor:
-    """Return n fixed standard normal vectors in opposite pairs, with mean 0 and variance 1 in each dimension.
-
-    Averages over them are exact for quadratics without cross terms, such as the reconstruction of a linear decoder.
-    """
-    half = torch.randn((n + 1) // 2, size, generator=torch.Generator().manual_seed(1))
-    half = half / half.square().mean(0).sqrt()
-    return torch.cat([half, -half])[:n]
-
-
-def row_shifts(x: Tensor, size: int) -> Tensor:
-    """Return (rows, size) numbers evenly spread over [0, 1) that are a hash of the row: of its bits, in whole numbers, so exact."""
-    bits = x.flatten(1).contiguous().view(torch.int32).long()
-    factors = torch.randint(1, 2**62, (bits.shape[1], size), generator=torch.Generator().manual_seed(2)) | 1
-    return ((bits @ factors) >> 39 & 0xFFFFFF).float() / 2**24
-
-
-def median_and_error(values: Tensor) -> tuple[float, float]:
-    """Return the median and its standard error by the median absolute deviation (1.4826 and 1.2533 make them the normal's)."""
-    median = values.median()
-    return float(median), float(1.2533 * 1.4826 * (values - median).abs().median() / len(values) ** 0.5)
-
-
-def without_code(likelihood: Any, rows: Rows, held_out: Rows) -> Tensor:
-    """Log p of held-out rows under one constant output fitted to the training rows: what a collapsed decoder does."""
-    free = copy.deepcopy(likelihood)
-    mean = rows.x.mean(0)
-    free.start((rows.x - mean).square().mean().sqrt())
-    output = free.link(mean).output.expand_as(held_out.x)
-    scores: Tensor = free.log_prob(output, held_out.x, held_out.mask)
-    return scores
+def _times(values: Tensor | None, k: int) -> Any:
+    """Return rows k times over, (k rows, ...)."""
+    return None if values is None else values.repeat(k, *[1] * (values.dim() - 1))

@@ -1,6 +1,7 @@
 """Convolutional bodies for pictures of any height, width and number of channels.
 
-Down by strided convolutions; up by nearest-neighbour resizing then convolution, which leaves no checkerboard
+Down by strided convolutions, or by convolutions and max pooling (Masci et al., Stacked Convolutional Auto-Encoders, 2011);
+up by nearest-neighbour resizing then convolution, which leaves no checkerboard
 (Odena, Dumoulin & Olah, Deconvolution and Checkerboard Artifacts, Distill 2016).
 """
 
@@ -38,7 +39,16 @@ class Upsample(nn.Module):
 
 
 class Conv:
-    """Convolutions of 3 x 3, one width (number of channels) per halving of the picture."""
+    """Convolutions of 3 x 3, one width (number of channels) per halving of the picture.
+
+    Parameters
+    ----------
+    pool : bool
+        Whether pictures are halved by the largest of 2 x 2 values after a convolution, not by its stride.
+    """
+
+    def __init__(self, *, pool: bool = False) -> None:
+        self.pool = pool
 
     def widths(self, shape: tuple[int, ...], code_size: int) -> tuple[int, ...]:
         """Channels double with each halving until the short side is 4: from 16 (32 for large pictures) to at most 256."""
@@ -49,10 +59,12 @@ class Conv:
         return tuple(found)
 
     def encoder(self, shape: tuple[int, ...], widths: tuple[int, ...], dropout: float) -> Body:
-        """From (channels, height, width) through one strided convolution per width."""
+        """From (channels, height, width) through one convolution per width, strided or pooled."""
         found: list[nn.Module] = []
         for n_in, n_out in pairwise((shape[0], *widths)):
-            found += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), nn.ELU()]
+            found += [nn.Conv2d(n_in, n_out, 3, stride=1 if self.pool else 2, padding=1), nn.ELU()]
+            if self.pool:
+                found.append(nn.MaxPool2d(2, ceil_mode=True))
             if dropout:
                 found.append(nn.Dropout2d(dropout))
         last = sizes(shape[1], shape[2], len(widths))[-1]

@@ -43,6 +43,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """What a network takes beside its input: y of a conditional model, nothing of others; ``net(x, *batch.given)``."""
+        return () if self.y is None else (self.y,)
+
 
 class Batches:
     """Rows cut into batches of nearly equal size, none larger than ``size``, in a new order every epoch.

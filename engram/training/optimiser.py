@@ -7,7 +7,6 @@ but its bookkeeping per step costs a tenth of a small network's step; a test hol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ class Adam:
     betas : tuple of float
         Decay rates of the two averages.
     weight_decay : float
-        Decoupled weight decay.
+        Decoupled weight decay, of matrices and kernels only: a bias or a scale has no reason to be near zero.
     """
 
     def __init__(
@@ -41,6 +40,8 @@ class Adam:
         self.learning_rate, self.betas, self.weight_decay = learning_rate, betas, weight_decay
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
+        matrices = [p.dim() > 1 and weight_decay > 0 for p in self.parameters]
+        self._parts = [([i for i, m in enumerate(matrices) if m == d], d * weight_decay) for d in set(matrices)]
         self.steps = torch.zeros((), device=self.parameters[0].device if self.parameters else None)
         self._one = torch.ones_like(self.steps)
 
@@ -51,34 +52,35 @@ class Adam:
         Nothing moves where a gradient or the ``loss``, (), is not finite. Returned is whether that was so, 1 or 0, (), on the
         device: the kernels heed it there, so that nobody waits for the answer.
         """
-        parameters: list[Tensor] = [*self.parameters]
-        first, second = self.first, self.second
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        if len(gradients) < len(parameters):
-            has = [p.grad is not None for p in parameters]
-            parameters, first, second = (list(compress(tensors, has)) for tensors in (parameters, first, second))
+        watched = [p.grad for p in self.parameters if p.grad is not None]
         skipped = torch.zeros_like(self.steps)
-        watched = gradients if loss is None else [*gradients, loss]
+        any_gradient = bool(watched)
+        if loss is not None:
+            watched.append(loss)
         torch._amp_foreach_non_finite_check_and_unscale_(watched, skipped, self._one)
-        if not gradients:
+        if not any_gradient:
             return skipped
         self.steps.add_(1).sub_(skipped)
-        torch._fused_adamw_(
-            parameters,
-            gradients,
-            first,
-            second,
-            [],
-            [self.steps] * len(gradients),
-            lr=self.learning_rate * share,
-            beta1=self.betas[0],
-            beta2=self.betas[1],
-            weight_decay=self.weight_decay,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
-            found_inf=skipped,
-        )
+        for members, decay in self._parts:
+            moved = [i for i in members if self.parameters[i].grad is not None]
+            if not moved:
+                continue
+            torch._fused_adamw_(
+                [self.parameters[i] for i in moved],
+                [self.parameters[i].grad for i in moved],  # type: ignore[misc]
+                [self.first[i] for i in moved],
+                [self.second[i] for i in moved],
+                [],
+                [self.steps] * len(moved),
+                lr=self.learning_rate * share,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                weight_decay=decay,
+                eps=EPSILON,
+                amsgrad=False,
+                maximize=False,
+                found_inf=skipped,
+            )
         for p in self.parameters:
             p.grad = None
         return skipped

@@ -37,7 +37,7 @@ class Turn:
     every: int = 1
     repeats: int = 1
     learning_rate: float | None = None
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] = (0.9, 0.99)
 
 
 class Player(Protocol):

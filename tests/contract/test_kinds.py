@@ -14,6 +14,7 @@ import torch
 from scipy import sparse
 
 from engram.data import KINDS, Kind, as_kind
+from engram.data.images import PIXELS
 from engram.data.kind import kind_class
 from engram.errors import DataError, DataTypeError, UsageError
 from engram.likelihoods import LIKELIHOODS
@@ -239,12 +240,17 @@ def test_large_pictures_get_convolutions_and_small_ones_do_not() -> None:
     assert kind_class("images")().fit(np.zeros((2, 2, 4000), np.uint8)).network() == "mlp"
 
 
-@pytest.mark.parametrize("likelihood", [name for name in LIKELIHOODS if name != "categorical"])
-def test_a_likelihood_can_be_asked_for(likelihood: str) -> None:
-    for kind, raw in (("images", rng.random((4, 3, 3)).round()), ("table", rng.random((9, 3)).round())):
-        fitted = kind_class(kind)(likelihood=likelihood).fit(raw)
-        assert any(isinstance(part, LIKELIHOODS[likelihood]) for part in fitted.likelihood().modules())
-        assert type(fitted).from_dict(fitted.to_dict()).likelihood().n_columns == len(fitted.columns)
+@pytest.mark.parametrize("likelihood", PIXELS)
+def test_a_likelihood_of_pixels_can_be_asked_for(likelihood: str) -> None:
+    fitted = kind_class("images")(likelihood=likelihood).fit(rng.random((4, 3, 3)))
+    assert isinstance(fitted.likelihood(), LIKELIHOODS[likelihood])
+    assert type(fitted).from_dict(fitted.to_dict()).likelihood().n_columns == len(fitted.columns)
+
+
+@pytest.mark.parametrize("likelihood", sorted(set(LIKELIHOODS) - set(PIXELS)))
+def test_a_distribution_that_pixels_cannot_have_is_refused(likelihood: str) -> None:
+    with pytest.raises(UsageError, match=r"not for pictures.*Use one of normal"):
+        kind_class("images")(likelihood=likelihood).fit(rng.random((4, 3, 3))).likelihood()
 
 
 # --- sparse rows ---

@@ -14,7 +14,9 @@ from engram.data.rows import Rows
 from engram.training import Batches, Settings, Turn, train
 from engram.training.loop import averaged
 from engram.training.nets import Nets
+from engram.training.optimiser import Adam
 from engram.training.session import seeded
+from engram.training.settings import rate
 
 
 @dataclass
@@ -82,20 +84,27 @@ def test_three_steps_from_the_automatic_start_move_everything(case: Any) -> None
 
 
 def test_the_log_holds_the_terms_whose_sum_was_minimised(case: Any) -> None:
-    """One step on all rows, computed once more by hand: same networks, same order, same noise."""
+    """One step on all rows, computed once more by hand: same networks, same order, same noise; the turns before are taken too."""
     X = case.X
     model = case.create(hidden=(6,), batch_size=len(X), max_epochs=1, early_stopping=False).fit(X)
     rows = encoded(model, X)
     with seeded(0):
-        nets = begun(model, rows).train()
+        nets, terms = begun(model, rows).train(), {}
         batch = next(Batches(rows, len(X), 0).epoch(0))
         batch.progress = 0.0
-        terms = {n: value.detach() for turn in model.turns(0) for n, value in model.terms(turn, nets, batch).items()}
+        for turn in model.turns(0):
+            found = model.terms(turn, nets, batch)
+            optimiser = Adam([p for role in turn.roles for p in nets[role].parameters()], model.settings_.learning_rate, turn.betas)
+            averaged(found, None).backward(inputs=optimiser.parameters)
+            optimiser.step(rate(model.settings_.schedule, 0.0))
+            terms |= {name: value.detach() for name, value in found.items()}
+        first = model.terms(model.turns(0)[0], nets, batch)
     (report,) = model.history_.reports
     assert report["terms"].keys() == terms.keys()
     for name, value in terms.items():
-        assert report["terms"][name] == pytest.approx(float(averaged({name: value}, None)), rel=1e-6, abs=1e-6)
-    assert model.loss_curve_ == [pytest.approx(float(averaged(terms, None)), rel=1e-6)]
+        near = 1e-6 if name in first else 1e-4  # Adam's first step turns rounding of a gradient near zero into a whole step
+        assert report["terms"][name] == pytest.approx(float(averaged({name: value}, None)), rel=near, abs=near)
+    assert model.loss_curve_ == [pytest.approx(float(averaged(terms, None)), rel=1e-6 if len(first) == len(terms) else 1e-4)]
 
 
 def test_terms_are_sums_over_columns_and_one_value_per_row_or_one_in_all(case: Any) -> None:
@@ -113,6 +122,8 @@ def test_training_makes_the_terms_smaller(case: Any) -> None:
 
 
 def test_the_callers_own_networks_are_copied_not_trained(each_class: Any) -> None:
+    if not each_class.cls.own_networks:
+        pytest.skip("this model builds its networks itself")
     own = torch.nn.Linear(5, 4)
     before = own.weight.clone()
     model = each_class.create(encoder=own, early_stopping=False).fit(each_class.X)

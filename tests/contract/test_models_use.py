@@ -118,6 +118,8 @@ def test_a_fit_with_a_run_leaves_the_same_folder_as_saving(each_model: Any, tmp_
 
 
 def test_own_networks_come_back_through_modules(each_class: Any, same: Any, tmp_path: Path) -> None:
+    if not each_class.cls.own_networks:
+        pytest.skip("this model builds its networks itself")
     def own() -> dict[str, torch.nn.Module]:
         return {
             "encoder": torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.Tanh()),
@@ -136,7 +138,18 @@ def test_own_networks_come_back_through_modules(each_class: Any, same: Any, tmp_
         engram.load(tmp_path / "run", modules={**own(), "decoder": torch.nn.Linear(3, 5)})
 
 
+def test_a_model_that_builds_its_networks_itself_says_so(each_class: Any) -> None:
+    if each_class.cls.own_networks:
+        pytest.skip("this model takes networks of the caller's own")
+    for given in ({"encoder": torch.nn.Linear(5, 4)}, {"decoder": torch.nn.Linear(2, 5)}, {"network": "conv"}):
+        X = each_class.X if "network" not in given else np.zeros((12, 8, 8))
+        with pytest.raises(UsageError, match=f"{each_class.cls.__name__} builds"):
+            each_class.create(**given).fit(X)
+
+
 def test_an_own_network_that_does_not_fit_the_rows_is_named(each_class: Any) -> None:
+    if not each_class.cls.own_networks:
+        pytest.skip("this model builds its networks itself")
     with pytest.raises(UsageError, match="encoder="):
         each_class.create(encoder=torch.nn.Linear(7, 4)).fit(each_class.X)
     with pytest.raises(UsageError, match="decoder="):

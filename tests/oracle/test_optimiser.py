@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -24,12 +26,19 @@ def give_gradients(parameters: list[nn.Parameter], step: int, without: int | Non
 SHAPES = ((5, 3), (3,), ())
 
 
+def groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Return what torch needs to decay matrices only."""
+    matrices = [p for p in parameters if p.dim() > 1]
+    others = [p for p in parameters if p.dim() <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.9), (0.5, 0.99)])
 def test_forty_steps_are_those_of_torch(weight_decay: float, betas: tuple[float, float]) -> None:
     own, theirs = parameters(*SHAPES), parameters(*SHAPES)
     adam = Adam(own, 0.03, betas, weight_decay)
-    reference = torch.optim.AdamW(theirs, lr=0.03, betas=betas, weight_decay=weight_decay)
+    reference = torch.optim.AdamW(groups(theirs, weight_decay), lr=0.03, betas=betas)
     for step in range(40):
         give_gradients(own, step)
         give_gradients(theirs, step)
@@ -55,7 +64,7 @@ def test_a_parameter_without_a_gradient_stays_and_the_others_move_as_with_torch(
     own, theirs = parameters(*SHAPES), parameters(*SHAPES)
     before = own[1].detach().clone()
     adam = Adam(own, 0.03, weight_decay=0.1)
-    reference = torch.optim.AdamW(theirs, lr=0.03, weight_decay=0.1)
+    reference = torch.optim.AdamW(groups(theirs, 0.1), lr=0.03)
     for step in range(5):
         give_gradients(own, step, without=1)
         give_gradients(theirs, step, without=1)

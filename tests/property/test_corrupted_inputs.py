@@ -7,7 +7,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engram.corruptions import CORRUPTIONS, draw_level, gaussian, masking
+from engram.corruptions import (
+    CORRUPTIONS,
+    SHARES,
+    THINNINGS,
+    binomial_thinning,
+    blur,
+    check_fits,
+    corrupted,
+    draw_level,
+    gaussian,
+    hypergeometric_thinning,
+    masking,
+    salt_and_pepper,
+    swap,
+)
+from engram.errors import UsageError
 
 NAMES = sorted(CORRUPTIONS)
 
@@ -46,12 +61,18 @@ def test_a_number_is_the_level_of_every_row(level: float) -> None:
     assert torch.equal(draw_level(level, torch.zeros(4, 3)), torch.full((4, 1), level))
 
 
+def _rows(name: str, rows: int, *shape: int) -> torch.Tensor:
+    """Rows that a corruption fits: counts, or numbers."""
+    x = torch.rand(rows, *shape, generator=_seeded(1))
+    return (10 * x).round() if name in THINNINGS else x
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_with_a_range_are_corrupted_to_different_degrees(name: str) -> None:
-    x = torch.ones(200, 2000)
-    changed = (CORRUPTIONS[name](x, (0.0, 1.0), generator=_seeded()) - x).square().mean(1)
-    assert changed.min().item() < 0.1
-    assert changed.max().item() > 0.8
+    x = _rows(name, 200, 1, 20, 100)
+    top = 3.0 if name not in SHARES else 1.0
+    changed = (CORRUPTIONS[name](x, (0.0, top), generator=_seeded()) - x).square().flatten(1).mean(1)
+    assert changed.min().item() < 0.1 * changed.max().item()
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9), st.floats(0, 1))
@@ -78,11 +99,14 @@ def test_a_range_holds_for_groups_too_and_is_drawn_for_every_row() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("level", [0.3, (0.1, 0.6)])
-@pytest.mark.parametrize("shape", [(5,), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(2, 3, 4), (5,)])
 def test_the_same_seed_gives_the_same_result_and_the_input_is_untouched(
     name: str, level: float | tuple[float, float], shape: tuple[int, ...]
 ) -> None:
-    x = torch.rand(6, *shape, generator=_seeded(1))
+    if name == "blur" and len(shape) == 1:
+        return
+    level = (0.1, 0.6) if name == "blur" else level  # a given blur draws nothing
+    x = _rows(name, 6, *shape)
     kept, state = x.clone(), torch.get_rng_state()
     first, second, other = (CORRUPTIONS[name](x, level, generator=_seeded(seed)) for seed in (4, 4, 5))
     assert first.shape == x.shape
@@ -90,3 +114,104 @@ def test_the_same_seed_gives_the_same_result_and_the_input_is_untouched(
     assert not torch.equal(first, other)
     assert torch.equal(x, kept)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_salt_and_pepper_sets_a_share_to_the_lowest_or_highest_value_of_the_column() -> None:
+    x = torch.rand(4000, 6, generator=_seeded(1)) * torch.arange(1, 7)
+    found = salt_and_pepper(x, 0.3, generator=_seeded())
+    low, high = found == x.amin(0), found == x.amax(0)
+    assert bool((low | high | (found == x)).all())
+    assert low.float().mean().item() == pytest.approx(0.15, abs=0.01)
+    assert high.float().mean().item() == pytest.approx(0.15, abs=0.01)
+    one_hot = torch.eye(3)[torch.randint(0, 3, (500,), generator=_seeded(2))]
+    groups = torch.zeros(3, dtype=torch.long)
+    assert set(salt_and_pepper(one_hot, 0.5, groups, _seeded()).sum(1).tolist()) == {0.0, 1.0, 3.0}
+
+
+def test_swapped_cells_come_from_another_row_of_the_same_column_and_categories_stay_whole() -> None:
+    x = torch.arange(300.0).view(100, 3)
+    found = swap(x, 1.0, generator=_seeded())
+    assert bool((found != x).all())
+    assert all(set(found[:, j].tolist()) <= set(x[:, j].tolist()) for j in range(3))
+    share = (
+        (swap(torch.arange(60_000.0).view(-1, 6), 0.2, generator=_seeded(1)) != torch.arange(60_000.0).view(-1, 6))
+        .float()
+        .mean()
+    )
+    assert share.item() == pytest.approx(0.2, abs=0.01)
+    one_hot = torch.eye(4)[torch.randint(0, 4, (200,), generator=_seeded(2))]
+    mixed = swap(one_hot, 0.5, torch.zeros(4, dtype=torch.long), _seeded())
+    assert mixed.sum(1).tolist() == [1.0] * 200
+    assert not torch.equal(mixed, one_hot)
+    assert torch.equal(swap(x[:1], 1.0), x[:1])
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in THINNINGS])
+def test_a_missing_cell_stays_missing_and_gives_nothing(name: str) -> None:
+    x = 1 + torch.rand(50, 2, 3, 4, generator=_seeded(1))
+    mask = torch.rand(50, 24, generator=_seeded(2)) < 0.7
+    x = x * mask.view_as(x)
+    found = corrupted(name, x, 0.5, None, _seeded(), mask)
+    assert bool((found.flatten(1)[~mask] == 0).all())
+    if name == "swap":
+        assert bool((found.flatten(1)[mask] > 0).all())
+    groups = torch.tensor([0, 1, 1])
+    if name != "blur":
+        found = corrupted(
+            name, torch.eye(3)[:1].expand(9, 3), 0.5, groups, _seeded(), torch.tensor([[True, False]] * 9)
+        )
+        assert bool((found[:, 1:] == 0).all())
+
+
+def test_blur_is_a_running_average_by_a_gaussian_and_keeps_what_is_even() -> None:
+    x = torch.zeros(1, 1, 31, 41)
+    x[0, 0, 15, 20] = 1.0
+    found = blur(x, 1.5)[0, 0]
+    assert found.sum().item() == pytest.approx(1, rel=1e-4)
+    across = (found.sum(1) * (torch.arange(31) - 15.0).square()).sum()
+    assert across.item() == pytest.approx(1.5**2, rel=1e-2)
+    torch.testing.assert_close(blur(torch.full((2, 3, 5, 4), 0.7), (0.0, 4.0)), torch.full((2, 3, 5, 4), 0.7))
+    pictures = torch.rand(2, 3, 5, 4, generator=_seeded())
+    torch.testing.assert_close(blur(pictures, 0.0), pictures)
+
+
+def test_binomial_thinning_keeps_the_mean_and_has_the_variance_of_coins() -> None:
+    x = torch.full((20_000, 2), 8.0)
+    found = binomial_thinning(x, 0.25, generator=_seeded())
+    assert found.mean().item() == pytest.approx(8, rel=0.01)
+    assert found.var().item() == pytest.approx(8 * 0.25 / 0.75, rel=0.05)
+    assert bool((binomial_thinning(x, 1.0, generator=_seeded()) == 0).all())
+    assert torch.equal(binomial_thinning(x, 0.0, generator=_seeded()), x)
+
+
+def test_hypergeometric_thinning_draws_things_without_replacement() -> None:
+    """Counts of the second column among 6 of (5, 4, 3): mean 6 x 4/12, variance of the hypergeometric distribution."""
+    x = torch.tensor([[5.0, 4.0, 3.0]]).expand(20_000, 3)
+    found = hypergeometric_thinning(x, 0.5, generator=_seeded())
+    assert torch.equal(found.sum(1), x.sum(1))
+    drawn = found[:, 1] / 2
+    assert drawn.mean().item() == pytest.approx(2, rel=0.02)
+    assert drawn.var().item() == pytest.approx(6 * (4 / 12) * (8 / 12) * (6 / 11), rel=0.05)
+    assert drawn.max().item() == 4
+    rows = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 9.0]])
+    assert torch.equal(hypergeometric_thinning(rows, 0.0, generator=_seeded()), rows)
+    assert hypergeometric_thinning(rows, 1.0, generator=_seeded()).sum(1).tolist() == [0.0, 1.0, 11.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "x"),
+    [
+        ("blur", torch.ones(3, 4)),
+        ("binomial-thinning", torch.rand(3, 4)),
+        ("hypergeometric-thinning", -torch.ones(3, 4)),
+    ],
+)
+def test_a_corruption_that_does_not_fit_says_what_would(name: str, x: torch.Tensor) -> None:
+    with pytest.raises(UsageError, match=f"corruption={name!r}.*'gaussian'"):
+        check_fits(name, x)
+
+
+def test_corruptions_that_fit_are_taken() -> None:
+    check_fits(None, torch.rand(3, 4))
+    check_fits("blur", torch.rand(3, 1, 4, 4))
+    check_fits("binomial-thinning", torch.tensor([[0.0, 3.0]]))

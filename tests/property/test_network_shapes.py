@@ -23,9 +23,10 @@ def _coders(
     return encoder, Coder(network.decoder(code, shape, hidden, dropout), (code,), shape)
 
 
-@given(st.sampled_from(["conv", "mlp"]), st.integers(1, 4), side, side, widths, st.integers(1, 6))
+@given(st.sampled_from(["conv", "conv-pool", "mlp"]), st.integers(1, 4), side, side, widths, st.integers(1, 6))
 @example("conv", 1, 1, 1, (3, 4), 2)
 @example("conv", 2, 1, 17, (3, 4), 2)
+@example("conv-pool", 2, 1, 17, (3, 4), 2)
 @example("conv", 3, 5, 7, (3, 4, 5), 2)
 def test_pictures_of_any_size_go_to_codes_and_come_back(
     family: str, channels: int, height: int, width: int, hidden: tuple[int, ...], code: int
@@ -53,7 +54,8 @@ def test_without_widths_encoder_and_decoder_are_linear(family: str, channels: in
 
 
 @pytest.mark.parametrize(
-    ("family", "shape"), [("mlp", (7,)), ("mlp", (1, 16, 16)), ("conv", (3, 17, 9)), ("conv", (1, 1, 1))]
+    ("family", "shape"),
+    [("mlp", (7,)), ("mlp", (1, 16, 16)), ("conv", (3, 17, 9)), ("conv", (1, 1, 1)), ("conv-pool", (3, 17, 9))],
 )
 def test_every_parameter_of_a_network_with_automatic_widths_learns(family: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)

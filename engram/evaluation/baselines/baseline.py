@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -15,6 +15,8 @@ class Baseline(ABC):
 
     ``mask`` says where a cell was observed, (rows, values) bool; None: everywhere. All results are in encoded units.
     """
+
+    sized: ClassVar[bool] = False  # whether it depends on the code size of the model beside it
 
     @classmethod
     def gives(cls) -> set[str]:

@@ -25,6 +25,8 @@ class PCA(Baseline):
     The fit takes missing cells as the mean; the log-likelihood is exact for the observed cells of a row.
     """
 
+    sized = True
+
     def fit(self, x: Array, mask: Array | None = None, *, code_size: int = 1, random_state: int = 0) -> Self:
         """Find the components."""
         found = principal_components(_tensor(x), min(code_size, x.shape[1]))

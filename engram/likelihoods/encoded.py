@@ -1,0 +1,112 @@
+"""Distributions of values that a table hands to networks as standardised logarithms: the density stays that of the values."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from engram.likelihoods.continuous import LocationScale
+from engram.likelihoods.likelihood import Likelihood, Link
+
+MOST = 1e12  # of a count: what stands in a missing cell must not overflow
+
+
+class LogEncoded(Likelihood):
+    """Positive values v as x = (log v - mean) / scale: with a normal part, v is log-normal and a linear model is the PCA of logarithms.
+
+    log p = log part(x; output) - scale x, the density of v in units of exp(mean) scale; the part's means are medians of v.
+
+    Parameters
+    ----------
+    part : LocationScale
+        The distribution of x.
+    scale : Tensor
+        (columns,) what one unit of x is in logarithms.
+    """
+
+    def __init__(self, part: LocationScale, scale: Tensor) -> None:
+        super().__init__(part.shape)
+        self.part = part
+        self.register_buffer("scale", scale.float(), persistent=False)
+        self.scale: Tensor
+
+    def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.part.log_prob_columns(output, x, mask) - self._volume(x, mask)
+
+    def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.part.score_columns(output, x, mask) - self._volume(x, mask)
+
+    def _volume(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        return self.scale * (x if mask is None else torch.where(mask, x, 0.0))
+
+    def mean(self, output: Tensor) -> Tensor:
+        return self.part.mean(output)
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.part.sample(output, generator)
+
+    def link(self, mean: Tensor) -> Link:
+        return self.part.link(mean)
+
+    def start(self, spread: Tensor) -> None:
+        self.part.start(spread)
+
+    def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
+        self.part.calibrate(output, x, mask)
+
+    def findings(self) -> list[str]:
+        return self.part.findings()
+
+
+class CountEncoded(Likelihood):
+    """Counts v as x = (log(1 + v) - mean) / scale, so that an encoder is not blinded by large ones; the probabilities are those of v.
+
+    Parameters
+    ----------
+    part : Likelihood
+        The distribution of the counts, one column each.
+    mean, scale : Tensor
+        (columns,) of log(1 + v).
+    """
+
+    def __init__(self, part: Likelihood, mean: Tensor, scale: Tensor) -> None:
+        super().__init__(part.shape)
+        self.part = part
+        self.register_buffer("offset", mean.float(), persistent=False)
+        self.register_buffer("scale", scale.float(), persistent=False)
+        self.offset: Tensor
+        self.scale: Tensor
+
+    def counts(self, x: Tensor) -> Tensor:
+        """Return the counts that encoded values stand for."""
+        return torch.expm1(x * self.scale + self.offset).clamp(0, MOST)
+
+    def encoded(self, counts: Tensor) -> Tensor:
+        """Return counts as networks see them."""
+        return (counts.log1p() - self.offset) / self.scale
+
+    def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.part.log_prob_columns(output, self.counts(x).round(), mask)
+
+    def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.part.score_columns(output, self.counts(x).round(), mask)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return self.encoded(self.part.mean(output))
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.encoded(self.part.sample(output, generator))
+
+    def link(self, mean: Tensor) -> Link:
+        counts = self.counts(mean)
+        link = self.part.link(counts)
+        return Link(link.output, link.slope * (counts + 1) * self.scale)
+
+    def start(self, spread: Tensor) -> None:
+        self.part.start(spread)
+
+    def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
+        self.part.calibrate(output, self.counts(x).round(), mask)
+
+    def findings(self) -> list[str]:
+        return self.part.findings()

@@ -1,0 +1,127 @@
+"""Adversarial autoencoder: a discriminator makes the codes look like draws from the prior (Makhzani et al. 2015, arXiv:1511.05644).
+
+    reconstruction   minimise   - log p(x | decoder(encoder(x)))                       by encoder and decoder
+    discriminator    minimise   D_loss(D(z), D(encoder(x)))  +  penalty_weight (R1 + R2) by the discriminator, z from N(0, I)
+    generator        minimise   G_loss(D(z), D(encoder(x)))                            by the encoder
+
+The last two are the paper's regularisation phase (section 2). Without a penalty on the discriminator's slope such games go round in
+circles (Mescheder et al. 2018, arXiv:1801.04406).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from engram.data.rows import Rows
+from engram.maths.adversarial import PAIRS, r1_r2
+from engram.maths.discrepancy import mean_discrepancy
+from engram.models.codes import Codes
+from engram.models.model import Model
+from engram.models.parts import Shapes
+from engram.models.scaling import whiten
+from engram.networks import NETWORKS, Coder
+from engram.registry import MODELS
+from engram.training import Batch, Finding, Turn
+from engram.training.nets import Nets
+
+BETAS = (0.5, 0.9)  # of Adam in both turns of the game
+WIDTHS = (64, 64)  # of the discriminator
+CHECKED = 512  # held-out rows whose codes are compared with the prior
+FAR = 0.005  # squared discrepancy of codes from the prior that matters, beyond what as many draws from the prior have
+
+
+@MODELS.register(
+    "adversarial-autoencoder",
+    "An autoencoder whose codes are made normal by a discriminator, so that it can generate rows",
+)
+@dataclass(eq=False, repr=False, kw_only=True)
+class AdversarialAutoencoder(Codes, Model):
+    """Adversarial autoencoder, arXiv:1511.05644: minimise - log p(x | decoder(encoder(x))), with codes a discriminator takes for N(0, I).
+
+    A game makes reconstructions worse before they get better, so training goes on to its last epoch unless ``n_iter_no_change`` is made
+    smaller.
+
+    Parameters
+    ----------
+    loss : str
+        The game: "non-saturating", "minimax", "least-squares", "hinge", "wasserstein" or "relativistic".
+    penalty_weight : float
+        Weight of R1 + R2, half the squared slope of the discriminator at draws from the prior and at codes.
+    """
+
+    loss: Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"] = (
+        "non-saturating"
+    )
+    penalty_weight: Annotated[float, Ge(0)] = 0.1
+    n_iter_no_change: Annotated[int, Ge(1)] = 1_000_000
+
+    prior: ClassVar[str] = "normal"  # so that ways between codes may go around the origin
+
+    def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
+        """An encoder, a decoder, and a discriminator of codes."""
+        body = NETWORKS["mlp"].encoder((shapes.code_size,), WIDTHS, 0.0)
+        discriminator = Coder(body, (shapes.code_size,), (1,))
+        return {"encoder": shapes.encoder(), "decoder": shapes.decoder(), "discriminator": discriminator}
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """Reconstruction, then the two turns of the game."""
+        return (
+            Turn("reconstruction", ("encoder", "decoder")),
+            Turn("discriminator", ("discriminator",), betas=BETAS),
+            Turn("generator", ("encoder",), betas=BETAS),
+        )
+
+    def start(self, nets: Nets, rows: Rows) -> bool:
+        """Begin at principal components of unit variance where the networks have a linear path."""
+        began = super().start(nets, rows)
+        if began:
+            whiten(nets.encoder, nets.decoder, rows)
+        return began
+
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        """What the turn minimises, per row."""
+        code = nets.encoder(self.corrupted(nets, batch))
+        if turn.name == "reconstruction":
+            return {"reconstruction": -nets.decoder.likelihood.log_prob(nets.decoder(code), batch.x, batch.mask)}
+        z = torch.randn(code.shape, generator=batch.generator, dtype=code.dtype, device=code.device)
+        real, generated = nets.discriminator(torch.cat([z, code])).flatten().chunk(2)
+        game = PAIRS[self.loss]
+        if turn.name == "generator":
+            return {"generator": game.generator(real, generated)}
+        penalty = self.penalty_weight * r1_r2(nets.discriminator, z, code)
+        return {"discriminator": game.discriminator(real, generated), "penalty": penalty}
+
+    def encode(self, nets: Nets, batch: Batch) -> Tensor:
+        """Return the codes, (rows, code size)."""
+        code: Tensor = nets.encoder(batch.x)
+        return code
+
+    def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw codes from the prior, (n, code size)."""
+        return torch.randn(n, self.shapes_.code_size, generator=generator)
+
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+        """Calibrate scores, and look whether codes are spread as the prior says: else drawn rows are not like the rows."""
+        found = super().finish(nets, rows, held_out)
+        code = self.codes_of(nets, held_out.first(CHECKED))
+        draws = [self.draw_codes(len(code), torch.Generator().manual_seed(seed)) for seed in range(11)]
+        chance = torch.stack([mean_discrepancy(a, b) for a, b in pairwise(draws)])
+        far = float(torch.stack([mean_discrepancy(code, draw) for draw in draws]).mean())
+        likely = float(chance.mean() + 3 * chance.std())
+        if far > FAR + likely:
+            told = f"codes of held-out rows are not spread like the prior (squared discrepancy {far:.3f}, by chance up to {likely:.3f})"
+            found.append(
+                Finding(
+                    "codes-off-prior",
+                    told,
+                    "Drawn rows may be unlike the rows: try fit_prior(), or a smaller code_size",
+                )
+            )
+        return found
