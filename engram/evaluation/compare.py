@@ -229,8 +229,11 @@ def _of_groups(subjects: dict[str, list[Run]]) -> list[Finding]:
             if other != run.name:
                 told = f"{other!r} and {run.name!r} have the same parameters, rows and seed, so the spread of {subject} is too small"
                 findings.append(Finding("same-run", told, "Give each fit once, or fit with another seed"))
-        if len({run.fingerprint for run in runs}) > 1:
-            told = f"the runs of {subject} were fitted on different rows, so their spread is of seeds and rows"
+    firsts = [runs[0] for runs in subjects.values()]
+    for i, run in enumerate(firsts):
+        others = [other.name for other in firsts[:i] if other.model_key == run.model_key]
+        if others:
+            told = f"{others[0]!r} and {run.name!r} are the same model, fitted on different rows: they are not taken together"
             findings.append(
                 Finding("other-training-rows", told, "Fit all seeds on the same rows to see what the seed does")
             )

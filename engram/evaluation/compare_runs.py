@@ -68,8 +68,13 @@ class Run:
 
     @property
     def key(self) -> str:
-        """What runs of one model have in common: all but the seed."""
-        return repr((self.model, sorted(self.parameters.items()), self.code_size))
+        """What runs of one model on one set of rows have in common: all but the seed."""
+        return repr((*self.model_key, self.fingerprint))
+
+    @property
+    def model_key(self) -> tuple[Any, ...]:
+        """What runs of one model have in common."""
+        return (self.model, sorted(self.parameters.items()), self.code_size)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -162,7 +167,7 @@ def labelled(groups: list[list[Run]], *, by_name: bool) -> list[str]:
         count = f" ({len(runs)} {'seeds' if seeds == len(runs) else 'runs'})" if len(runs) > 1 else ""
         labels.append(first.name if by_name and len(runs) == 1 else " ".join(words) + count)
     doubled = {label for label in labels if labels.count(label) > 1}
-    return [f"{t} code_size={runs[0].code_size}" if t in doubled else t for t, runs in zip(labels, groups, strict=True)]
+    return [f"{t} [{runs[0].name}]" if t in doubled else t for t, runs in zip(labels, groups, strict=True)]
 
 
 def _text(value: Any) -> str:

@@ -252,7 +252,7 @@ def out_of_range(fit: Examined) -> Iterator[Finding]:
     given, back = inputs.x.flatten(1), fit.back if fit.held_out is None else fit.returned(inputs)
     fair = ~span.far(given).any(1)  # a row that is itself far out may well come back so
     yield from _outside(fit, back[fair], span, "reconstructed", "Try a smaller learning_rate, or more epochs")
-    if type(fit.model).draw_codes is not _base_draw():
+    if type(fit.model).draw_codes not in _without_prior():
         generator = torch.Generator().manual_seed(0)
         n_drawn = min(max(VALUES // max(given.shape[1], 1), DRAWN[0]), DRAWN[1])
         codes = fit.model.draw_codes(n_drawn, generator)
@@ -291,10 +291,12 @@ class Span:
         return self.over(rows) > BESIDE
 
 
-def _base_draw() -> Any:
+def _without_prior() -> tuple[Any, ...]:
+    """How models draw codes that were not made to generate rows: not at all, or from a density fitted afterwards."""
+    from engram.models.codes import Codes
     from engram.models.model import Model
 
-    return Model.draw_codes
+    return Model.draw_codes, Codes.draw_codes
 
 
 def _outside(fit: Examined, rows: Tensor, span: Span, what: str, advice: str) -> Iterator[Finding]:

@@ -71,6 +71,10 @@ SURFACE = {
         "run",
         "source",
     ],
+    "engram compare": [
+        *("--force", "--header", "--label", "--metric", "--output", "--seed", "--train", "-o"),
+        *("runs", "source"),
+    ],
     "engram inspect": ["run"],
     "engram list": ["what"],
     "engram doctor": [],
@@ -93,7 +97,9 @@ FIT += ["--size", "--resize"]
 
 def test_the_surface_is_as_written_down():
     context = click.Context(program, **{"help_option_names": ["-h", "--help"]})
-    assert program.list_commands(context) == ["demo", "fit", "apply", "sample", "evaluate", "inspect", "list", "doctor"]
+    assert program.list_commands(context) == [
+        *("demo", "fit", "apply", "sample", "evaluate", "compare", "inspect", "list", "doctor"),
+    ]
     for name, expected in SURFACE.items():
         words = name.split()[1:]
         command = program.get_command(context, words[0]) if words else program
@@ -126,7 +132,7 @@ def test_the_flags_of_a_model_are_its_parameters(name: str):
     assert "[default: auto]" in told
 
 
-@pytest.mark.parametrize("command", ["", "demo", "fit", "apply", "sample", "evaluate", "inspect", "list", "doctor"])
+@pytest.mark.parametrize("command", ["", "demo", "fit", "apply", "sample", "evaluate", "compare", "inspect", "list", "doctor"])
 def test_every_command_has_help(command: str):
     told = engram(*command.split(), "--help").stdout
     assert told.startswith("Usage: engram")

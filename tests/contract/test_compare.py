@@ -155,6 +155,7 @@ def test_the_same_fit_twice_and_seeds_on_different_rows_are_findings() -> None:
     assert [f.kind for f in twice.findings if f.kind == "same-run"] == ["same-run"]
     assert twice.subjects()[0] == "vae (2 runs)"
     other = engram.compare([fitted(), fitted(seed=1, rows=(0, 70))], table().iloc[80:])
+    assert list(other.models) == ["vae [VAE 1]", "vae [VAE 2]"]
     assert "other-training-rows" in [f.kind for f in other.findings]
 
 

@@ -27,7 +27,7 @@ MADE = ("_build", "_generated")
 WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if not set(MADE) & set(path.relative_to(DOCS).parts)]
 HOW_TO = {
     *("choose-a-model", "column-types", "missing-cells", "anomaly-scores", "stop-and-resume", "large-files"),
-    *("own-networks", "reproducibility", "read-a-report", "command-line"),
+    *("own-networks", "reproducibility", "read-a-report", "command-line", "use-codes", "compare-runs"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_the_arc_keeps_length_and_divides_the_angle_evenly() -> None:
         a, b = 3 * a / a.norm(), 3 * b / b.norm()
         way = on_arc(a, b, share(7))
         assert torch.allclose(way.norm(dim=1), torch.full((7,), 3.0, dtype=torch.float64))
-        steps = [float(angle_between(p, q)) for p, q in zip(way[:-1], way[1:], strict=True)]
+        steps = [float(angle_between(p, q)) for p, q in pairwise(way)]
         assert np.allclose(steps, float(angle_between(a, b)) / 6)
         assert torch.allclose(way[[0, -1]], torch.stack([a, b]))
 
@@ -149,7 +150,7 @@ def test_the_label_that_a_direction_leads_to(linear: engram.Autoencoder) -> None
     assert np.array_equal(linear.direction(X, LABELS == 1), linear.direction(X, LABELS))
     with pytest.raises(UsageError, match="towards="):
         linear.direction(X, names)
-    with pytest.raises(UsageError, match="no row has the label 'il'.*'ill'"):
+    with pytest.raises(UsageError, match=r"no row has the label 'il'.*'ill'"):
         linear.direction(X, names, towards="il")
     with pytest.raises(DataError, match="all rows have"):
         linear.direction(X, np.ones(len(X)))
