@@ -93,7 +93,13 @@ def compare(
     rows = first.encoded(X)
     warn_notes([rows.notes])
     trained = None if train is None else some(kind.opened(train))
-    labels, told = anomalies(None if any(m.conditional for m in known.values()) else y, len(rows))
+    conditional = [name for name, model in known.items() if model.conditional]
+    labels, told = anomalies(None if conditional else y, len(rows))
+    told = (
+        f"y is what {', '.join(conditional)} learned rows given, so it does not say which are anomalies"
+        if conditional
+        else told
+    )
     runs, outputs = _looked_at(known, X, y, rows, trained, labels)
     groups = grouped(runs)
     subjects = dict(zip(labelled(groups, by_name=isinstance(models, Mapping)), groups, strict=True))
@@ -108,7 +114,8 @@ def compare(
         "baseline_rows": fitted_on,
         "seed": seed,
         "errors": f"bootstrap over rows, {DRAWS} draws",
-        "notes": _notes(chosen, found, subjects, known, told, kind),
+        "notes": [f"{name} is given y beside each row, a help that others do not have" for name in conditional]
+        + _notes(chosen, found, subjects, known, told, kind),
     }
     judged = [one for ones in found.values() for one in ones]
     findings = [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]

@@ -224,7 +224,7 @@ def test_a_fit_that_was_killed_before_its_report_was_whole_is_resumed_to_it(
     assert "report.json" not in names
     for other in (("--seed", "1"), ("--max-epochs", "3"), ("--beta", "2")):
         told = engram(*args, *other, "--resume", code=4).stderr
-        assert f"{'rows' if other[0] == '--seed' else other[0][2:].replace('-', '_')} differ" in told
+        assert f"{'random_state' if other[0] == '--seed' else other[0][2:].replace('-', '_')} differ" in told
     weights = (tmp_path / "run" / "weights.safetensors").read_bytes()
     engram(*args, "--resume")
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() == weights

@@ -197,6 +197,16 @@ def test_clear_errors() -> None:
         engram.compare([fitted()], X.drop(columns="c"))
 
 
+def test_that_a_conditional_model_knows_more_is_said() -> None:
+    X, y = table().iloc[80:], np.arange(40) % 2
+    given = engram.create("conditional-vae", max_epochs=1, hidden=(4,), code_size=2, random_state=0)
+    given.fit(table().iloc[:80], np.arange(80) % 2)
+    found = engram.compare({"given": given, "plain": fitted()}, X, y)
+    notes = " ".join(found.protocol["notes"])
+    assert "given is given y beside each row" in notes
+    assert "auroc: left out, y is what given learned rows given" in notes
+
+
 # --- its forms ---
 
 
@@ -286,6 +296,20 @@ def test_a_run_that_learned_from_the_held_out_rows_is_a_finding(home: Path, tmp_
     told = json.loads(run("compare", home / "ae", tmp_path / "all", home / "seen.csv", "--json").stdout)
     (found,) = [f for f in told["result"]["comparison"]["findings"] if f["kind"] == "training-rows"]
     assert "learned from all rows of this source" in found["message"]
+
+
+def test_runs_that_held_out_a_part_of_their_own_are_found_and_not_mixed(home: Path, tmp_path: Path) -> None:
+    """Earlier versions drew the part that is held out by the model's seed."""
+    from engram.cli.sources import opened, parts
+
+    rows, test = parts(opened(str(home / "seen.csv")), 5)
+    assert test is not None
+    engram.VAE(max_epochs=1, hidden=(4,), code_size=2, random_state=5).fit(rows.rows).save(tmp_path / "old")
+    alone = run("compare", tmp_path / "old", home / "seen.csv")
+    assert "judged on the 20 rows" in alone.stderr
+    assert "0 of 20 rows equal a training row" in alone.stdout
+    mixed = run("compare", tmp_path / "old", home / "ae", home / "seen.csv", code=2)
+    assert "different rows of" in mixed.stderr
 
 
 def test_what_cannot_be_compared_is_an_error(home: Path) -> None:

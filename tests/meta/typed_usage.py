@@ -11,7 +11,7 @@ import pandas as pd
 import engram
 from engram import VAE, Autoencoder, data, metrics
 from engram.errors import EngramError
-from engram.evaluation import Report
+from engram.evaluation import Comparison, Report
 from engram.models.model import Model
 
 
@@ -42,6 +42,17 @@ def judged(model: VAE, table: pd.DataFrame) -> str:
     for finding in report.findings:
         assert_type(finding.message, str)
     return report.to_text()
+
+
+def compared(models: list[VAE], table: pd.DataFrame) -> float:
+    """Several models on the same rows, and codes in use."""
+    found = assert_type(engram.compare(models, table, train=table, metrics=["r2"]), Comparison)
+    assert_type(found.to_frame("spread"), pd.DataFrame)
+    numbers, distances = models[0].nearest(table[:1], table, n=2)
+    models[0].move(table, models[0].direction(table, table["label"]), by=0.5)
+    models[0].interpolate(table[:1], table[1:2], n=4, how="spherical")
+    assert numbers.shape == distances.shape
+    return assert_type(found.standings[0].value, float)
 
 
 def named(path: Path) -> Model:
