@@ -31,8 +31,8 @@ FAMILY: dict[str, dict[str, Any]] = {
 TEXT = """\
 One layer of 1,000 code units with tied weights learns MNIST pictures (784 pixels in [0, 1]) without labels; then
 scikit-learn's logistic regression tells the ten digits apart by the codes, its C chosen from .01, .1, 1, 10 by 5-fold
-cross-validation on the training codes, which are divided by one common number, the mean over units of their standard deviations. Errors are in per cent of the 10,000 official test
-pictures. All else is what Engram chooses. 'dead' counts code units that are zero on all training pictures; 'squared
+cross-validation on the training codes. Codes are divided by one common number, the mean over units of their standard
+deviations on training pictures. Errors are in per cent of the 10,000 official test pictures. All else is what Engram chooses. 'dead' counts code units that are zero on all training pictures; 'squared
 error' is the reconstruction's, per test picture.
 
 Published for all 60,000 training pictures (Makhzani & Frey 2013, table 2, logistic regression on 1,000 units): k-sparse

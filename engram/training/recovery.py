@@ -10,7 +10,7 @@ from torch import Tensor
 
 RECOVERIES = 2  # times that a fit goes back to its last good state, each time with half the learning rate
 SLOWER = 0.5
-TOGETHER = 32  # numbers that share their memory: each in its own, between the large pieces of a step, they keep freed memory from closing up
+TOGETHER = 32  # numbers that share memory: each in its own, between the large pieces of a step, they kept freed memory from closing up
 TAIL = 2  # steps without finite numbers in a row, after which skipping them is no way on
 
 
