@@ -32,8 +32,9 @@ TEXT = """\
 One layer of 1,000 code units with tied weights learns MNIST pictures (784 pixels in [0, 1]) without labels; then
 scikit-learn's logistic regression tells the ten digits apart by the codes, its C chosen from .01, .1, 1, 10 by 5-fold
 cross-validation on the training codes. Codes are divided by one common number, the mean over units of their standard
-deviations on training pictures. Errors are in per cent of the 10,000 official test pictures. All else is what Engram chooses. 'dead' counts code units that are zero on all training pictures; 'squared
-error' is the reconstruction's, per test picture.
+deviations on training pictures. Errors are in per cent of the 10,000 official test pictures. All else is what Engram
+chooses. 'dead' counts code units that are zero on all training pictures; 'squared error' is the reconstruction's, per
+test picture.
 
 Published for all 60,000 training pictures (Makhzani & Frey 2013, table 2, logistic regression on 1,000 units): k-sparse
 autoencoder with k = 25 1.35, raw pixels 7.2; there C, alpha and epochs were chosen in ways that the paper does not
@@ -85,7 +86,10 @@ def loaded(options: Options) -> tuple[Array, Array, Array, Array]:
 def family(data: tuple[Array, Array, Array, Array], *, quick: bool) -> list[Row]:
     part = (data[0][:ROWS], data[1][:ROWS], *data[2:])
     few: dict[str, Any] = {"max_epochs": 1} if quick else {}
-    found = {name: [values(part, seed, **given, **few) for seed in range(1 if quick else SEEDS)] for name, given in FAMILY.items()}
+    found = {
+        name: [values(part, seed, **given, **few) for seed in range(1 if quick else SEEDS)]
+        for name, given in FAMILY.items()
+    }
     rows = []
     for name, runs in found.items():
         cells = {key: Spread.of([run[key] for run in runs]) for key in runs[0]}

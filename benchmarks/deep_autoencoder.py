@@ -17,7 +17,11 @@ from engram import Autoencoder
 CODE = 30
 SETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 GOALS = {
-    "mnist": (Goal("test error", 3.0, below=True), Goal("test error", 2.65, below=True), Goal("minutes", 25, below=True)),
+    "mnist": (
+        Goal("test error", 3.0, below=True),
+        Goal("test error", 2.65, below=True),
+        Goal("minutes", 25, below=True),
+    ),
     "fashion_mnist": (Goal("test error", 12.24, below=True),),
 }
 TEXT = """\
@@ -72,7 +76,9 @@ def measure(options: Options) -> Page:
     folders = {name: options.data / "images" / name for name in SETS} if options.data and not options.quick else {}
     found += [row(name, folder) for name, folder in folders.items() if folder.is_dir()]
     if not found:
-        raise SystemExit("deep_autoencoder: skipped, it needs --data DIR with images/mnist or images/fashion_mnist in it.")
+        raise SystemExit(
+            "deep_autoencoder: skipped, it needs --data DIR with images/mnist or images/fashion_mnist in it."
+        )
     page.tables.append(Table("Squared error per picture, code 30", found))
     return page
 

@@ -126,7 +126,12 @@ def next_steps(model: Model, run: str, given: Given) -> str:
     if hasattr(model, "score_samples"):
         rows += [(f"engram apply {run} {new} --get scores -o scores.csv", "low scores are unusual rows")]
     if type(model).draw_codes is not Model.draw_codes:
-        rows += [(f"engram sample {run} -n 100{' --label VALUE' * model.conditional} -o rows.{suffix if is_table else 'png'}", "new rows")]
+        rows += [
+            (
+                f"engram sample {run} -n 100{' --label VALUE' * model.conditional} -o rows.{suffix if is_table else 'png'}",
+                "new rows",
+            )
+        ]
     return aligned(rows)
 
 

@@ -110,7 +110,14 @@ def evaluate(
 
 
 def _subjects(
-    model: Codes, X: Any, y: Any, rows: Rows, trained: Rows | None, labels: Array | None, chosen: list[Metric], seed: int
+    model: Codes,
+    X: Any,
+    y: Any,
+    rows: Rows,
+    trained: Rows | None,
+    labels: Array | None,
+    chosen: list[Metric],
+    seed: int,
 ) -> tuple[dict[str, Outputs], str]:
     """Return the arrays of the model and of baselines by name, and in words what baselines were fitted on."""
     x, mask = flat(rows, model.kind_)

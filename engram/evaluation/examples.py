@@ -30,7 +30,9 @@ def picture_rows(model: Codes, X: Any, random_state: int, y: Any = None) -> dict
     some = X[:PICTURES]
     found = {"real": grid(model.encoded(some).x, PICTURES)}
     if hasattr(model, "reconstructed"):
-        found["reconstructed"] = grid(model.reconstructed(some, **beside(model, y, slice(PICTURES))).view(-1, *model.kind_.shape), PICTURES)
+        found["reconstructed"] = grid(
+            model.reconstructed(some, **beside(model, y, slice(PICTURES))).view(-1, *model.kind_.shape), PICTURES
+        )
     drawn = generated(model, 2 * PICTURES, random_state, y)
     if drawn is not None:
         found["generated"] = grid(model.encoded(drawn).x, PICTURES)

@@ -89,7 +89,7 @@ class Model(BaseEstimator, ABC):
     schedule : str
         How the learning rate falls: "auto" (cosine), "cosine", "linear" or "constant".
     weight_decay : float or "auto"
-        Decoupled weight decay of matrices and kernels; "auto" is .3 where networks begin at random, else 0.
+        Decoupled weight decay of matrices and kernels; "auto" is .3 for autoencoders that begin at random, else 0.
     dropout : float
         Share of hidden values dropped while learning.
     clip : float or None
@@ -154,11 +154,11 @@ class Model(BaseEstimator, ABC):
     # --- what a model says ---
 
     own_networks = True  # whether encoder=, decoder= and network= can be chosen
+
     @property
     def takes_y(self) -> bool:
         """Whether its networks are called as ``net(x, *batch.given)``, so that it can be conditional."""
         return False
-
 
     @abstractmethod
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:

@@ -20,6 +20,7 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
+from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.errors import UsageError
 from engram.maths.bounds import importance_bound
@@ -108,6 +109,10 @@ class VAE(Codes, Model):
     def takes_y(self) -> bool:
         """It can be conditional."""
         return True
+
+    def automatic(self, kind: Kind) -> dict[str, Any]:
+        """No weight decay: the KL holds the model back already."""
+        return {"weight_decay": 0.0}
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """Return an encoder that gives a mean and a log variance per code unit, a decoder, and a prior that is learned."""

@@ -58,7 +58,7 @@ SURFACE = {
         *("--dry-run", "--force", "--get", "--header", "--label", "--output", "--resume"),
         *("-o", "run", "source"),
     ],
-    "engram sample": ["--dry-run", "--force", "--output", "--rows", "--seed", "-n", "-o", "run"],
+    "engram sample": ["--dry-run", "--force", "--label", "--output", "--rows", "--seed", "-n", "-o", "run"],
     "engram evaluate": [
         "--force",
         "--header",
@@ -132,7 +132,9 @@ def test_the_flags_of_a_model_are_its_parameters(name: str):
     assert "[default: auto]" in told
 
 
-@pytest.mark.parametrize("command", ["", "demo", "fit", "apply", "sample", "evaluate", "compare", "inspect", "list", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["", "demo", "fit", "apply", "sample", "evaluate", "compare", "inspect", "list", "doctor"]
+)
 def test_every_command_has_help(command: str):
     told = engram(*command.split(), "--help").stdout
     assert told.startswith("Usage: engram")
@@ -142,7 +144,7 @@ def test_every_command_has_help(command: str):
 
 def test_a_variants_own_defaults_stand_in_its_help():
     told = " ".join(engram("fit", "denoising-autoencoder", "--help").stdout.split())
-    assert '(counts). [default: gaussian]' in told
+    assert "(counts). [default: gaussian]" in told
 
 
 def test_help_and_version_import_nothing_heavy():

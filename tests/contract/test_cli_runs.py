@@ -102,7 +102,7 @@ def test_fit_says_what_came_out_and_what_to_type_next(home: Path, tmp_path: Path
     assert "pca" in done.stdout
     assert "12 held-out rows" in done.stdout
     assert f"engram apply '{tmp_path / 'a b'}'" in done.stdout
-    assert "engram sample" not in done.stdout  # it cannot
+    assert f"engram sample '{tmp_path / 'a b'}'" in done.stdout
     assert "fitting autoencoder" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     config = json.loads((tmp_path / "a b" / "config.json").read_bytes())

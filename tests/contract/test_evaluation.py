@@ -390,7 +390,7 @@ def test_an_existing_file_is_replaced_at_once_and_a_bad_path_is_a_clear_error(tm
 
 
 def test_pictures_fit_the_model(case) -> None:
-    wanted = {"loss_curve", "reconstructions", "code_map"} | ({"samples"} if case[1] == "vae" else set())
+    wanted = {"loss_curve", "reconstructions", "code_map", "samples"}
     report = judged(*case)
     assert set(report.pictures) == wanted
     assert report.pictures is report.pictures

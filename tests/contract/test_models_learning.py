@@ -94,7 +94,9 @@ def test_the_log_holds_the_terms_whose_sum_was_minimised(case: Any) -> None:
         batch.progress = 0.0
         for turn in model.turns(0):
             found = model.terms(turn, nets, batch)
-            optimiser = Adam([p for role in turn.roles for p in nets[role].parameters()], model.settings_.learning_rate, turn.betas)
+            optimiser = Adam(
+                [p for role in turn.roles for p in nets[role].parameters()], model.settings_.learning_rate, turn.betas
+            )
             averaged(found, None).backward(inputs=optimiser.parameters)
             optimiser.step(rate(model.settings_.schedule, 0.0))
             terms |= {name: value.detach() for name, value in found.items()}
@@ -102,9 +104,13 @@ def test_the_log_holds_the_terms_whose_sum_was_minimised(case: Any) -> None:
     (report,) = model.history_.reports
     assert report["terms"].keys() == terms.keys()
     for name, value in terms.items():
-        near = 1e-6 if name in first else 1e-4  # Adam's first step turns rounding of a gradient near zero into a whole step
+        near = (
+            1e-6 if name in first else 1e-4
+        )  # Adam's first step turns rounding of a gradient near zero into a whole step
         assert report["terms"][name] == pytest.approx(float(averaged({name: value}, None)), rel=near, abs=near)
-    assert model.loss_curve_ == [pytest.approx(float(averaged(terms, None)), rel=1e-6 if len(first) == len(terms) else 1e-4)]
+    assert model.loss_curve_ == [
+        pytest.approx(float(averaged(terms, None)), rel=1e-6 if len(first) == len(terms) else 1e-4)
+    ]
 
 
 def test_terms_are_sums_over_columns_and_one_value_per_row_or_one_in_all(case: Any) -> None:

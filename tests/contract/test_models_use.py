@@ -120,6 +120,7 @@ def test_a_fit_with_a_run_leaves_the_same_folder_as_saving(each_model: Any, tmp_
 def test_own_networks_come_back_through_modules(each_class: Any, same: Any, tmp_path: Path) -> None:
     if not each_class.cls.own_networks:
         pytest.skip("this model builds its networks itself")
+
     def own() -> dict[str, torch.nn.Module]:
         return {
             "encoder": torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.Tanh()),

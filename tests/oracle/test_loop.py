@@ -63,7 +63,7 @@ def gradient(weight: Tensor, x: Tensor, row_weights: Tensor | None = None) -> Te
 class Steps:
     """Adam by hand: the textbook's update of one vector."""
 
-    def __init__(self, size: int, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+    def __init__(self, size: int, betas: tuple[float, float] = (0.9, 0.99)) -> None:
         self.m, self.v, self.t, self.betas = torch.zeros(size), torch.zeros(size), 0, betas
 
     def __call__(self, weight: Tensor, g: Tensor, learning_rate: float) -> Tensor:

@@ -216,7 +216,9 @@ def test_bounds_rise_after_an_ordinary_fit() -> None:
     X = rows(150)
     model = fitted(X, max_epochs=30, hidden="auto")
     bounds = [model.score(X), *(float(model.log_likelihood(X, n=n).mean()) for n in (10, 1000))]
-    assert bounds[0] <= bounds[1] + 5e-3  # the posterior is nearly exact here: all three are nearly the truth, with noise
+    assert (
+        bounds[0] <= bounds[1] + 5e-3
+    )  # the posterior is nearly exact here: all three are nearly the truth, with noise
     assert bounds[1] <= bounds[2] + 5e-3
 
 
