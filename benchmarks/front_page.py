@@ -49,6 +49,16 @@ ROWS = [  # (what, page, table, first words of the row, cell, statistic, how it 
     ("the same by PCA of the same code size", "quality_tables", 0, "digits, pictures", "PCA R2", "{:.3f}"),
     ("8 columns of intrinsic dimension 2, held-out R2", "quality_tables", 2, "code 2", "Engram R2", "{:.3f}"),
     ("the same by pythae's autoencoder with its defaults", "quality_tables", 2, "code 2", "pythae AE R2", "{:.3f}"),
+    (
+        "MNIST, 784-1000-500-250-30, squared error per test picture",
+        "deep_autoencoder",
+        0,
+        "MNIST",
+        "test error",
+        "{:.2f}",
+    ),
+    ("the same by PCA of the same code size", "deep_autoencoder", 0, "MNIST", "PCA test error", "{:.2f}"),
+    ("MADE on plants, exact test log-likelihood", "made_density", 0, "plants", "MADE", "{:.2f} nats"),
     ("`import engram` over a bare interpreter", "imports", 0, "`import engram`", "over bare, s", "{:.3f} s"),
 ]
 
