@@ -20,11 +20,17 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "imports": True,
     "quality_tables": True,
     "deep_autoencoder": True,
+    "binarised_mnist": True,
+    "codes_mnist": True,
     "made_density": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }
-NEEDS_DATA = ("deep_autoencoder",)  # they say nothing without --data, but for a quick run
+NEEDS_DATA = (
+    "deep_autoencoder",
+    "binarised_mnist",
+    "codes_mnist",
+)  # they say nothing without --data, but for a quick run
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 

@@ -14,7 +14,15 @@ from engram import VAE, Autoencoder
 from engram.training import Batch
 
 ROOT = Path(__file__).parents[2]
-OWN = ("speed_loop", "imports", "quality_tables", "deep_autoencoder", "made_density")
+OWN = (
+    "speed_loop",
+    "imports",
+    "quality_tables",
+    "deep_autoencoder",
+    "binarised_mnist",
+    "codes_mnist",
+    "made_density",
+)
 
 
 @pytest.fixture(autouse=True)
