@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engram.data.cells import Array, as_numbers, check_finite, has_texts, may_hold_texts, not_a_number, plain_cells
+from engram.data.cells import (
+    Array,
+    as_numbers,
+    check_finite,
+    has_texts,
+    is_plain,
+    may_hold_texts,
+    not_a_number,
+    plain_cells,
+)
 from engram.data.dates import ASKED, DateForm
 from engram.data.texts import MARKS, SURE_MARKS, NumberStyle, is_mark, stripped, values
 
@@ -142,6 +151,19 @@ def numbers_in(c: Column, series: pd.Series[Any], notes: Notes) -> Array:
     found = np.full(len(series), np.nan)
     found[there] = values(stripped(series[there]), c.style or NumberStyle())
     return _noted(c, series, found, notes, "numbers", strict="number" not in c.form)
+
+
+def number_values(frame: pd.DataFrame, numbers: list[Column], notes: Notes) -> Array:
+    """Return the number columns as (rows, columns) float64: those of plain numbers in one go."""
+    dtypes = dict(frame.dtypes.items())
+    plain = [j for j, c in enumerate(numbers) if is_plain(dtypes[c.name])]
+    if len(plain) == len(numbers):
+        return frame[[c.name for c in numbers]].to_numpy(dtype=np.float64)
+    values = np.empty((len(frame), len(numbers)))
+    values[:, plain] = frame[[numbers[j].name for j in plain]].to_numpy(dtype=np.float64)
+    for j in set(range(len(numbers))).difference(plain):
+        values[:, j] = numbers_in(numbers[j], frame[numbers[j].name], notes)
+    return values
 
 
 def _flags(c: Column, series: pd.Series[Any]) -> Array:

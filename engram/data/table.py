@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from engram.data import distributions
-from engram.data.cells import Array, as_numbers, check_finite, is_plain
+from engram.data.cells import Array, as_numbers, check_finite
 from engram.data.columns import (
     FAR,
     IGNORED,
     Column,
     decoded_column,
     encode_into,
-    numbers_in,
+    number_values,
     restored,
     share_a_unit,
     typed,
@@ -81,6 +81,9 @@ class Table(Kind):
         self.number_likelihood = likelihood
         self.fields: list[Column] = []  # the user's columns in the user's order
         self.dtype: str | None = None  # of the array; None for a DataFrame
+        self._to_compare: Array | None = (
+            None  # cells of number columns, (rows, columns), until their distributions were compared
+        )
         self.hints: list[str] = []  # what the rows at fit showed of how columns depend on each other
 
     def with_wishes(self, *, columns: dict[Any, str] | None = None, likelihood: str = "auto") -> Table:
@@ -134,13 +137,21 @@ class Table(Kind):
                 f"no column can be learned from ({seen}). Give at least one column with values that repeat or are numbers."
             )
 
+    def _compare(self) -> None:
+        """Compare the distributions that number columns can have, if that is still to be done: only "best" and reports need it."""
+        if self._to_compare is not None:
+            distributions.choose([c for c in self.fields if c.type == "number"], self._to_compare)
+            self._to_compare = None
+
     def _set_scales(self, opened: Array | pd.DataFrame) -> None:
         numbers = [c for c in self.fields if c.type == "number"]
         shared = self.dtype is not None and share_a_unit(self.fields)
         if numbers and not shared:
             rows = looked_at(len(opened), len(numbers))
             part = opened[rows] if isinstance(opened, np.ndarray) else opened.iloc[rows]
-            distributions.choose(numbers, self._raw(part, numbers))
+            self._to_compare = self._raw(part, numbers)
+            if self.number_likelihood == "best":
+                self._compare()
         wishes = {
             c.name: distributions.wished(c, self.wishes.get(str(c.name)), self.number_likelihood, shared=shared)
             for c in numbers
@@ -158,7 +169,7 @@ class Table(Kind):
         """Return the cells of number columns as float64, NaN where missing."""
         if isinstance(opened, np.ndarray) and opened.dtype.kind == "f":
             return opened[:, [self.fields.index(c) for c in numbers]].astype(np.float64)
-        return self._values(opened if isinstance(opened, pd.DataFrame) else self._framed(opened), numbers, {})
+        return number_values(opened if isinstance(opened, pd.DataFrame) else self._framed(opened), numbers, {})
 
     def _lay_out(self) -> None:
         """Fix the order of the encoded row, from the types alone."""
@@ -233,26 +244,13 @@ class Table(Kind):
         numbers = [self.fields[i] for i in self._blocks["number"]]
         at = column = len(numbers)
         if numbers:
-            x[:, :at], seen = self._numbers(self._values(frame, numbers, notes), notes)
+            x[:, :at], seen = self._numbers(number_values(frame, numbers, notes), notes)
             mask[:, :at] = True if seen is None else seen
         for t in ORDER[1:]:
             for c in (self.fields[i] for i in self._blocks[t]):
                 mask[:, column] = encode_into(x[:, at : at + c.width], c, frame[c.name], notes)
                 at, column = at + c.width, column + 1
         return Rows(torch.from_numpy(x), None if mask.all() else torch.from_numpy(mask), notes=notes)
-
-    @staticmethod
-    def _values(frame: pd.DataFrame, numbers: list[Column], notes: dict[str, int]) -> Array:
-        """Return the number columns as (rows, columns) float64: those of plain numbers in one go."""
-        dtypes = dict(frame.dtypes.items())
-        plain = [j for j, c in enumerate(numbers) if is_plain(dtypes[c.name])]
-        if len(plain) == len(numbers):
-            return frame[[c.name for c in numbers]].to_numpy(dtype=np.float64)
-        values = np.empty((len(frame), len(numbers)))
-        values[:, plain] = frame[[numbers[j].name for j in plain]].to_numpy(dtype=np.float64)
-        for j in set(range(len(numbers))).difference(plain):
-            values[:, j] = numbers_in(numbers[j], frame[numbers[j].name], notes)
-        return values
 
     def typed(self, conformed: Array | pd.DataFrame) -> pd.DataFrame:
         """Return conformed rows as a DataFrame of what the cells stand for: texts that are numbers or dates as such."""
@@ -373,10 +371,12 @@ class Table(Kind):
         return [(str(c.name), c.describe()) for c in self.fields]
 
     def distributions(self) -> list[dict[str, Any]]:
+        self._compare()
         used = distributions.default(self.number_likelihood)
         return [{"name": str(c.name), "used": c.likelihood or used, **c.marginal} for c in self.fields if c.marginal]
 
     def to_dict(self) -> dict[str, Any]:
+        self._compare()
         return {
             "dtype": self.dtype,
             "likelihood": self.number_likelihood,

@@ -38,6 +38,9 @@ WIDE = 64  # dimensions of a code, above which that density has a single compone
 class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base):
     """Encoding, decoding and scoring, the same for every row whatever rows stand beside it."""
 
+    _density: Mixture | None = None
+    _components = 0
+
     def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the codes (their means), (rows, code size)."""
         raise NotImplementedError
@@ -61,10 +64,17 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         return []
 
     def keep_codes(self, nets: Nets, rows: Rows, *, fit: bool) -> None:
-        """Remember codes of rows that were learned from, in memory alone, for `fit_prior`; fit a density to them, if asked."""
+        """Remember codes of rows that were learned from, in memory alone, for a density of codes, which ``fit`` asks for."""
         self._codes = self.codes_of(nets, rows.first(ROWS))
-        n = COMPONENTS if self.shapes_.code_size <= WIDE else 1
-        self.density_: Mixture | None = fit_mixture(self._codes, n) if fit else None
+        self._density: Mixture | None = None
+        self._components = 0 if not fit else COMPONENTS if self.shapes_.code_size <= WIDE else 1
+
+    @property
+    def density_(self) -> Mixture | None:
+        """The density that codes are drawn from, None where the model has a prior; fitted when it is first needed."""
+        if self._density is None and self._components:
+            self._density = fit_mixture(self._codes, self._components)
+        return self._density
 
     def codes_of(self, nets: Nets, rows: Rows) -> Tensor:
         """Return the codes that a density is fitted to, (rows, code size): those of `encode`."""
@@ -78,8 +88,9 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
     def fit_prior(self, prior: str = "gmm", *, n: int = 10, X: Any = None, y: Any = None) -> Self:
         """Fit a density to the codes of rows; `sample` draws from it from then on, and it is saved with the model.
 
-        For autoencoders a mixture of ten normals is fitted when `fit` ends (Ghosh et al., From Variational to Deterministic Autoencoders,
-        2020, arXiv:1903.12436, section 4); this replaces it, or the prior of a VAE. Scores stay as they are.
+        For autoencoders a mixture of ten normals is fitted when rows are first drawn or the model is saved (Ghosh et al., From
+        Variational to Deterministic Autoencoders, 2020, arXiv:1903.12436, section 4); this replaces it, or
+        the prior of a VAE. Scores stay as they are.
 
         Parameters
         ----------
@@ -101,19 +112,19 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
                 self._codes = self.codes_of(nets, rows)
         elif not hasattr(self, "_codes"):
             raise UsageError("a loaded model does not have the rows it was fitted on: give fit_prior(..., X=rows).")
-        self.density_ = fit_mixture(self._codes, 1 if prior == "normal" else n)
+        self._density = fit_mixture(self._codes, 1 if prior == "normal" else n)
         return self
 
     def fitted_tensors(self) -> dict[str, Tensor]:
         """Return the density of codes, where there is one."""
-        density = getattr(self, "density_", None)
+        density = self.density_
         return {} if density is None else {f"density.{name}": t for name, t in density._asdict().items()}
 
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take the density of codes back; raise `ValueError` where it is none."""
         found = {name: tensors[f"density.{name}"] for name in Mixture._fields if f"density.{name}" in tensors}
         if found:
-            self.density_ = checked_mixture(Mixture(**found), self.shapes_.code_size)
+            self._density = checked_mixture(Mixture(**found), self.shapes_.code_size)
 
     @property
     def _n_features_out(self) -> int:
@@ -194,7 +205,7 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         with self.fitted() as nets:
             generator = torch.Generator().manual_seed(seed_from(random_state))
             given = self.given_y(y, n, one_for_all=True)
-            density = getattr(self, "density_", None)
+            density = self.density_
             codes = self.draw_codes(n, generator) if density is None else draw(n, density, generator)
             pieces = [torch.split(t, 4096) for t in (codes,) + (() if given is None else (given,))]
             outputs = (nets.decoder(*piece) for piece in zip(*pieces, strict=True))
