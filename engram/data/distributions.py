@@ -19,6 +19,7 @@ STANDARDISED = ("", "normal", "laplace")  # of the number itself; "" is the tabl
 COUNTED = ("binomial", "geometric", "multinomial", "negative-binomial", "poisson")  # log(1 + count), standardised
 OF_COLUMNS = tuple(name for name in LIKELIHOODS if name != "categorical")  # that a number column can have
 CHOICES = ("normal", "laplace", "lognormal", "beta", "negative-binomial")  # of "best": those with a scale of their own
+LAST = 2.5e11  # seconds from 1970 to about the year 9900, beyond which no calendar goes
 NEAR = 1e-5  # relative distance from a whole number, within which a count that went through float32 is that one
 
 
@@ -30,6 +31,8 @@ def choose(columns: list[Column], values: Array) -> None:
 
 def checked(column: Column) -> Column:
     """Return a column that was read from a file; raise `ValueError` where what it says of distributions cannot be."""
+    if column.date is not None and not all(abs(end) <= LAST for end in (column.low, column.high)):
+        raise ValueError(f"the dates of column {str(column.name)[:40]!r} cannot be")
     found = column.marginal
     nats = dict(found["nats"]) if found else {}
     named = {column.likelihood or "normal", *nats}

@@ -193,3 +193,12 @@ def test_a_damaged_distribution_is_an_error(changed: dict[str, Any]) -> None:
     state["columns"][0] |= changed
     with pytest.raises((ValueError, KeyError)):
         Table.from_dict(state)
+
+
+def test_dates_that_no_calendar_has_are_damage() -> None:
+    dates = pd.DataFrame({"when": pd.date_range("2001-01-01", periods=30, freq="37h"), "a": np.arange(30.0)})
+    state = Table().fit(dates).to_dict()
+    assert Table.from_dict(state).describe()
+    next(column for column in state["columns"] if column["name"] == "when")["low"] = 1e178
+    with pytest.raises(ValueError, match="dates of column 'when' cannot be"):
+        Table.from_dict(state)
