@@ -97,7 +97,7 @@ def apply(
         )
         voice.finish("apply", {"dry_run": True, "run": run, "rows": len(given), "get": get, "output": output}, told)
     elif to is not None:
-        results = partial(_results, method, get, to.suffix, conditional=model.conditional)
+        results = partial(_results, method, get, to.suffix, conditional=model.given_ is not None)
         if not in_pieces:
             write(results(given), to)
         else:

@@ -156,11 +156,11 @@ def _fit(
     model.columns = types_of(given, tuple(column), tuple(drop)) or None
     fitted, test = parts(given)
     check(model, given.data)
-    if model.conditional and given.y is None:
+    if model.conditional_on(given.y) and given.y is None:
         raise UsageError("a conditional model learns from rows and labels: give --label NAME.")
     voice = console()
     if dry_run:
-        planned = plan(model, fitted.data, fitted.y if model.conditional else None)
+        planned = plan(model, fitted.data, fitted.y if model.conditional_on(fitted.y) else None)
         voice.finish(
             "fit",
             {"dry_run": True} | planned | {"test_rows": len(test or ())},

@@ -50,7 +50,7 @@ class Job:
     def _fit(self, voice: Console, *, replaces: bool, resume: bool) -> None:
         voice.say(f"fitting {self.name} to {len(self.fitted)} rows of {self.given.name} ...")
         self.model.verbose = voice.verbose
-        y = self.fitted.y if self.model.conditional else None
+        y = self.fitted.y if self.model.conditional_on(self.fitted.y) else None
         if replaces:
             self.model.fit(self.fitted.data, y)
         else:
@@ -128,7 +128,7 @@ def next_steps(model: Model, run: str, given: Given) -> str:
     if type(model).draw_codes is not Model.draw_codes:
         rows += [
             (
-                f"engram sample {run} -n 100{' --label VALUE' * model.conditional} -o rows.{suffix if is_table else 'png'}",
+                f"engram sample {run} -n 100{' --label VALUE' * (model.given_ is not None)} -o rows.{suffix if is_table else 'png'}",
                 "new rows",
             )
         ]

@@ -25,7 +25,7 @@ def check(model: Model, rows: Any) -> None:
     kind, raw = as_kind(rows, model.kind, columns=values["columns"], likelihood=values["likelihood"])
     raw = some(raw)
     warn_notes([kind.fit(raw).encode(kind.conform(raw)).notes])
-    resolve_shapes(kind, values)
+    resolve_shapes(kind, settled(values, model.automatic(kind)), model.families)
     seconds(model.max_time)
 
 
@@ -55,7 +55,7 @@ def plan(model: Model, rows: Any, y: Any = None) -> dict[str, Any]:
     if y is not None:
         given = Conditions.fit(y, len(encoded))
         part = replace(part, y=given.encode(y, len(encoded))[: len(part)])  # which of them does not change shapes
-    model.shapes_ = shapes = resolve_shapes(kind, values, 0 if y is None else given.size)
+    model.shapes_ = shapes = resolve_shapes(kind, values, model.families, 0 if y is None else given.size)
     device = auto_device() if model.device == "auto" else model.device
     with seeded(seed):
         nets = Nets(model.roles(shapes))

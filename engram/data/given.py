@@ -1,45 +1,57 @@
-"""What conditional models are given beside a row: a class label, numbers, or a table of both, as one vector per row.
+"""What conditional models are given beside a row: a class label, numbers, a caption, or a table of these, as one vector per row.
 
-Labels and categories become one value per class, 1 for their own and 0 elsewhere; numbers are standardised.
+Labels and categories become one value per class, 1 for their own and 0 elsewhere; captions one value per word, 1 for
+those that occur; numbers are standardised.
 """
 
 from __future__ import annotations
 
+import csv
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from engram.data.captions import MOST_WORDS, are_captions, bits, unreadable, vocabulary, words_of
 from engram.errors import DataError, UsageError, nearest
 
 MOST_CLASSES = 1000
-FORMS = ("label", "numbers", "table")
+FORMS = ("label", "text", "numbers", "table")
+SINGLE = ("label", "text")  # forms of one value a row
 Array = np.ndarray[Any, np.dtype[Any]]
 Cell = str | int | float | bool
 
 
 @dataclass(frozen=True)
 class Part:
-    """One column of y: a category with its classes, or a number with its mean and standard deviation."""
+    """One column of y: a category with its classes, a caption with the words known, or a number with its mean and standard deviation."""
 
     name: str | int
     classes: tuple[Cell, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    words: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
         """How many values it becomes."""
-        return len(self.classes) or 1
+        return len(self.classes) or len(self.words) or 1
+
+    @property
+    def sort(self) -> Literal["classes", "words", "number"]:
+        """What its values are: one of them 1 ("classes"), any of them 1 and the others 0 ("words"), or a standardised number."""
+        return "classes" if self.classes else "words" if self.words else "number"
 
     @classmethod
-    def fit(cls, name: str | int, column: Array) -> Self:
-        """Learn classes, or mean and scale, from a column without missing cells."""
+    def fit(cls, name: str | int, column: Array, *, is_label: bool = False) -> Self:
+        """Learn classes, words, or mean and scale, from a column without missing cells; ``is_label`` says that it has no captions."""
         if column.dtype.kind in "fiu":
             return cls(name, (), float(column.mean()), float(column.std()) or 1.0)
+        if not is_label and are_captions(column, MOST_CLASSES):
+            return cls(name, words=vocabulary(column.tolist(), cls(name)._place()))
         classes = tuple(sorted(dict.fromkeys(_plain(column)), key=lambda value: (str(type(value)), value)))
         if len(classes) > MOST_CLASSES:
             raise DataError(
@@ -47,8 +59,13 @@ class Part:
             )
         return cls(name, classes)
 
-    def encode(self, column: Array) -> Tensor:
-        """Return a column as (rows, size) float32; raise `DataError` for a class that was not seen at fit."""
+    def encode(self, column: Array, *, said: bool = True) -> Tensor:
+        """Return a column as (rows, size) float32; raise `DataError` for a class, or a whole caption, that was not seen at fit.
+
+        Unknown words of other captions are left out, and told in a `DataWarning` if ``said``.
+        """
+        if self.words:
+            return bits([str(cell) for cell in column.tolist()], self.words, self._place(), said=said)
         if not self.classes:
             try:
                 numbers = column.astype(np.float64)
@@ -74,7 +91,7 @@ class Conditions:
     Parameters
     ----------
     form : str
-        "label" (one label a row), "numbers" (2-D) or "table" (numbers and categories by name).
+        "label" (one label a row), "text" (one caption a row), "numbers" (2-D) or "table" (numbers, categories and captions by name).
     parts : tuple of Part
         The columns of y, in order.
     """
@@ -87,29 +104,43 @@ class Conditions:
         """How many values a row's y becomes."""
         return sum(part.size for part in self.parts)
 
+    @property
+    def slices(self) -> tuple[tuple[Part, slice], ...]:
+        """Each part with its place among the values of a row."""
+        ends = np.cumsum([part.size for part in self.parts]).tolist()
+        return tuple((part, slice(end - part.size, end)) for part, end in zip(self.parts, ends, strict=True))
+
     @classmethod
     def fit(cls, y: Any, n_rows: int) -> Self:
-        """Learn what y is: 1-D labels (whole numbers are labels, others one number), 2-D numbers, or a DataFrame.
+        """Learn what y is: 1-D labels (whole numbers are labels, others one number) or captions, 2-D numbers, or a DataFrame.
 
-        Raises `DataError` where there is not one y per row, or a cell is missing.
+        Texts of several words that hardly repeat are captions (`are_captions` has the rule); a pandas column of type "category" holds
+        labels, whatever they look like. Raises `DataError` where there is not one y per row, or a cell is missing.
         """
         form, columns = _columns(y)
         _check(columns, n_rows)
-        return cls(form, tuple(Part.fit(name, column) for name, column in columns.items()))
+        labels = _are_labels(y, len(columns))
+        parts = tuple(
+            Part.fit(name, column, is_label=told) for (name, column), told in zip(columns.items(), labels, strict=True)
+        )
+        return cls("text" if form == "label" and parts[0].words else form, parts)
 
-    def encode(self, y: Any, n_rows: int) -> Tensor:
-        """Return (rows, size) float32; raise `DataError` for labels, columns or lengths other than expected."""
+    def encode(self, y: Any, n_rows: int, *, said: bool = True) -> Tensor:
+        """Return (rows, size) float32; raise `DataError` for labels, captions, columns or lengths other than expected.
+
+        Unknown words of captions are told in a `DataWarning` if ``said``; rows of the fit have such as too few rows had.
+        """
         columns = self._named(y)
         _check(columns, n_rows)
-        return torch.cat([part.encode(columns[part.name]) for part in self.parts], 1)
+        return torch.cat([part.encode(columns[part.name], said=said) for part in self.parts], 1)
 
     def repeated(self, y: Any, n_rows: int) -> Tensor:
-        """Return (rows, size) as `encode` does; one y (a label, a vector, a dict) stands for all rows."""
+        """Return (rows, size) as `encode` does; one y (a label, a caption, a vector, a dict) stands for all rows."""
         one = isinstance(y, dict) and all(np.ndim(value) == 0 for value in y.values())
         one = (
             one
-            or (self.form == "label" and np.ndim(y) == 0)
-            or (self.form != "label" and _is_vector(y, len(self.parts)))
+            or (self.form in SINGLE and np.ndim(y) == 0)
+            or (self.form not in SINGLE and _is_vector(y, len(self.parts)))
         )
         if not one:
             return self.encode(pd.DataFrame(y) if isinstance(y, dict) else y, n_rows)
@@ -119,28 +150,28 @@ class Conditions:
         return self.encode(single, 1).expand(n_rows, -1)
 
     def read(self, text: str) -> Any:
-        """Return the y that a text of the command line stands for: a label, or numbers and categories with commas between.
+        """Return the y that a text of the command line stands for: a label, a caption, or several with commas between.
 
-        Raises `UsageError` for a label that is not known.
+        A caption with commas among several stands in double quotes. Raises `UsageError` for a label, or a whole caption, that is not known.
         """
-        texts = [text] if self.form == "label" else text.split(",")
+        texts = [text] if self.form in SINGLE else _parted(text)
         if len(texts) != len(self.parts):
             raise UsageError(f"{text!r} has {len(texts)} values; y has {len(self.parts)}: {_listed(self.parts)}.")
         cells = [_cell(part, one.strip()) for part, one in zip(self.parts, texts, strict=True)]
         return (
-            cells[0]
-            if self.form == "label"
-            else {part.name: cell for part, cell in zip(self.parts, cells, strict=True)}
+            cells[0] if self.form in SINGLE else {part.name: cell for part, cell in zip(self.parts, cells, strict=True)}
         )
 
     def _named(self, y: Any) -> dict[str | int, Array]:
         """Return the columns of y by their names at fit."""
         form, columns = _columns(y)
         names = [part.name for part in self.parts]
-        if form == "label" and (self.form == "label" or len(names) == 1):
+        if form == "label" and (self.form in SINGLE or len(names) == 1):
             return {names[0]: next(iter(columns.values()))}
-        if self.form == "label" or len(columns) != len(names):
-            expected = "one label a row" if self.form == "label" else f"{len(names)} columns: {_listed(self.parts)}"
+        if self.form in SINGLE or len(columns) != len(names):
+            expected = (
+                f"one {self.form} a row" if self.form in SINGLE else f"{len(names)} columns: {_listed(self.parts)}"
+            )
             raise DataError(f"y must have {expected}; this has {len(columns)} column{'s' * (len(columns) != 1)}.")
         if set(columns) == set(names):
             return columns
@@ -151,20 +182,28 @@ class Conditions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all as plain JSON values."""
-        return {"form": self.form, "parts": [asdict(part) | {"classes": list(part.classes)} for part in self.parts]}
+        return {
+            "form": self.form,
+            "parts": [asdict(part) | {"classes": list(part.classes), "words": list(part.words)} for part in self.parts],
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Return what `to_dict` described; raise `ValueError` for anything else."""
         if set(state) != {"form", "parts"} or state["form"] not in FORMS or not state["parts"]:
             raise ValueError("kind.json: given is not form and parts")
-        return cls(state["form"], tuple(_part(part) for part in state["parts"]))
+        form, parts = state["form"], tuple(_part(part) for part in state["parts"])
+        sorts = [part.sort for part in parts]
+        if form != "table" and ((form == "text") != (sorts == ["words"]) or (form != "text" and "words" in sorts)):
+            raise ValueError(f"kind.json: given is of the form {form!r}, and its parts are not")
+        return cls(form, parts)
 
 
 def _part(state: dict[str, Any]) -> Part:
+    state = {"words": []} | state  # runs from before there were captions
     if set(state) != {field.name for field in fields(Part)}:
-        raise ValueError("kind.json: a part of given has other fields than name, classes, mean, scale")
-    part = Part(**state | {"classes": tuple(state["classes"])})
+        raise ValueError("kind.json: a part of given has other fields than name, classes, mean, scale, words")
+    part = Part(**state | {"classes": tuple(state["classes"]), "words": _words(state["words"])})
     numbers = (
         isinstance(part.mean, float) and isinstance(part.scale, float) and np.isfinite(part.mean) and part.scale > 0
     )
@@ -172,9 +211,18 @@ def _part(state: dict[str, Any]) -> Part:
     if (
         not (numbers and np.isfinite(part.scale) and known)
         or not len(set(part.classes)) == len(part.classes) <= MOST_CLASSES
+        or (part.classes and part.words)
     ):
         raise ValueError(f"kind.json: the part {str(part.name)[:40]!r} of given cannot be")
     return part
+
+
+def _words(state: Any) -> tuple[str, ...]:
+    """Return the words of a part of ``kind.json``."""
+    known = isinstance(state, list) and all(isinstance(word, str) and words_of(word) == [word] for word in state)
+    if not known or not len(set(state)) == len(state) <= MOST_WORDS:
+        raise ValueError(f"kind.json: the words of given are not at most {MOST_WORDS} different words in lower case")
+    return tuple(state)
 
 
 def _columns(y: Any) -> tuple[str, dict[str | int, Array]]:
@@ -191,6 +239,12 @@ def _columns(y: Any) -> tuple[str, dict[str | int, Array]]:
     if values.dtype.kind in "fiub":
         return "numbers", dict(enumerate(values.astype(np.float64).T))
     return "table", {i: _values(pd.Series(column).infer_objects()) for i, column in enumerate(values.T)}
+
+
+def _are_labels(y: Any, n_columns: int) -> list[bool]:
+    """Return for each column of y whether pandas says that it holds categories."""
+    columns = [column for _, column in y.items()] if isinstance(y, pd.DataFrame) else [y] * n_columns
+    return [isinstance(getattr(column, "dtype", None), pd.CategoricalDtype) for column in columns]
 
 
 def _values(column: Any) -> Array:
@@ -233,8 +287,21 @@ def _is_vector(y: Any, size: int) -> bool:
     return not isinstance(y, pd.DataFrame | pd.Series) and np.ndim(y) <= 1 and np.size(y) == size
 
 
+def _parted(text: str) -> list[str]:
+    """Return what stands between the commas of a text; double quotes hold together what has commas itself."""
+    try:
+        return next(csv.reader([text], skipinitialspace=True))
+    except csv.Error as error:
+        raise UsageError(f"{text!r} is no list of values with commas between: {error}.") from None
+
+
 def _cell(part: Part, text: str) -> Cell:
-    """Return the class or number that a text stands for."""
+    """Return the class, caption or number that a text stands for."""
+    if part.words:
+        told = unreadable(text, part.words)
+        if told is not None:
+            raise UsageError(told)
+        return text
     if part.classes:
         by_text = {str(value): value for value in part.classes}
         if text not in by_text:

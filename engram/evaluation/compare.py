@@ -93,7 +93,7 @@ def compare(
     rows = first.encoded(X)
     warn_notes([rows.notes])
     trained = None if train is None else some(kind.opened(train))
-    conditional = [name for name, model in known.items() if model.conditional]
+    conditional = [name for name, model in known.items() if model.given_ is not None]
     labels, told = anomalies(None if conditional else y, len(rows))
     told = (
         f"y is what {', '.join(conditional)} learned rows given, so it does not say which are anomalies"

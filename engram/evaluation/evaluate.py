@@ -82,7 +82,7 @@ def evaluate(
     rows = model.encoded(X)
     warn_notes([rows.notes])
     trained = None if train is None else model.encoded(kind.opened(train))
-    labels, told = anomalies(None if model.conditional else y, len(rows))
+    labels, told = anomalies(y if model.given_ is None else None, len(rows))
     split, findings = seen_before(model, rows, trained)
     findings += [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
     subjects, fitted_on = _subjects(model, X, y, rows, trained, labels, chosen, seed)

@@ -62,8 +62,8 @@ class Blocks(Likelihood):
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self._join(lambda part, o: part.sample(o, generator), output)
 
-    def relaxed(self, output: Tensor) -> Tensor:
-        return self._join(lambda part, o: part.relaxed(o), output)
+    def relaxed(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self._join(lambda part, o: part.relaxed(o, generator), output)
 
     def link(self, mean: Tensor) -> Link:
         links = [part.link(m) for part, m in zip(self._each(), torch.split(mean, self._sizes, -1), strict=True)]
@@ -121,8 +121,8 @@ class Grouped(Likelihood):
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.part.sample(output, generator)
 
-    def relaxed(self, output: Tensor) -> Tensor:
-        return self.part.relaxed(output)
+    def relaxed(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.part.relaxed(output, generator)
 
     def link(self, mean: Tensor) -> Link:
         return self.part.link(mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,23 @@ from torch.nn import functional
 from engram.likelihoods.likelihood import COUNTS, Likelihood, Link, Support, masked
 
 NEVER = -1e30  # logit of what cannot be
+SOFT = 0.5  # temperature of the gradient through a draw
 RARE = 0.02  # link slopes are clipped as if no value were rarer: 1 / p explodes for a category seen once
+
+
+def hard(noisy: Tensor, soft: Callable[[Tensor], Tensor], decide: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return a decided draw with the gradient of a soft one (Jang, Gu & Poole 2017, arXiv:1611.01144, straight-through)."""
+    relaxed = soft(noisy)
+    return relaxed + (decide(relaxed) - relaxed).detach()
+
+
+def _even(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Return even draws from 0 to 1, both left out, in the shape of a tensor."""
+    return torch.rand(like.shape, generator=generator, device=like.device).clamp(1e-6, 1 - 1e-6)
+
+
+def _one_hot(shares: Tensor) -> Tensor:
+    return torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)
 
 
 class Bernoulli(Likelihood):
@@ -27,6 +44,9 @@ class Bernoulli(Likelihood):
 
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.bernoulli(output.sigmoid(), generator=generator)
+
+    def relaxed(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return hard(output + torch.logit(_even(output, generator)), lambda noisy: (noisy / SOFT).sigmoid(), torch.round)
 
     def link(self, mean: Tensor) -> Link:
         p = mean.clamp(RARE / 10, 1 - RARE / 10)
@@ -50,6 +70,10 @@ class Categorical(Likelihood):
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         drawn = torch.multinomial(output.softmax(1), 1, generator=generator)
         return torch.zeros_like(output).scatter_(1, drawn, 1.0)
+
+    def relaxed(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        noisy = output - (-_even(output, generator).log()).log()
+        return hard(noisy, lambda noisy: (noisy / SOFT).softmax(1), _one_hot)
 
     def link(self, mean: Tensor) -> Link:
         return Link(mean.clamp(min=RARE / 10).log(), 1 / mean.clamp(min=RARE))

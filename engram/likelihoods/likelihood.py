@@ -96,8 +96,8 @@ class Likelihood(nn.Module, ABC):
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw x given the output."""
 
-    def relaxed(self, output: Tensor) -> Tensor:
-        """Return what a discriminator may see of the output: differentiable, in the range of x."""
+    def relaxed(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return what a discriminator may see of the output: differentiable, in the range of x; of what is yes or no, a draw."""
         return self.mean(output)
 
     @abstractmethod

@@ -18,10 +18,14 @@ LEAST = 1e-12  # under the root of a squared norm, whose slope at zero would be 
 
 
 class Pair(NamedTuple):
-    """A game: what the discriminator and what the generator minimises, each of (real, generated) logits, per row."""
+    """A game: what the discriminator and what the generator minimises, each of (real, generated) logits, per row.
+
+    In a ``relative`` game the generator's loss depends on the logits of real rows, too.
+    """
 
     discriminator: Loss
     generator: Loss
+    relative: bool = False
 
 
 def _logistic(real: Tensor, generated: Tensor) -> Tensor:
@@ -80,7 +84,7 @@ PAIRS: dict[str, Pair] = {
     "least-squares": Pair(_squares, _square),
     "hinge": Pair(_hinge, _lifted),
     "wasserstein": Pair(_difference, _lifted),
-    "relativistic": Pair(_relative, _relative_generator),
+    "relativistic": Pair(_relative, _relative_generator, relative=True),
 }
 
 
@@ -114,3 +118,63 @@ def gradient_penalty(
     """
     between = torch.lerp(generated, real, share.view(-1, *[1] * (real.dim() - 1)))
     return ((squared_slope(discriminator, between) + LEAST).sqrt() - 1).square()
+
+
+class Judgement:
+    """What a discriminator says of as many real as generated rows, and how steep it is there, from one pass over both.
+
+    Parameters
+    ----------
+    discriminator : callable
+        (rows, ...) -> logits, (rows,), fewer where it judges packs.
+    real, generated : Tensor
+        (rows, ...) each, without gradient.
+    together : bool
+        Whether both go through it in one pass: not where it mixes the rows of a batch.
+    """
+
+    def __init__(
+        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, generated: Tensor, *, together: bool = True
+    ) -> None:
+        self.discriminator, self._n = discriminator, len(real)
+        with torch.enable_grad():
+            both = torch.cat([real, generated]) if together else None
+            self._rows = (
+                [both.requires_grad_()] if both is not None else [x.requires_grad_() for x in (real, generated)]
+            )
+            logits = torch.cat([discriminator(x) for x in self._rows])
+        self.real, self.generated = real.detach(), generated.detach()
+        self.logits = logits
+        self.of_real, self.of_generated = logits.chunk(2)
+
+    def squared_slopes(self) -> tuple[Tensor, Tensor]:
+        """Return |d logit / d x|^2 at real and at generated rows, (rows,) each, with gradients to the discriminator's weights."""
+        with torch.enable_grad():
+            slopes = torch.autograd.grad(self.logits.sum(), self._rows, create_graph=True)
+        squared = torch.cat([slope.flatten(1).square().sum(1) for slope in slopes])
+        return squared[: self._n], squared[self._n :]
+
+
+def _r1(judged: Judgement) -> Tensor:
+    """Half the squared slope at real rows (Mescheder et al. 2018, arXiv:1801.04406, equation 9)."""
+    return 0.5 * judged.squared_slopes()[0]
+
+
+def _r2(judged: Judgement) -> Tensor:
+    """Half the squared slope at generated rows (the same, equation 10)."""
+    return 0.5 * judged.squared_slopes()[1]
+
+
+def _r1_r2(judged: Judgement) -> Tensor:
+    """R1 + R2 (Huang et al. 2025, arXiv:2501.05441, section 2.3)."""
+    at_real, at_generated = judged.squared_slopes()
+    return 0.5 * (at_real + at_generated)
+
+
+def _between(judged: Judgement) -> Tensor:
+    """(|slope| - 1)^2 at a random place between each pair of rows, see `gradient_penalty`."""
+    share = torch.rand(len(judged.real), dtype=judged.real.dtype, device=judged.real.device)
+    return gradient_penalty(judged.discriminator, judged.real, judged.generated, share)
+
+
+PENALTIES: dict[str, Callable[[Judgement], Tensor]] = {"r1": _r1, "r2": _r2, "r1r2": _r1_r2, "gp": _between}

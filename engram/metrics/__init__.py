@@ -4,10 +4,52 @@ A new metric is a function in a file of this package, entered with ``METRICS.reg
 the names of its parameters say what it needs (see `engram.metrics.metric`).
 """
 
+from engram.metrics.agreement import agreement
 from engram.metrics.detection import auroc
+from engram.metrics.frechet import GaussianStatistics, frechet_distance, frechet_from_statistics, statistics
+from engram.metrics.inception_score import inception_score, inception_score_error
+from engram.metrics.kernel import kernel_distance, kernel_estimate, kernel_standard_error
 from engram.metrics.likelihood import log_likelihood
+from engram.metrics.manifold import Manifold, coverage, density, expected_coverage, manifold, precision, recall
+from engram.metrics.memorisation import exact_copies, memorisation
 from engram.metrics.metric import Metric, metric
+from engram.metrics.modes import ModeCount, mode_count, mode_kl
+from engram.metrics.path_length import path_length
 from engram.metrics.reconstruction import r2, squared_error
+from engram.metrics.sliced import sliced_wasserstein
 from engram.metrics.uncertainty import deviations, standard_error
 
-__all__ = ["Metric", "auroc", "deviations", "log_likelihood", "metric", "r2", "squared_error", "standard_error"]
+__all__ = [
+    "GaussianStatistics",
+    "Manifold",
+    "Metric",
+    "ModeCount",
+    "agreement",
+    "auroc",
+    "coverage",
+    "density",
+    "deviations",
+    "exact_copies",
+    "expected_coverage",
+    "frechet_distance",
+    "frechet_from_statistics",
+    "inception_score",
+    "inception_score_error",
+    "kernel_distance",
+    "kernel_estimate",
+    "kernel_standard_error",
+    "log_likelihood",
+    "manifold",
+    "memorisation",
+    "metric",
+    "mode_count",
+    "mode_kl",
+    "path_length",
+    "precision",
+    "r2",
+    "recall",
+    "sliced_wasserstein",
+    "squared_error",
+    "standard_error",
+    "statistics",
+]

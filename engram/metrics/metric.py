@@ -9,7 +9,16 @@ mask             where a cell of ``x`` was observed, (rows, ...) bool; not given
 log_prob         log p(x) per row, (rows,), nats of the user's units
 scores           a score per row, (rows,), higher = more normal
 y                labels, (rows,), 1 or True = anomaly
+real             features of real rows that the model was not trained on, (rows, ...)
+generated        features of generated rows, (rows, ...); their number may differ from that of real rows
+training         features of the rows that the model was trained on, (rows, ...)
+probabilities    a classifier's class probabilities of generated rows, (rows, classes), sum 1 in each row
+asked, judged    the label that each row was generated for, and the one that a judge gives it, (rows,)
+start, end       features of generated rows at t and a step further on the same path, (rows, ...)
 ===============  ================================================================================================
+
+``real``, ``generated`` and ``training`` are sets of rows of their own: row i of one has nothing to do with row i of another. The other
+arrays have one item for each of the same rows.
 """
 
 from __future__ import annotations

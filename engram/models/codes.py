@@ -209,4 +209,9 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             codes = self.draw_codes(n, generator) if density is None else draw(n, density, generator)
             pieces = [torch.split(t, 4096) for t in (codes,) + (() if given is None else (given,))]
             outputs = (nets.decoder(*piece) for piece in zip(*pieces, strict=True))
-            return self.kind_.decode(torch.cat([nets.decoder.likelihood.sample(o, generator) for o in outputs]))
+            return self.kind_.decode(torch.cat([self.drawn(nets, output, generator) for output in outputs]))
+
+    def drawn(self, nets: Nets, output: Tensor, generator: torch.Generator) -> Tensor:
+        """Return encoded rows for a decoder's output: draws from the likelihood."""
+        rows: Tensor = nets.decoder.likelihood.sample(output, generator)
+        return rows

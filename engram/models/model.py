@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from engram.models.intake import Intake, pair_of, taken_in, with_y
 from engram.models.parts import Shapes
 from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes, settled
 from engram.models.saving import run_files
+from engram.networks import NETWORKS, Network
 from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn, train
 from engram.training.callbacks import reporter
@@ -154,6 +155,12 @@ class Model(BaseEstimator, ABC):
     # --- what a model says ---
 
     own_networks = True  # whether encoder=, decoder= and network= can be chosen
+    families: ClassVar[Mapping[str, Network]] = NETWORKS  # the networks that `network` names
+    watches: ClassVar[bool] = True  # whether the terms of held-out rows say which weights are best
+
+    def conditional_on(self, y: Any) -> bool:
+        """Whether a fit to rows with this y, which may be None, is conditional."""
+        return self.conditional if isinstance(self.conditional, bool) else y is not None
 
     @property
     def takes_y(self) -> bool:
@@ -228,6 +235,7 @@ class Model(BaseEstimator, ABC):
             A fit into the folder ``run`` was interrupted, and can be resumed.
         """
         values = checked_parameters(self)
+        values["conditional"] = self.conditional_on(y)
         if run is not None:
             MODELS.name_of(type(self))  # one that is not registered could not be saved at the end
         folder = None if run is None else claim(run, resume=resume)
@@ -288,7 +296,7 @@ class Model(BaseEstimator, ABC):
         device = usable_device(self.device)
         check_fits(self.corruption, rows.x)
         values = settled(values, self.automatic(self.kind_))
-        self.shapes_ = resolve_shapes(self.kind_, values, 0 if self.given_ is None else self.given_.size)
+        self.shapes_ = resolve_shapes(self.kind_, values, self.families, 0 if self.given_ is None else self.given_.size)
         with seeded(seed, device.type):
             nets = self.network_ if continued else Nets(self.roles(self.shapes_))
             self._turns = (Turn(type(self).__name__.lower(), tuple(nets)),)
@@ -296,7 +304,7 @@ class Model(BaseEstimator, ABC):
             self.settings_ = resolve_settings(nets, given.trained_on(), values, seed, device.type, began=began)
             with threads(self.settings_.threads):
                 nets.to(device)
-                watched = None if held_out is None else held_out.to(device)
+                watched = held_out.to(device) if held_out is not None and self.watches else None
                 progress = reporter(self.settings_, verbose=self.verbose)
                 source = given.batches(self.settings_.batch_size, seed, device) or rows.to(device)
                 try:

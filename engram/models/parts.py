@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -14,7 +15,7 @@ from engram.errors import UsageError
 from engram.likelihoods import Likelihood
 from engram.maths.linear import principal_components, probabilistic_pca
 from engram.maths.regression import regression
-from engram.networks import NETWORKS, Body, Coder, linear_part
+from engram.networks import NETWORKS, Body, Coder, Network, linear_part
 from engram.networks.conditional import Conditional, joined_shape
 
 LEAST_NOISE = 1e-4  # variance of the noise at a start, in standardised units
@@ -77,18 +78,18 @@ class Shapes:
     modules: dict[str, nn.Module] = field(default_factory=dict)
     given: int = 0
 
-    def encoder(self, heads: int = 1) -> nn.Module:
+    def encoder(self, heads: int = 1, families: Mapping[str, Network] = NETWORKS) -> nn.Module:
         """Return a network from rows to ``heads`` numbers per code unit."""
         shape = (heads * self.code_size,)
-        planes = self.family.startswith("conv") and "encoder" not in self.modules
+        planes = self.family != "mlp" and "encoder" not in self.modules
         row = joined_shape(self.row, self.given, planes=planes) if self.given else self.row
         if "encoder" in self.modules:
             coder = self._own("encoder", torch.zeros(2, *row), shape)
         else:
-            coder = Coder(NETWORKS[self.family].encoder(row, self.widths, self.dropout), row, shape, skip=self.skip)
+            coder = Coder(families[self.family].encoder(row, self.widths, self.dropout), row, shape, skip=self.skip)
         return Conditional(coder, planes=planes) if self.given else coder
 
-    def decoder(self) -> Decoder:
+    def decoder(self, families: Mapping[str, Network] = NETWORKS) -> Decoder:
         """Return a network from codes to the likelihood's parameters."""
         if not (self.widths or self.modules):
             self.likelihood.unbound()
@@ -96,9 +97,15 @@ class Shapes:
         if "decoder" in self.modules:
             coder = self._own("decoder", torch.zeros(2, size), self.row)
         else:
-            body = NETWORKS[self.family].decoder(size, self.row, self.widths, self.dropout)
+            body = families[self.family].decoder(size, self.row, self.widths, self.dropout)
             coder = Coder(body, (size,), self.row, skip=self.skip)
         return Decoder(Conditional(coder) if self.given else coder, self.likelihood)
+
+    def generator(self, families: Mapping[str, Network]) -> Decoder:
+        """Return a network from noise to rows: a decoder whose likelihood has nothing to learn, since no row is compared with its own."""
+        generator = self.decoder(families)
+        generator.likelihood.requires_grad_(False)
+        return generator
 
     def _own(self, role: str, x: Tensor, shape: tuple[int, ...]) -> nn.Module:
         """Return a copy of the user's module, with a head where its output is not of the shape needed."""

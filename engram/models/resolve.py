@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.errors import DataError, UsageError
 from engram.models.parts import Shapes
-from engram.networks import NETWORKS
+from engram.networks import Network
 from engram.parameters import checked, parameters_of
 from engram.training import Finding, Settings
 from engram.training.settings import (
@@ -51,18 +52,18 @@ def auto_code_size(kind: Kind) -> int:
     return max(1, min(size, max(16, 1 << round(math.log2(size) / 2))))
 
 
-def resolve_shapes(kind: Kind, values: dict[str, Any], n_given: int = 0) -> Shapes:
+def resolve_shapes(kind: Kind, values: dict[str, Any], families: Mapping[str, Network], n_given: int = 0) -> Shapes:
     """Return the shapes of a fit; a given tuple of widths means the plain network, "auto" one with a linear path."""
     code_size = auto_code_size(kind) if values["code_size"] == "auto" else values["code_size"]
     given = values["hidden"] != "auto"
     family = values["network"]
     if family == "auto":
         family = "mlp" if given else kind.network()
-    if family.startswith("conv") and len(kind.shape) != 3:
+    if family != "mlp" and len(kind.shape) != 3:
         raise UsageError(
             f"network={family!r} needs pictures, but these data are a {kind.name} of rows of shape {kind.shape}. Use network='mlp'."
         )
-    widths = tuple(values["hidden"]) if given else NETWORKS[family].widths(kind.shape, code_size)
+    widths = tuple(values["hidden"]) if given else families[family].widths(kind.shape, code_size)
     modules = {role: values[role] for role in ("encoder", "decoder") if values[role] is not None}
     skip = family == "mlp" and not given and not modules
     return Shapes(kind.shape, code_size, widths, family, skip, values["dropout"], kind.likelihood(), modules, n_given)
@@ -82,9 +83,7 @@ def resolve_settings(
     count = auto_threads(3 * flops_per_row(nets) * batch_size) if values["threads"] == "auto" else values["threads"]
     return Settings(
         batch_size=batch_size,
-        max_epochs=auto_epochs(n_rows, batch_size, n_parameters, began=began)
-        if values["max_epochs"] == "auto"
-        else values["max_epochs"],
+        max_epochs=_epochs(n_rows, batch_size, n_parameters, values, began=began),
         learning_rate=auto_learning_rate(n_parameters, began=began)
         if values["learning_rate"] == "auto"
         else values["learning_rate"],
@@ -102,6 +101,15 @@ def resolve_settings(
         seed=seed,
         warmup=(0.0 if began else WARMUP) if warmup == "auto" else warmup,
     )
+
+
+def _epochs(n_rows: int, batch_size: int, n_parameters: int, values: dict[str, Any], *, began: bool) -> int:
+    """Return the most passes: the given ones, those that a model's own number of steps needs, or the automatic ones."""
+    if values["max_epochs"] != "auto":
+        return int(values["max_epochs"])
+    if "steps" in values:
+        return math.ceil(values["steps"] / math.ceil(n_rows / batch_size))
+    return auto_epochs(n_rows, batch_size, n_parameters, began=began)
 
 
 def split(

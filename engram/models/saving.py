@@ -141,7 +141,7 @@ def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Mod
         )
     model: Model = cls(**values, **modules)
     model.kind_ = kind_from(folder, config)
-    model.given_ = Conditions.from_dict(read_json(folder, "kind.json")["given"]) if values["conditional"] else None
+    model.given_ = given_from(folder, values["conditional"])
     model.settings_ = settings_of(config.settings)
     model.data_ = fields_of("data", config.data, DATA)
     fitted = fields_of("fitted", config.fitted, FITTED)
@@ -174,6 +174,14 @@ def kind_from(folder: Path, config: Config) -> Kind:
         kind = kind_of.from_dict(check_state(described["state"]))
         kind.decode(torch.zeros(17, *kind.shape))
     return kind
+
+
+def given_from(folder: Path, conditional: bool | str) -> Conditions | None:
+    """Return what y is, of a conditional model."""
+    described = read_json(folder, "kind.json")
+    if not conditional or (conditional == "auto" and "given" not in described):
+        return None
+    return Conditions.from_dict(described["given"])
 
 
 def shapes_from(model: Model, config: Config, tensors: dict[str, torch.Tensor]) -> Any:

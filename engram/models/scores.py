@@ -59,4 +59,4 @@ class Scores(Base):
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples`, so that parameter searches maximise it."""
-        return float(self.score_samples(X, **({"y": y} if self.conditional else {})).mean())
+        return float(self.score_samples(X, **({"y": y} if self.given_ is not None else {})).mean())

@@ -123,7 +123,8 @@ class _Fit:
         self.log, self.good = Log(), Good()
         self.learning = {role: [p for p in net.parameters() if p.requires_grad] for role, net in nets.items()}
         self.active: str | None = None
-        self.frozen: list[Tensor] = []  # buffers of the roles that do not learn in the active turn
+        self.buffers: dict[str, list[Tensor]] = {}  # by turn, of the roles that do not learn in it
+        self.frozen: list[Tensor] = []  # those of the active turn
         self.step = self.reported = 0
         self.precise = settings.precision == "float32"
         self.started = time.perf_counter()
@@ -266,7 +267,10 @@ class _Fit:
             for role, weights in self.learning.items():
                 for weight in weights:
                     weight.requires_grad_(role in turn.roles)
-            self.frozen = [b for role, net in self.nets.items() if role not in turn.roles for b in net.buffers()]
+            if turn.name not in self.buffers:
+                others = [net for role, net in self.nets.items() if role not in turn.roles]
+                self.buffers[turn.name] = [buffer for net in others for buffer in net.buffers()]
+            self.frozen = self.buffers[turn.name]
         return self.optimisers[turn.name]
 
     def _report(self, elapsed: float) -> bool:

@@ -17,6 +17,7 @@ ONE_THREAD_BELOW = 50e6  # floating-point operations per step: below, a second t
 POSITIONS = 64  # assumed of a convolution, whose arithmetic depends on a picture that is not known here
 STEPS = (3000, 16_000)  # that a small data set gets at most: of a small network, of a large one that begins at random
 MOST_STEPS = 100_000  # that the fewest passes may come to
+HELD = 0.4  # share of training before the schedule "hold" begins to fall
 EPOCHS = (30, 400)  # fewest and most passes over the rows
 
 
@@ -78,9 +79,10 @@ def flops_per_row(network: nn.Module) -> float:
     total = 0.0
     for module in network.modules():
         if isinstance(module, nn.Linear):
-            total += 2 * module.weight.numel()
+            total += 2 * module.in_features * module.out_features
         elif isinstance(module, nn.Conv2d):
-            total += 2 * module.weight.numel() * POSITIONS
+            kernel = module.kernel_size[0] * module.kernel_size[1] * module.in_channels // module.groups
+            total += 2 * kernel * module.out_channels * POSITIONS
     return total
 
 
@@ -120,10 +122,15 @@ def seconds(text: Any) -> float | None:
 
 
 def rate(schedule: str, progress: float, warm_up: float = 0.02) -> float:
-    """The share of the learning rate at a share of training: a short linear warm-up, then constant, or down to 1 %."""
+    """The share of the learning rate at a share of training: a short linear warm-up, then constant, or down to 1 %.
+
+    "hold" stays constant for a share of training before it falls to 2 % in a line, which is what games want.
+    """
     rise = min(1.0, (progress + 1e-3) / warm_up)
     if schedule == "constant":
         return rise
     if schedule == "linear":
         return rise * (1 - 0.99 * progress)
+    if schedule == "hold":
+        return rise * min(1.0, 0.02 + 0.98 * (1 - progress) / (1 - HELD))
     return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))

@@ -90,8 +90,8 @@ def _fitted(case: Case) -> Any:
 
 
 def able(model: str, name: str) -> bool:
-    """Whether a model can take a data set, by its own declaration: convolutions need pictures."""
-    return name == "pictures" or MODELS[model].parameters.get("network") != "conv"
+    """Whether a model can take a data set, by its own declaration: all networks but fully connected ones need pictures."""
+    return name == "pictures" or MODELS[model].parameters.get("network", "mlp") == "mlp"
 
 
 def able_to_draw(case: Case) -> bool:
@@ -107,7 +107,8 @@ CASES = [  # models that learn from rows alone; test_conditional.py has the othe
 ]
 FIRST = list({case.model: case for case in reversed(CASES)}.values())[::-1]  # per model the simplest data it can take
 SAMPLERS = [case for case in CASES if able_to_draw(case)]
-CLASSES = list({case.cls: case for case in reversed(FIRST)}.values())[::-1]  # one case per class
+PLAIN_FIRST = sorted(FIRST, key=lambda case: bool(MODELS[case.model].parameters))
+CLASSES = list({case.cls: case for case in reversed(PLAIN_FIRST)}.values())[::-1]  # one case per class, its plain name
 
 
 def named(case: Case) -> str:

@@ -1,4 +1,4 @@
-"""Conditional models: rows given labels, numbers or both; the same promises as of all models."""
+"""Conditional models: rows given labels, numbers, captions or several of them; the same promises as of all models."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from click.testing import CliRunner
 import engram
 from engram import VAE, Autoencoder
 from engram.cli import program
+from engram.data import DataWarning
 from engram.data.given import Conditions
 from engram.errors import DataError, RunError, UsageError
 
 LABELS = np.array(["cat", "dog", "owl"], dtype=object)
 NUMBER = np.random.default_rng(0).integers(0, 3, 150)
+FIRST = int(np.flatnonzero(NUMBER == 2)[0])
+COLOURS, PLACES = ("red", "grey", "white", "brown", "black"), ("house", "garden", "wood", "street")
+CAPTIONS = np.array(
+    [f"A {COLOURS[i % 5]} {LABELS[k]} in the {PLACES[i % 4]}." for i, k in enumerate(NUMBER)], dtype=object
+)
 X = np.random.default_rng(1).normal(size=(150, 4)) + 5 * NUMBER[:, None]
 SMALL: dict[str, Any] = {"max_epochs": 3, "code_size": 2, "random_state": 0, "conditional": True}
 GIVEN: dict[str, Any] = {
@@ -27,8 +33,17 @@ GIVEN: dict[str, Any] = {
     "whole-numbers": NUMBER,
     "numbers": np.stack([NUMBER, NUMBER**2], 1).astype(float),
     "frame": pd.DataFrame({"kind": LABELS[NUMBER], "size": NUMBER * 1.5}),
+    "captions": CAPTIONS,
+    "frame-of-captions": pd.DataFrame({"told": CAPTIONS, "size": NUMBER * 1.5}),
 }
-ONE = {"texts": "owl", "whole-numbers": 2, "numbers": [2.0, 4.0], "frame": {"kind": "owl", "size": 3.0}}
+ONE = {
+    "texts": "owl",
+    "whole-numbers": 2,
+    "numbers": [2.0, 4.0],
+    "frame": {"kind": "owl", "size": 3.0},
+    "captions": CAPTIONS[FIRST],
+    "frame-of-captions": {"told": CAPTIONS[FIRST], "size": 3.0},
+}
 
 
 def part(y: Any, index: Any) -> Any:
@@ -190,3 +205,99 @@ def test_the_command_line_fits_applies_judges_and_draws(tmp_path: Path) -> None:
     for wrong, expected in ((("--label", "ow"), "'owl'"), ((), "--label")):
         code, _, told = engram_of("sample", run, "-n", "2", *wrong)
         assert (code, expected in told) == (2, True)
+
+
+def test_a_caption_draws_what_its_words_mean_and_unknown_words_are_said() -> None:
+    model = VAE(**SMALL).fit(X, CAPTIONS)
+    assert model.given_ is not None
+    assert (model.given_.form, model.given_.parts[0].words[:3]) == ("text", ("a", "in", "the"))
+    assert set(model.given_.parts[0].words) == {"a", "in", "the", *LABELS, *COLOURS, *PLACES}
+    assert "A red owl in the wood." in CAPTIONS
+    drawn = [model.sample(200, y=caption, random_state=0).mean() for caption in ("the RED cat", "owl, grey")]
+    assert drawn == pytest.approx([0, 10], abs=1.5)
+    with pytest.warns(DataWarning, match=r"2 words were not seen at fit.*'purple', 'owll' \(nearest known: 'owl'\)"):
+        model.sample(2, y="a purple owll", random_state=0)
+    with pytest.raises(DataError, match=r"'zebras' has no word that was seen at fit.*Known are: a, in, the"):
+        model.sample(2, y="zebras")
+    with pytest.raises(DataError, match="row 3"):
+        model.transform(X[:5], y=[*CAPTIONS[:3], "zebras", "owl"])
+    with pytest.raises(DataError, match="one text a row"):
+        model.transform(X, y=GIVEN["numbers"])
+
+
+def test_labels_of_two_words_stay_labels() -> None:
+    labels = np.array(["tabby cat", "brown dog", "barn owl"], dtype=object)[NUMBER]
+    found = Conditions.fit(labels, 150)
+    assert (found.form, found.parts[0].sort) == ("label", "classes")
+    with pytest.raises(DataError, match="'brown cat', a label that was not seen at fit"):
+        found.repeated("brown cat", 2)
+
+
+def test_a_caption_without_a_word_is_named_with_its_row() -> None:
+    with pytest.raises(DataError, match=r"row 7 is '\?!', a text without a word"):
+        Conditions.fit([*CAPTIONS[:7], "?!", *CAPTIONS[8:]], 150)
+
+
+def test_captions_are_read_from_the_command_line() -> None:
+    found = Conditions.fit(CAPTIONS, 150)
+    assert found.read("a red, red owl") == "a red, red owl"
+    with pytest.raises(UsageError, match="'zebra' has no word"):
+        found.read("zebra")
+    table = Conditions.fit(GIVEN["frame-of-captions"], 150)
+    assert table.read("a red owl, 3") == {"told": "a red owl", "size": 3.0}
+    assert table.read('"a red, red owl", 3') == {"told": "a red, red owl", "size": 3.0}
+    with pytest.raises(UsageError, match="3 values; y has 2"):
+        table.read("a red, red owl, 3")
+
+
+def test_a_run_from_before_there_were_captions_still_loads(tmp_path: Path) -> None:
+    model = VAE(**SMALL).fit(X, GIVEN["frame"])
+    model.save(tmp_path / "run")
+    file = tmp_path / "run" / "kind.json"
+    kind = json.loads(file.read_text(encoding="utf-8"))
+    assert all(told.pop("words") == [] for told in kind["given"]["parts"])
+    file.write_text(json.dumps(kind), encoding="utf-8")
+    assert engram.load(tmp_path / "run").given_ == model.given_
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"words": "red"},
+        {"words": [3]},
+        {"words": ["red", "red"]},
+        {"words": ["Red"]},
+        {"words": ["a red"]},
+        {"words": [""]},
+        {"words": []},
+        {"words": None},
+        {"words": [f"w{i}" for i in range(1001)]},
+        {"classes": ["owl"]},
+        {"more": 1},
+        {"form": "label"},
+        {"form": "numbers"},
+        {"form": "texts"},
+    ],
+)
+def test_damaged_captions_are_refused(broken: dict[str, Any], tmp_path: Path) -> None:
+    good = Conditions.fit(CAPTIONS, 150).to_dict()
+    form = broken.get("form", "text")
+    part = good["parts"][0] | {name: value for name, value in broken.items() if name != "form"}
+    with pytest.raises(ValueError, match=r"kind\.json"):
+        Conditions.from_dict({"form": form, "parts": [part]})
+    with pytest.raises(ValueError, match=r"kind\.json"):
+        Conditions.from_dict({"form": "text", "parts": good["parts"] * 2})
+    assert Conditions.from_dict({"form": "table", "parts": good["parts"]}).size == 15
+
+
+def test_the_command_line_takes_captions(tmp_path: Path) -> None:
+    source, run = str(tmp_path / "data.csv"), str(tmp_path / "run")
+    pd.DataFrame(X, columns=list("abcd")).assign(told=CAPTIONS).to_csv(source, index=False)
+    fit = ("fit", "conditional-vae", source, "-o", run, "--max-epochs", "2", "--code-size", "2", "--label", "told")
+    assert CliRunner().invoke(program, [*fit, "--quiet"]).exit_code == 0
+    drawn = CliRunner().invoke(program, ["sample", run, "-n", "50", "--label", "a red purple owl"])
+    cells = [float(cell) for line in drawn.stdout.splitlines()[1:] for cell in line.split(",")]
+    assert (drawn.exit_code, np.mean(cells)) == (0, pytest.approx(10, abs=1.5))
+    assert drawn.stderr.count("'purple'") == 1
+    wrong = CliRunner().invoke(program, ["sample", run, "-n", "2", "--label", "purple"])
+    assert (wrong.exit_code, "Known are: a, in, the" in wrong.stderr) == (2, True)

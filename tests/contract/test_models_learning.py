@@ -65,16 +65,24 @@ def moved(nets: Nets, before: dict[str, torch.Tensor]) -> set[str]:
 
 
 def check_movement(turn: Turn, nets: Nets, before: dict[str, torch.Tensor]) -> None:
-    learners = {name for name, _ in nets.named_parameters() if name.partition(".")[0] in turn.roles}
+    parameters = ((name, weight) for name, weight in nets.named_parameters() if weight.requires_grad)
+    learners = {name for name, _ in parameters if name.partition(".")[0] in turn.roles}
     changed = moved(nets, before)
     assert learners <= changed, f"turn {turn.name!r} leaves {sorted(learners - changed)} as they were"
     others = {name for name in before if name.partition(".")[0] not in turn.roles}
     assert not others & changed, f"turn {turn.name!r} moves {sorted(others & changed)} of other roles"
 
 
+def hides(before: dict[str, torch.Tensor], turn: Turn) -> bool:
+    """Whether a layer of the turn's roles begins at zero, so that the first step cannot reach what lies before it."""
+    kernels = (w for name, w in before.items() if w.dim() > 1 and name.partition(".")[0] in turn.roles)
+    return any(not w.any() for w in kernels)
+
+
 def test_one_step_moves_all_of_the_turns_roles_and_nothing_else(case: Any) -> None:
     for turn, nets, before in taken(case, 1, hidden=(6, 5)):
-        check_movement(turn, nets, before)
+        if not hides(before, turn):
+            check_movement(turn, nets, before)
 
 
 def test_three_steps_from_the_automatic_start_move_everything(case: Any) -> None:
@@ -93,12 +101,16 @@ def test_the_log_holds_the_terms_whose_sum_was_minimised(case: Any) -> None:
         batch = next(Batches(rows, len(X), 0).epoch(0))
         batch.progress = 0.0
         for turn in model.turns(0):
+            others = [b for role, net in nets.items() if role not in turn.roles for b in net.buffers()]
+            before = [buffer.clone() for buffer in others]
             found = model.terms(turn, nets, batch)
-            optimiser = Adam(
-                [p for role in turn.roles for p in nets[role].parameters()], model.settings_.learning_rate, turn.betas
-            )
+            learners = [p for role in turn.roles for p in nets[role].parameters() if p.requires_grad]
+            optimiser = Adam(learners, model.settings_.learning_rate, turn.betas)
             averaged(found, None).backward(inputs=optimiser.parameters)
             optimiser.step(rate(model.settings_.schedule, 0.0))
+            model.after_step(turn, nets, batch)
+            for buffer, value in zip(others, before, strict=True):
+                buffer.copy_(value)
             terms |= {name: value.detach() for name, value in found.items()}
         first = model.terms(model.turns(0)[0], nets, batch)
     (report,) = model.history_.reports
@@ -123,6 +135,9 @@ def test_terms_are_sums_over_columns_and_one_value_per_row_or_one_in_all(case: A
 
 
 def test_training_makes_the_terms_smaller(case: Any) -> None:
+    """Of games no term need become smaller; what they generate is looked at elsewhere."""
+    if not case.cls.watches:
+        return
     model = case.create(hidden=(6,), max_epochs=20, batch_size=16, early_stopping=False).fit(case.X)
     assert model.loss_curve_[-1] < model.loss_curve_[0]
 

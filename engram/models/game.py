@@ -1,0 +1,77 @@
+"""What games share: the recipe that "auto" stands for, weights that fade, constraints, and how badly y is told from rows.
+
+The recipe's figures were found on mixtures in the plane and on pictures of clothes (docs/decisions/0010): what decides is the penalty's
+weight, which is large at first, so that all modes are kept, and small at the end, so that they become sharp.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engram.data.given import Conditions
+from engram.data.kind import Kind
+
+Losses = Literal["relativistic", "non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]
+Fade = tuple[float, float]
+FADES: dict[str, Fade] = {"gp": (0.1, 0.1)}  # weights of penalties at first and at last
+FADED: Fade = (1.0, 1e-3)  # of all others
+BETAS = (0.5, 0.99)  # of Adam: with .9 and .999 games lose modes
+WIDEST = 64  # dimensions of noise
+STEPS = {"table": 6000, "images": 10_000}
+
+
+def recipe(kind: Kind, network: str) -> dict[str, Any]:
+    """Return what "auto" stands for in games: for tables, and for pictures."""
+    pictures = kind.name == "images"
+    if network == "auto":
+        network = "norm-free" if pictures else "mlp"
+    return {
+        "network": network,
+        "code_size": min(math.prod(kind.shape), WIDEST),
+        "batch_size": 64 if pictures else 256,
+        "steps": STEPS["images" if pictures else "table"],
+        "learning_rate": 5e-4 if pictures else 2e-3,
+        "schedule": "hold",
+        "ema": 0.03 if pictures else 0.0,  # averaged weights make narrow modes narrower still
+        "weight_decay": 0.0,
+    }
+
+
+def faded(weight: float | str, fade: Fade, progress: float) -> float:
+    """Return a penalty's weight: the given one or, for "auto", one that goes evenly in logarithms from the first value to the last."""
+    first, last = fade
+    return first * (last / first) ** progress if weight == "auto" else float(weight)
+
+
+def limit(network: nn.Module) -> None:
+    """Let no layer stretch anything: divide weights by their largest singular value (Miyato et al. 2018, arXiv:1802.05957, equation 11)."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            if not bool(module.weight.any()):  # of no direction in particular
+                nn.init.normal_(module.weight)
+            nn.utils.parametrizations.spectral_norm(module)
+
+
+def condition_loss(conditions: Conditions, told: Tensor, y: Tensor) -> Tensor:
+    """Return - log p(y) per row, up to a constant: of classes their cross-entropy, of numbers half the squared error.
+
+    Shapes: told and y (rows, values), or (packs, packed values) -> (rows,) or (packs,).
+    """
+    total = torch.zeros(len(y), device=y.device)
+    for at in range(0, y.shape[1], conditions.size):
+        for part, place in conditions.slices:
+            here = slice(at + place.start, at + place.stop)
+            values, target = told[:, here], y[:, here]
+            if part.sort == "classes":
+                total = total - (values.log_softmax(1) * target).sum(1)
+            elif part.sort == "words":
+                bits = functional.binary_cross_entropy_with_logits(values, (target > 0).float(), reduction="none")
+                total = total + bits.sum(1)
+            else:
+                total = total + 0.5 * (values - target).square().sum(1)
+    return total

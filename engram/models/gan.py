@@ -1,0 +1,264 @@
+"""GAN: a generator against a discriminator that tells its rows from real ones (Goodfellow et al. 2014, arXiv:1406.2661).
+
+    discriminator   minimise   D_loss(D(x), D(G(z)))  +  penalty_weight * penalty(D)      z from the noise, x real rows
+    generator       minimise   G_loss(D(x), D(G(z)))
+
+By default the relativistic game with R1 + R2 (Huang et al. 2025, arXiv:2501.05441, equation 2 and section 2.3). What keeps all modes
+of the data is the penalty, not the name of the game.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import Ge, Interval
+from torch import Tensor, nn
+
+from engram.data.kind import Kind
+from engram.data.rows import Rows
+from engram.errors import UsageError
+from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
+from engram.maths.augmentation import augmented, draw
+from engram.models.game import BETAS, FADED, FADES, Losses, condition_loss, faded, limit, recipe
+from engram.models.game_findings import looked_at
+from engram.models.model import Auto, Model
+from engram.models.parts import Shapes
+from engram.networks import Network
+from engram.networks.discriminator import Discriminator
+from engram.networks.players import PLAYERS, players
+from engram.parameters import checked_value
+from engram.registry import MODELS
+from engram.training import Batch, Finding, Turn
+from engram.training.nets import Nets
+from engram.training.session import seed_from
+
+PLAIN: dict[str, Any] = {"penalty": None}  # of games whose papers have no penalty
+BINARY = 4  # dimensions of a table's noise that are -1 or 1: 16 places that nothing joins
+SMALL_SET = 5000  # pictures, below which "auto" augments
+
+
+@MODELS.register("wgan", "GAN with a clipped discriminator: the Wasserstein distance", loss="wasserstein", **PLAIN,
+                 constraint="clip", discriminator_steps=5)  # fmt: skip
+@MODELS.register("wgan-gp", "GAN of the Wasserstein distance with a gradient penalty", loss="wasserstein", penalty="gp")
+@MODELS.register("lsgan", "GAN that minimises least squares", loss="least-squares", **PLAIN)
+@MODELS.register("sngan", "GAN with spectral normalisation and the hinge loss", loss="hinge", **PLAIN,
+                 constraint="spectral")  # fmt: skip
+@MODELS.register("r3gan", "GAN of the relativistic game with R1 + R2, norm-free", loss="relativistic", penalty="r1r2")
+@MODELS.register(
+    "dcgan", "Deep convolutional GAN with batch normalisation", loss="non-saturating", **PLAIN, network="dcgan"
+)
+@MODELS.register(
+    "vanilla-gan", "The classic GAN: the non-saturating game without a penalty", loss="non-saturating", **PLAIN
+)
+@MODELS.register(
+    "pacgan", "The classic GAN with a discriminator of two rows at once", loss="non-saturating", **PLAIN, pack=2
+)
+@MODELS.register("cgan", "Conditional GAN: y beside the rows", loss="non-saturating", **PLAIN, conditional=True)
+@MODELS.register("acgan", "Conditional GAN whose discriminator tells y, too", loss="non-saturating", **PLAIN, conditional=True,
+                 condition="auxiliary")  # fmt: skip
+@MODELS.register("gan", "A generator against a discriminator: new rows like those it learned from")
+@dataclass(eq=False, repr=False, kw_only=True)
+class GAN(Model):
+    """Generative adversarial network, arXiv:1406.2661: minimise D_loss(D(x), D(G(z))) + penalty, and G_loss(D(x), D(G(z))), in turns.
+
+    A game has no loss that says when to stop, so a fit goes on to its last epoch: the automatic budget is 6,000 steps of 256 rows for
+    tables, and 10,000 steps of 64 for pictures. Held-out rows are not stopped by, but looked at: findings say when modes are missing.
+    Fitted with y, it is conditional, and draws rows for a given y.
+
+    Parameters
+    ----------
+    code_size : int or "auto"
+        Dimensions of the noise; "auto" is that of the rows, at most 64: more than rows need makes narrow modes wide.
+    network : str
+        "auto" ("mlp" for tables; for pictures "norm-free", or "dcgan" where neither R1 nor R2 is used), "mlp", "dcgan", "residual"
+        or "norm-free".
+    loss : str
+        The game: "relativistic", "non-saturating", "minimax", "least-squares", "hinge" or "wasserstein".
+    penalty : str or None
+        On the discriminator's slope: "r1" (at real rows), "r2" (at generated ones), "r1r2", or "gp" (to be 1, in between).
+    penalty_weight : float or "auto"
+        Its weight, for rows of variance 1; "auto" fades over the fit, from keeping all modes to making them sharp.
+    constraint : str or None
+        On the discriminator: "clip" (weights within .01) or "spectral" (layers that stretch nothing).
+    pack : int
+        Rows that the discriminator judges together.
+    discriminator_steps : int
+        Steps of the discriminator for each of the generator.
+    conditional : bool or "auto"
+        Learn rows given y; "auto" where y is given.
+    condition : str
+        How the discriminator takes y: "auto" ("projection" for pictures, else "concatenation"), "concatenation", "projection"
+        or "auxiliary" (it tells y from the row).
+    binary : int or "auto"
+        Dimensions of the noise, beside the code size, that are -1 or 1: a generator of normal noise alone joins clusters that lie apart.
+        "auto" is 4 for tables, 0 for pictures.
+    augment : str
+        Differentiable augmentation of pictures that the discriminator sees: "auto" (below 5,000 pictures), "none" or "all".
+    """
+
+    network: Literal["auto", "mlp", "dcgan", "residual", "norm-free"] = "auto"  # type: ignore[assignment]
+    loss: Losses = "relativistic"
+    penalty: Literal["r1", "r2", "r1r2", "gp"] | None = "r1r2"
+    penalty_weight: Annotated[float, Ge(0)] | Auto = "auto"
+    constraint: Literal["clip", "spectral"] | None = None
+    pack: Annotated[int, Ge(1)] = 1
+    discriminator_steps: Annotated[int, Ge(1)] = 1
+    conditional: bool | Auto = "auto"  # type: ignore[assignment]
+    condition: Literal["auto", "concatenation", "projection", "auxiliary"] = "auto"
+    binary: Annotated[int, Ge(0)] | Auto = "auto"
+    augment: Literal["auto", "none", "all"] = "auto"
+    ema: Annotated[float, Interval(ge=0, lt=1)] | Auto = "auto"  # type: ignore[assignment]
+
+    families: ClassVar[Mapping[str, Network]] = PLAYERS
+    watches: ClassVar[bool] = False
+    own_networks = False
+
+    @property
+    def takes_y(self) -> bool:
+        """Always."""
+        return True
+
+    def automatic(self, kind: Kind) -> dict[str, Any]:
+        """The recipe for tables or for pictures; without R1 or R2 these get the classic network."""
+        classic = self.penalty in (None, "gp") and self.network == "auto" and kind.name == "images"
+        return recipe(kind, "dcgan" if classic else self.network)
+
+    def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
+        """A generator, which ends in the likelihood of rows, and a discriminator."""
+        if shapes.modules:
+            raise UsageError(
+                f"{type(self).__name__} has a generator and a discriminator: leave encoder= and decoder= out."
+            )
+        family = players(shapes.family, batch_norm=self.penalty is None and self.constraint is None)
+        ways = {"auto": "projection" if len(shapes.row) == 3 else "concatenation"}
+        way: Any = ways.get(self.condition, self.condition)
+        given = {"given": shapes.given, "way": way, "pack": self.pack}
+        discriminator = Discriminator(family, shapes.row, shapes.widths, shapes.dropout, **given)
+        if self.constraint == "spectral":
+            limit(discriminator)
+        wide = replace(shapes, code_size=shapes.code_size + self._binary(shapes))
+        return {"generator": wide.generator(self.families), "discriminator": discriminator}
+
+    def _binary(self, shapes: Shapes) -> int:
+        """Return how many dimensions of the noise are -1 or 1."""
+        if self.binary != "auto":
+            return self.binary
+        return BINARY if len(shapes.row) == 1 else 0
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """The discriminator's turn, and after every so many of them the generator's."""
+        return (
+            Turn("discriminator", ("discriminator",), betas=BETAS),
+            Turn("generator", ("generator",), every=self.discriminator_steps, betas=BETAS),
+        )
+
+    def start(self, nets: Nets, rows: Rows) -> bool:
+        """Let the discriminator see pictures with mean 0 and variance 1."""
+        nets.discriminator.standardise(rows.x)
+        return False
+
+    def draw_codes(self, n: int, generator: torch.Generator | None, device: torch.device | str = "cpu") -> Tensor:
+        """Draw noise, (n, code size and binary dimensions): normal in the former, -1 or 1 in the latter."""
+        binary = self._binary(self.shapes_)
+        z = torch.randn(n, self.shapes_.code_size + binary, generator=generator, device=device)
+        return torch.cat([z[:, : self.shapes_.code_size], z[:, self.shapes_.code_size :].sign()], 1) if binary else z
+
+    def generated(self, nets: Nets, batch: Batch) -> Tensor:
+        """Return generated rows as the discriminator sees them: as many as the batch has, for its y, with its missing cells."""
+        z = self.draw_codes(len(batch), batch.generator, batch.x.device)
+        output = nets.generator(z, *batch.given)
+        return self.seen(nets, batch, nets.generator.likelihood.relaxed(output, batch.generator))
+
+    def seen(self, nets: Nets, batch: Batch, x: Tensor | None = None) -> Tensor:
+        """Return rows, those of the batch or others, in the discriminator's units; cells that the batch misses are zero.
+
+        So a generator learns whole rows from rows with holes (Li, Jiang & Marlin 2019, arXiv:1902.09599, section 2).
+        """
+        x = batch.x if x is None else x
+        if batch.mask is not None:
+            groups = self.kind_.groups
+            x = x * (batch.mask if groups is None else batch.mask[:, groups.to(x.device)]).view(x.shape)
+        found: Tensor = nets.discriminator.standardised(x)
+        return found
+
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        """What the turn minimises, per row; of rows that are judged together, the same value for each."""
+        found = (self._discriminator if turn.name == "discriminator" else self._generator)(nets, batch)
+        n = len(batch)
+        return {name: v if len(v) == n else v.repeat_interleave(self.pack)[:n] for name, v in found.items()}
+
+    def _discriminator(self, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        with torch.no_grad():
+            generated = self._augmented(self.generated(nets, batch))
+            real = self._augmented(self.seen(nets, batch))
+
+        def judge(x: Tensor) -> Tensor:
+            logits: Tensor = nets.discriminator(x, *(y.repeat(len(x) // len(y), 1) for y in batch.given))
+            return logits
+
+        judged = Judgement(judge, real, generated, together=self.pack == 1 and self.penalty is not None)
+        terms = {"discriminator": PAIRS[self.loss].discriminator(judged.of_real, judged.of_generated)}
+        if self.penalty is not None:
+            weight = faded(self.penalty_weight, FADES.get(self.penalty, FADED), batch.progress)
+            terms["penalty"] = weight * PENALTIES[self.penalty](judged)
+        if nets.discriminator.told is not None:
+            terms["condition"] = self._told(nets, real, batch) + self._told(nets, generated, batch)
+        return terms
+
+    def _generator(self, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        game = PAIRS[self.loss]
+        generated = self._augmented(self.generated(nets, batch))
+        logits = of_real = nets.discriminator(generated, *batch.given)
+        if game.relative:
+            with torch.no_grad():
+                of_real = nets.discriminator(self._augmented(self.seen(nets, batch)), *batch.given)
+        terms = {"generator": game.generator(of_real, logits)}
+        if nets.discriminator.told is not None:
+            terms["condition"] = self._told(nets, generated, batch)
+        return terms
+
+    def _told(self, nets: Nets, x: Tensor, batch: Batch) -> Tensor:
+        """Return how badly the discriminator tells y from rows, (rows,) (or packs) in nats."""
+        assert self.given_ is not None
+        return condition_loss(self.given_, nets.discriminator.tell(x), nets.discriminator.packed(batch.given[0]))
+
+    def _augmented(self, x: Tensor) -> Tensor:
+        """Return pictures, each changed in its own way, where asked."""
+        small = self.augment == "auto" and self.data_["trained_on"] < SMALL_SET
+        if x.dim() < 4 or not (small or self.augment == "all"):
+            return x
+        return augmented(x, draw(len(x), *x.shape[2:], device=x.device))
+
+    def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
+        """Clip the discriminator's weights where asked."""
+        if self.constraint == "clip" and turn.name == "discriminator":
+            nets.discriminator.clip()
+
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+        """Look at rows that it generates beside rows that it has not seen."""
+        return looked_at(self, nets.eval(), rows, held_out)
+
+    def sample(self, n: int = 1, *, y: Any = None, random_state: Any = None) -> Any:
+        """Generate rows: what the generator makes of noise, nothing added.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        y : label, array or DataFrame
+            Of a conditional model: what the rows are given, one for all or one per row. Others ignore it.
+        random_state : int, RandomState or None
+            Seed of the noise.
+        """
+        n = checked_value("n", n, Annotated[int, Ge(1)])
+        with self.fitted() as nets:
+            generator = torch.Generator().manual_seed(seed_from(random_state))
+            given = self.given_y(y, n, one_for_all=True)
+            z = self.draw_codes(n, generator)
+            pieces = [torch.split(t, 4096) for t in (z,) + (() if given is None else (given,))]
+            likelihood = nets.generator.likelihood
+            rows = [likelihood.relaxed(nets.generator(*piece), generator) for piece in zip(*pieces, strict=True)]
+            return self.kind_.decode(torch.cat(rows))

@@ -1,0 +1,147 @@
+"""VAE-GAN: a variational autoencoder whose rows are compared as a discriminator sees them (Larsen et al. 2016, arXiv:1512.09300).
+
+    discriminator   minimise   D_loss(D(x), D(G(z)) and D(G(e)))  +  penalty_weight (R1 + R2)           z from N(0, I), e from q(z | x)
+    encoder         minimise   KL(q(z | x) || N(0, I))  +  similarity |D_l(x) - D_l(G(e))|^2 / 2
+    decoder         minimise   similarity |D_l(x) - D_l(G(e))|^2 / 2  +  G_loss(D(x), D(G(z)) and D(G(e)))
+
+D_l are the discriminator's last hidden values (equation 7: a normal density of unit variance, over them instead of pixels), and
+``similarity`` is the paper's gamma (algorithm 1), here the weight of the likeness in both turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import Ge, Interval
+from torch import Tensor, nn
+
+from engram.data.kind import Kind
+from engram.data.rows import Rows
+from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
+from engram.maths.divergence import kl_normal, reparameterise
+from engram.models.codes import Codes
+from engram.models.game import BETAS, FADED, Losses, faded, recipe
+from engram.models.model import Auto, Model
+from engram.models.parts import Shapes
+from engram.models.priors import posterior
+from engram.networks.discriminator import Discriminator
+from engram.networks.players import PLAYERS
+from engram.registry import MODELS
+from engram.training import Batch, Turn
+from engram.training.nets import Nets
+
+
+@MODELS.register(
+    "vae-gan", "A VAE that compares rows as a discriminator sees them: codes, and rows that are not blurred"
+)
+@dataclass(eq=False, repr=False, kw_only=True)
+class VAEGAN(Codes, Model):
+    """VAE-GAN, arXiv:1512.09300: minimise KL(q(z | x) || N(0, I)) + similarity |D_l(x) - D_l(G(z))|^2 / 2 in a game with D.
+
+    There is no loss that says when to stop, so training goes on to its last epoch.
+
+    Parameters
+    ----------
+    loss : str
+        The game: "relativistic", "non-saturating", "minimax", "least-squares", "hinge" or "wasserstein".
+    penalty_weight : float or "auto"
+        Weight of R1 + R2; "auto" fades from 1 to .001.
+    similarity : float
+        Weight of the likeness of rows and their reconstructions, as the discriminator sees them.
+    """
+
+    loss: Losses = "relativistic"
+    penalty_weight: Annotated[float, Ge(0)] | Auto = "auto"
+    similarity: Annotated[float, Ge(0)] = 1.0
+    network: Literal["auto", "mlp", "residual", "norm-free"] = "auto"  # type: ignore[assignment]
+    ema: Annotated[float, Interval(ge=0, lt=1)] | Auto = "auto"  # type: ignore[assignment]
+
+    families = PLAYERS
+    own_networks = False
+    watches: ClassVar[bool] = False
+    prior: ClassVar[str] = "normal"
+
+    def automatic(self, kind: Kind) -> dict[str, Any]:
+        """The same recipe as a GAN's; a code smaller than the row, as an autoencoder's."""
+        return {name: value for name, value in recipe(kind, self.network).items() if name != "code_size"}
+
+    def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
+        """An encoder that gives a mean and a log variance per code unit, a decoder (the generator), and a discriminator."""
+        return {
+            "encoder": shapes.encoder(2, self.families),
+            "decoder": shapes.generator(self.families),
+            "discriminator": Discriminator(self.families[shapes.family], shapes.row, shapes.widths, shapes.dropout),
+        }
+
+    def start(self, nets: Nets, rows: Rows) -> bool:
+        """Let the discriminator see pictures with mean 0 and variance 1."""
+        nets.discriminator.standardise(rows.x)
+        return False
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """The discriminator's turn, the encoder's, the decoder's."""
+        roles = ("discriminator", "encoder", "decoder")
+        return tuple(Turn(role, (role,), betas=BETAS) for role in roles)
+
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        """What the turn minimises, per row."""
+        real = nets.discriminator.standardised(batch.x)
+        if turn.name == "discriminator":
+            return self._discriminator(nets, batch, real)
+        mean, log_var = self._posterior(nets, batch)
+        again = self._rows(nets, reparameterise(mean, log_var, batch.generator), batch)
+        with torch.no_grad():
+            seen = nets.discriminator.features(real)
+        features = nets.discriminator.features(again)
+        similarity = 0.5 * self.similarity * (seen - features).square().sum(1)
+        if turn.name == "encoder":
+            return {"similarity": similarity, "kl": kl_normal(mean, log_var).sum(1)}
+        judged = [nets.discriminator.judged(f) for f in (seen, features)]
+        drawn = nets.discriminator(self._rows(nets, self._noise(mean, batch), batch))
+        game = PAIRS[self.loss].generator
+        return {
+            "decoder-similarity": similarity,
+            "decoder": 0.5 * (game(judged[0], judged[1]) + game(judged[0], drawn)),
+        }
+
+    def _discriminator(self, nets: Nets, batch: Batch, real: Tensor) -> dict[str, Tensor]:
+        """Half of the generated rows are reconstructions, half are drawn from the prior."""
+        with torch.no_grad():
+            mean, log_var = self._posterior(nets, batch)
+            code = reparameterise(mean, log_var, batch.generator)
+            code[::2] = self._noise(code, batch)[::2]
+            generated = self._rows(nets, code, batch)
+        judged = Judgement(nets.discriminator, real, generated)
+        weight = faded(self.penalty_weight, FADED, batch.progress)
+        return {
+            "discriminator": PAIRS[self.loss].discriminator(judged.of_real, judged.of_generated),
+            "penalty": weight * PENALTIES["r1r2"](judged),
+        }
+
+    def _posterior(self, nets: Nets, batch: Batch) -> tuple[Tensor, Tensor]:
+        return posterior(nets.encoder(nets.discriminator.standardised(batch.x)))
+
+    def _noise(self, like: Tensor, batch: Batch) -> Tensor:
+        return torch.randn(like.shape, generator=batch.generator, dtype=like.dtype, device=like.device)
+
+    def _rows(self, nets: Nets, code: Tensor, batch: Batch) -> Tensor:
+        """Return the decoder's rows as the discriminator sees them."""
+        rows: Tensor = nets.decoder.likelihood.relaxed(nets.decoder(code), batch.generator)
+        seen: Tensor = nets.discriminator.standardised(rows)
+        return seen
+
+    def encode(self, nets: Nets, batch: Batch) -> Tensor:
+        """Return the posterior means, (rows, code size)."""
+        return self._posterior(nets, batch)[0]
+
+    def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw codes from the prior, (n, code size)."""
+        return torch.randn(n, self.shapes_.code_size, generator=generator)
+
+    def drawn(self, nets: Nets, output: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the generator's rows as they are."""
+        rows: Tensor = nets.decoder.likelihood.relaxed(output, generator)
+        return rows
