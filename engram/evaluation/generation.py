@@ -154,7 +154,7 @@ def _taken(y: Any, which: Array) -> Any:
 def _generated(model: Model, n: int, asked: Any, seed: int) -> Tensor:
     """Return rows that the model generates, encoded."""
     given = {} if asked is None else {"y": asked}
-    return _encoded(model, model.sample(n, random_state=seed, **given))  # type: ignore[attr-defined]
+    return _encoded(model, model.sample(n, random_state=seed, **given))
 
 
 def _of_baselines(known: Tensor, n: int, seed: int) -> Iterator[tuple[str, Tensor]]:

@@ -62,7 +62,7 @@ class Classifier(nn.Module):
         widths = family.widths(shape, FEATURES)
         if x.dim() == 4:
             widths = widths if len(widths) > 1 else (*widths, 2 * widths[-1])
-        body = family.encoder(shape, widths, 0.0)
+        body = family.encoder(shape, widths, 0.0 if x.dim() == 4 else DROPOUT)
         self.features = nn.Sequential(body, head(body.features, (FEATURES,)), nn.ELU())
         self.drop = nn.Dropout(DROPOUT)
         self.head = head((FEATURES,), (n_classes,))

@@ -15,4 +15,7 @@ def importance_bound(log_weights: Tensor) -> Tensor:
 
     With k = 1 this is one draw of the ELBO; in expectation it grows with k towards log p(x).
     """
-    return log_weights.logsumexp(0) - math.log(log_weights.shape[0])
+    by_row = log_weights.movedim(
+        0, -1
+    ).contiguous()  # so that a row's sum does not depend on how many rows stand beside it
+    return by_row.logsumexp(-1) - math.log(len(log_weights))

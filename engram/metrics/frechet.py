@@ -137,9 +137,8 @@ def _row_factor(rows: Array, mean: Array) -> Array:
 def _root_trace(a: GaussianStatistics, b: GaussianStatistics, allowed: float) -> float:
     """Return tr (Sa Sb)^(1/2) with an error of at most about ``allowed``."""
     if a.factor is not None and b.factor is not None:
-        if len(a.factor) > len(b.factor):
-            a, b = b, a
-        product = a.factor @ b.factor.T
+        fewer, more = sorted((a.factor, b.factor), key=len)
+        product = fewer @ more.T
         return _singular_sum(_outer(product), lambda: product, allowed)
     if b.factor is not None:
         a, b = b, a
@@ -147,7 +146,8 @@ def _root_trace(a: GaussianStatistics, b: GaussianStatistics, allowed: float) ->
         if (lower := _cholesky(a)) is None and (lower := _cholesky(b)) is not None:
             a, b = b, a
         if lower is not None:
-            return _singular_sum(_between(lower, b), lambda: _triangular(lower) @ _factor(b).T, allowed)
+            triangle: Array = lower
+            return _singular_sum(_between(triangle, b), lambda: np.tril(triangle).T @ _factor(b).T, allowed)
     factor = _factor(a)
     return _singular_sum(_through(factor, b), lambda: factor @ _factor(b).T, allowed)
 
@@ -194,11 +194,6 @@ def _factor(of: GaussianStatistics) -> Array:
     factor = np.zeros((rank, len(lower)))
     factor[:, pivots - 1] = np.tril(lower)[:, :rank].T  # LAPACK counts from 1
     return factor
-
-
-def _triangular(lower: Array) -> Array:
-    """Return the factor F = L' of a Cholesky factor that holds anything above its diagonal."""
-    return np.tril(lower).T
 
 
 def _outer(product: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,8 +72,8 @@ def kernel_estimate(real: Array, generated: Array, *, block: int = BLOCK) -> tup
     of_real = np.var(xx.rows / (n - 1) - xy.rows / m, ddof=1)
     of_generated = np.var(yy.rows / (m - 1) - xy.columns / n, ddof=1)
     pairs = _within(xx) / (n * (n - 1)) + 2 * _across(xy) / (n * m) + _within(yy) / (m * (m - 1))
-    variance = 4 * of_real / n + 4 * of_generated / m - 2 * pairs
-    return _value(xx, yy, xy), float(np.sqrt(max(variance, 0.0)))
+    variance = float(4 * of_real / n + 4 * of_generated / m - 2 * pairs)
+    return _value(xx, yy, xy), math.sqrt(max(variance, 0.0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,8 @@ class Block:
     def bound(self) -> Array:
         """What no error of a distance in the same row exceeds, (rows of the block,)."""
         norms = self.a.norms[self.first : self.first + len(self.d2)]
-        return self._unit() * (norms + self.b.norms.max())
+        bound: Array = self._unit() * (norms + self.b.norms.max())
+        return bound
 
     def exactly(self, i: Array, j: Array) -> Array:
         """Return the plain squared distances of row ``i`` of the block to row ``j`` of b, for index arrays (pairs,)."""
@@ -95,7 +96,7 @@ class Block:
         return found
 
     def _unit(self) -> float:
-        return 4 * (self.a.rows.shape[1] + 8) * EPSILON  # more than twice the textbook bound of both formulas
+        return 4.0 * float(self.a.rows.shape[1] + 8) * EPSILON  # more than twice the textbook bound of both formulas
 
 
 def blocks(a: Points, b: Points, *, block: int | None = None) -> Iterator[Block]:

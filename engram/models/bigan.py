@@ -20,7 +20,7 @@ from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.models.codes import Codes
-from engram.models.game import BETAS, FADED, Losses, faded, recipe
+from engram.models.game import BETAS, FADED, Losses, begin, faded, recipe, refuse_modules
 from engram.models.model import Auto, Model
 from engram.models.parts import Shapes
 from engram.networks.discriminator import Discriminator
@@ -64,6 +64,7 @@ class BiGAN(Codes, Model):
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """An encoder, a decoder (the generator), and a discriminator of pairs."""
+        refuse_modules(self, shapes)
         family = self.families[shapes.family]
         discriminator = Discriminator(family, shapes.row, shapes.widths, shapes.dropout, given=shapes.code_size)
         return {
@@ -73,8 +74,8 @@ class BiGAN(Codes, Model):
         }
 
     def start(self, nets: Nets, rows: Rows) -> bool:
-        """Let the discriminator see pictures with mean 0 and variance 1."""
-        nets.discriminator.standardise(rows.x)
+        """See `begin`."""
+        begin(nets, nets.decoder, rows.x)
         return False
 
     def turns(self, step: int) -> Sequence[Turn]:

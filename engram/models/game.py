@@ -15,6 +15,10 @@ from torch.nn import functional
 
 from engram.data.given import Conditions
 from engram.data.kind import Kind
+from engram.errors import UsageError
+from engram.models.parts import Decoder, Shapes
+from engram.networks.conditional import Conditional
+from engram.training.nets import Nets
 
 Losses = Literal["relativistic", "non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]
 Fade = tuple[float, float]
@@ -22,7 +26,7 @@ FADES: dict[str, Fade] = {"gp": (0.1, 0.1)}  # weights of penalties at first and
 FADED: Fade = (1.0, 1e-3)  # of all others
 BETAS = (0.5, 0.99)  # of Adam: with .9 and .999 games lose modes
 WIDEST = 64  # dimensions of noise
-STEPS = {"table": 6000, "images": 10_000}
+STEPS = {"table": 5000, "images": 10_000}
 
 
 def recipe(kind: Kind, network: str) -> dict[str, Any]:
@@ -48,11 +52,29 @@ def faded(weight: float | str, fade: Fade, progress: float) -> float:
     return first * (last / first) ** progress if weight == "auto" else float(weight)
 
 
+def refuse_modules(model: object, shapes: Shapes) -> None:
+    """Raise `UsageError` where networks of the user's own are given."""
+    if shapes.modules:
+        raise UsageError(
+            f"{type(model).__name__} builds its generator and discriminator itself: leave encoder= and decoder= out."
+        )
+
+
+@torch.no_grad()
+def begin(nets: Nets, generator: Decoder, x: Tensor) -> None:
+    """Let the discriminator see pictures with mean 0 and variance 1, and the generator begin at the mean of rows."""
+    nets.discriminator.standardise(x)
+    coder = generator.network.network if isinstance(generator.network, Conditional) else generator.network
+    last = next(module for module in coder.head.modules() if isinstance(module, nn.Linear | nn.Conv2d))
+    output = generator.likelihood.link(x.mean(0)).output
+    last.bias.copy_(output.mean((1, 2)) if isinstance(last, nn.Conv2d) else output.flatten())
+
+
 def limit(network: nn.Module) -> None:
     """Let no layer stretch anything: divide weights by their largest singular value (Miyato et al. 2018, arXiv:1802.05957, equation 11)."""
     for module in list(network.modules()):
         if isinstance(module, nn.Linear | nn.Conv2d):
-            if not bool(module.weight.any()):  # of no direction in particular
+            if not module.weight.is_meta and not bool(module.weight.any()):  # of no direction in particular
                 nn.init.normal_(module.weight)
             nn.utils.parametrizations.spectral_norm(module)
 

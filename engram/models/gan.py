@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from engram.data.kind import Kind
 from engram.data.rows import Rows
-from engram.errors import UsageError
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.augmentation import augmented, draw
-from engram.models.game import BETAS, FADED, FADES, Losses, condition_loss, faded, limit, recipe
+from engram.models.game import BETAS, FADED, FADES, Losses, begin, condition_loss, faded, limit, recipe, refuse_modules
 from engram.models.game_findings import looked_at
 from engram.models.model import Auto, Model
 from engram.models.parts import Shapes
@@ -64,7 +63,7 @@ SMALL_SET = 5000  # pictures, below which "auto" augments
 class GAN(Model):
     """Generative adversarial network, arXiv:1406.2661: minimise D_loss(D(x), D(G(z))) + penalty, and G_loss(D(x), D(G(z))), in turns.
 
-    A game has no loss that says when to stop, so a fit goes on to its last epoch: the automatic budget is 6,000 steps of 256 rows for
+    A game has no loss that says when to stop, so a fit goes on to its last epoch: the automatic budget is 5,000 steps of 256 rows for
     tables, and 10,000 steps of 64 for pictures. Held-out rows are not stopped by, but looked at: findings say when modes are missing.
     Fitted with y, it is conditional, and draws rows for a given y.
 
@@ -128,10 +127,7 @@ class GAN(Model):
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """A generator, which ends in the likelihood of rows, and a discriminator."""
-        if shapes.modules:
-            raise UsageError(
-                f"{type(self).__name__} has a generator and a discriminator: leave encoder= and decoder= out."
-            )
+        refuse_modules(self, shapes)
         family = players(shapes.family, batch_norm=self.penalty is None and self.constraint is None)
         ways = {"auto": "projection" if len(shapes.row) == 3 else "concatenation"}
         way: Any = ways.get(self.condition, self.condition)
@@ -156,8 +152,8 @@ class GAN(Model):
         )
 
     def start(self, nets: Nets, rows: Rows) -> bool:
-        """Let the discriminator see pictures with mean 0 and variance 1."""
-        nets.discriminator.standardise(rows.x)
+        """See `begin`."""
+        begin(nets, nets.generator, rows.x)
         return False
 
     def draw_codes(self, n: int, generator: torch.Generator | None, device: torch.device | str = "cpu") -> Tensor:

@@ -112,7 +112,7 @@ def with_y(given: Intake, y: Any, held_out_y: Any, fitted: Conditions | None = N
     if given.stream is not None:
         raise UsageError("conditional=True: rows that are streamed cannot have y yet. Give them in memory, or fewer.")
     conditions = Conditions.fit(y, len(given.rows)) if fitted is None else fitted
-    rows = replace(given.rows, y=conditions.encode(y, len(given.rows)))
+    rows = replace(given.rows, y=conditions.encode(y, len(given.rows), said=fitted is not None))
     held_out = given.held_out
     if held_out is not None:
         held_out = replace(held_out, y=conditions.encode(held_out_y, len(held_out)))

@@ -23,7 +23,7 @@ from engram.data.rows import Rows
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.divergence import kl_normal, reparameterise
 from engram.models.codes import Codes
-from engram.models.game import BETAS, FADED, Losses, faded, recipe
+from engram.models.game import BETAS, FADED, Losses, begin, faded, recipe, refuse_modules
 from engram.models.model import Auto, Model
 from engram.models.parts import Shapes
 from engram.models.priors import posterior
@@ -70,6 +70,7 @@ class VAEGAN(Codes, Model):
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """An encoder that gives a mean and a log variance per code unit, a decoder (the generator), and a discriminator."""
+        refuse_modules(self, shapes)
         return {
             "encoder": shapes.encoder(2, self.families),
             "decoder": shapes.generator(self.families),
@@ -77,8 +78,8 @@ class VAEGAN(Codes, Model):
         }
 
     def start(self, nets: Nets, rows: Rows) -> bool:
-        """Let the discriminator see pictures with mean 0 and variance 1."""
-        nets.discriminator.standardise(rows.x)
+        """See `begin`."""
+        begin(nets, nets.decoder, rows.x)
         return False
 
     def turns(self, step: int) -> Sequence[Turn]:

@@ -37,7 +37,7 @@ def generative_arrays(level: float, n: int, seed: int) -> dict[str, np.ndarray]:
     """Inputs of the metrics of generated rows, which move away from the real ones and among which copies grow frequent."""
     generator = np.random.default_rng(seed + 1000)
     real, training, fresh, direction = generator.normal(size=(4, n, 5))
-    generated = fresh + level
+    generated = fresh + 2 * level
     wrong = generator.random(n) < level / (level + 0.3)
     asked, confused = generator.integers(4, size=(2, n))
     return {
