@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from engram.data.kind import Kind
 from engram.data.rows import Rows
+from engram.errors import UsageError, nearest
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.augmentation import augmented, draw
 from engram.models.game import BETAS, FADED, FADES, Losses, begin, condition_loss, faded, limit, recipe, refuse_modules
@@ -100,7 +101,7 @@ class GAN(Model):
 
     network: Literal["auto", "mlp", "dcgan", "residual", "norm-free"] = "auto"  # type: ignore[assignment]
     loss: Losses = "relativistic"
-    penalty: Literal["r1", "r2", "r1r2", "gp"] | None = "r1r2"
+    penalty: str | None = "r1r2"
     penalty_weight: Annotated[float, Ge(0)] | Auto = "auto"
     constraint: Literal["clip", "spectral"] | None = None
     pack: Annotated[int, Ge(1)] = 1
@@ -128,6 +129,8 @@ class GAN(Model):
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """A generator, which ends in the likelihood of rows, and a discriminator."""
         refuse_modules(self, shapes)
+        if self.penalty is not None and self.penalty not in PENALTIES:
+            raise UsageError(f"penalty={self.penalty!r} is unknown. {nearest(self.penalty, PENALTIES)}")
         family = players(shapes.family, batch_norm=self.penalty is None and self.constraint is None)
         ways = {"auto": "projection" if len(shapes.row) == 3 else "concatenation"}
         way: Any = ways.get(self.condition, self.condition)
