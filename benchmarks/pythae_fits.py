@@ -12,7 +12,18 @@ import numpy as np
 import pythae.pipelines
 import torch
 from bare import mlp
-from pythae.models import AE, VAE, AEConfig, VAEConfig
+from pythae.models import (
+    AE,
+    IWAE,
+    VAE,
+    VQVAE,
+    AEConfig,
+    BetaTCVAE,
+    BetaTCVAEConfig,
+    IWAEConfig,
+    VAEConfig,
+    VQVAEConfig,
+)
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainerConfig
@@ -34,6 +45,18 @@ class TwoHeads(BaseEncoder):
         return ModelOutput(embedding=mean, log_covariance=log_var)
 
 
+class OneHead(BaseEncoder):
+    """An encoder of linear layers and ELU that gives a code."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        super().__init__()
+        self.latent_dim = sizes[-1]
+        self.layers = mlp(sizes)
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        return ModelOutput(embedding=self.layers(x))
+
+
 class Linear(BaseDecoder):
     """A decoder of linear layers and ELU, without a sigmoid at the end."""
 
@@ -49,6 +72,20 @@ def vae(sizes: list[int] | None, columns: int, code_size: int) -> VAE:
     """A VAE with pythae's own network, or with layers of these sizes."""
     config = VAEConfig(input_dim=(columns,), latent_dim=code_size)
     return VAE(config) if sizes is None else VAE(config, encoder=TwoHeads(sizes), decoder=Linear(sizes))
+
+
+def variant(name: str, sizes: list[int], **given: Any) -> Any:
+    """One of `VARIANTS` with layers of these sizes."""
+    model, config, encoder = VARIANTS[name]
+    made = config(input_dim=(sizes[0],), latent_dim=sizes[-1], **given)
+    return model(made, encoder=encoder(sizes), decoder=Linear(sizes))
+
+
+VARIANTS: dict[str, tuple[Any, Any, Any]] = {
+    "beta-tc-vae": (BetaTCVAE, BetaTCVAEConfig, TwoHeads),
+    "iwae": (IWAE, IWAEConfig, TwoHeads),
+    "vq-vae": (VQVAE, VQVAEConfig, OneHead),
+}
 
 
 def train(model: Any, x: np.ndarray, held_out: np.ndarray | None = None, **settings: Any) -> None:

@@ -23,6 +23,8 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "binarised_mnist": True,
     "codes_mnist": True,
     "made_density": True,
+    "mixtures": True,
+    "speed_metrics": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }

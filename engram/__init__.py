@@ -13,6 +13,7 @@ from engram.version import VERSION
 __version__ = VERSION
 
 _HOME = {
+    "GAN": "engram.models.gan",
     "VAE": "engram.models.vae",
     "Autoencoder": "engram.models.autoencoder",
     "compare": "engram.evaluation",
@@ -22,13 +23,14 @@ _HOME = {
     "load": "engram.loading",
     "metrics": "engram.metrics",
 }
-__all__ = ["VAE", "Autoencoder", "compare", "create", "data", "evaluate", "load", "metrics"]
+__all__ = ["GAN", "VAE", "Autoencoder", "compare", "create", "data", "evaluate", "load", "metrics"]
 
 if TYPE_CHECKING:
     from engram import data, metrics
     from engram.evaluation import compare, evaluate
     from engram.loading import create, load
     from engram.models.autoencoder import Autoencoder
+    from engram.models.gan import GAN
     from engram.models.vae import VAE
 
 

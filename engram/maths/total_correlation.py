@@ -9,15 +9,18 @@ on average: index-code mutual information, total correlation, dimension-wise KL.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from engram.maths.divergence import LOG_2_PI, log_normal
 
-VALUES = 1 << 16  # numbers that are worked on at once
+VALUES = 1 << 18  # numbers that are worked on at once
+LEAST = -70.0  # log density that counts as none
 
 
 class Aggregate(NamedTuple):
@@ -44,53 +47,76 @@ def aggregate(z: Tensor, mean: Tensor, log_var: Tensor, n_rows: int) -> Aggregat
     rows = len(z)
     n_rows = max(n_rows, rows)
     own = 1 / n_rows if rows > 1 else 1.0
-    other = (n_rows - 1) / (n_rows * (rows - 1)) if rows > 1 else 0.0
-    weights = torch.full((rows, rows), other, dtype=z.dtype, device=z.device).fill_diagonal_(own)
-    joint, units = cast("tuple[Tensor, Tensor]", _Aggregate.apply(z, mean, log_var, weights))  # type: ignore[no-untyped-call]
+    other = (n_rows - 1) / (n_rows * (rows - 1)) if rows > 1 else 1.0
+    joint, units = cast("tuple[Tensor, Tensor]", _Aggregate.apply(z, mean, log_var, own, other))  # type: ignore[no-untyped-call]
     return Aggregate(joint, units)
 
 
 class _Aggregate(torch.autograd.Function):
-    """Both log densities and their gradient by hand, in few passes over (code size, draws, posteriors) numbers.
+    """Both log densities and their gradient by hand, some units at a time, in few passes over (units, draws, posteriors) numbers.
 
-    Exponentials need no shift: a draw is near its own posterior's mean, whose density is neither 0 nor infinite.
+    The numbers of all units are not kept but computed again on the way back: memory that is new to a process costs more than that.
+    Exponentials need no shift: a draw is near its own posterior's mean, whose density is neither 0 nor infinite. Densities below
+    exp(`LEAST`) count as that: they add nothing to a sum, and exponentials that are not normal numbers take ten times as long.
     """
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, mean: Tensor, log_var: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        together, units, kept = weights.log(), torch.zeros_like(z[:, 0]), []
-        for draws, means, log_vars in _units(z, mean, log_var):
-            inverse = (-0.5 * log_vars).exp()[:, None]  # (units, 1, posterior)
-            away = (draws[:, :, None] - means[:, None]) * inverse
-            each = torch.addcmul(-0.5 * (LOG_2_PI + log_vars[:, None]), away, away, value=-0.5)
-            together = together + each.sum(0)
-            shares = each.exp_().mul_(weights)
-            sums = shares.sum(2, keepdim=True)
-            units += sums.log().sum((0, 2))
-            kept += [away, inverse, shares, sums]
-        joint = together.logsumexp(1)
-        ctx.save_for_backward((together - joint[:, None]).exp_(), *kept)
-        return joint, units
+    def forward(ctx: Any, z: Tensor, mean: Tensor, log_var: Tensor, own: float, other: float) -> tuple[Tensor, Tensor]:
+        together = torch.full((len(z), len(z)), math.log(other), dtype=z.dtype, device=z.device)
+        together.fill_diagonal_(math.log(own))
+        found = []
+        for away, each, _ in _densities(z, mean, log_var):
+            together += torch.sum(each, 0, out=away[0])
+            found.append(_shares(each, own / other).sum(2))
+        sums = torch.cat(found)  # (units, draws): over posteriors, in shares of ``other``
+        most = together.amax(1, keepdim=True)
+        posterior = together.sub_(most).clamp_(min=LEAST).exp_()
+        total = posterior.sum(1, keepdim=True)
+        ctx.save_for_backward(z, mean, log_var, posterior.div_(total), sums)
+        ctx.own_to_other = own / other
+        return total.log_().add_(most).squeeze(1), sums.mul(other).log_().sum(0)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, of_joint: Tensor, of_units: Tensor) -> tuple[Tensor | None, ...]:
-        posterior, *kept = ctx.saved_tensors
-        shared, found = of_joint[:, None] * posterior, []
-        for away, inverse, shares, sums in zip(*(kept[i::4] for i in range(4)), strict=True):
+        z, mean, log_var, posterior, sums = ctx.saved_tensors
+        shared, found, at = of_joint[:, None] * posterior, [], 0
+        weights = (of_units / sums)[:, :, None]
+        for away, each, inverse in _densities(z, mean, log_var):
             # what each log density of a draw under a posterior counts, times how far the draw lies from its mean
-            counts = torch.addcmul(shared, shares, of_units[:, None] / sums)
-            pulls = counts * away
+            counts = _shares(each, ctx.own_to_other).mul_(weights[at : at + len(each)]).add_(shared)
+            at += len(each)
+            of_log_var = counts.sum(1)
+            pulls = counts.mul_(away)
+            of_z = (pulls @ inverse.transpose(1, 2)).squeeze(2)
             of_mean = pulls.sum(1) * inverse[:, 0]
-            of_log_var = 0.5 * (pulls.mul_(away).sum(1) - counts.sum(1))
-            of_z = -(counts.mul_(away) @ inverse.transpose(1, 2)).squeeze(2)
-            found.append((of_z.T, of_mean.T, of_log_var.T))
-        return *(torch.cat(parts, 1) for parts in zip(*found, strict=True)), None
+            found.append((-of_z.T, of_mean.T, 0.5 * (pulls.mul_(away).sum(1) - of_log_var).T))
+        return *(torch.cat(parts, 1) for parts in zip(*found, strict=True)), None, None
 
 
-def _units(*codes: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield some units of each, (units, rows), so that a number for each pair of rows and unit stays in the processor's cache."""
-    size = max(1, VALUES // len(codes[0]) ** 2)
-    return zip(*(torch.split(t.T, size) for t in codes), strict=True)
+def _densities(z: Tensor, mean: Tensor, log_var: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield for some units at a time how far draws lie from means in standard deviations and log densities, (units, draws, posteriors).
+
+    And the inverse standard deviations, (units, 1, posteriors). The first two are overwritten by the next.
+    """
+    rows, units = z.shape
+    size = min(max(1, VALUES // rows**2), units)  # so that these numbers stay in the processor's cache
+    work = z.new_empty(2, size, rows, rows)
+    draws, means, log_vars = (t.T.contiguous() for t in (z, mean, log_var))
+    inverse = (-0.5 * log_vars).exp()[:, None]
+    level = -0.5 * (LOG_2_PI + log_vars[:, None])
+    for at in range(0, units, size):
+        here = slice(at, min(at + size, units))
+        away, each = work[:, : here.stop - at]
+        torch.sub(draws[here, :, None], means[here, None], out=away).mul_(inverse[here])
+        yield away, torch.addcmul(level[here], away, away, value=-0.5, out=each), inverse[here]
+
+
+def _shares(each: Tensor, own_to_other: float) -> Tensor:
+    """Turn log densities into what draws share of posteriors, in place, in shares of the weight that others than their own have."""
+    shares = each.clamp_(min=LEAST).exp_()
+    shares.diagonal(dim1=1, dim2=2).mul_(own_to_other)
+    return shares
 
 
 def total_correlation(z: Tensor, mean: Tensor, log_var: Tensor, n_rows: int) -> Tensor:

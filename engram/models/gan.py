@@ -36,7 +36,7 @@ from engram.training.nets import Nets
 from engram.training.session import seed_from
 
 PLAIN: dict[str, Any] = {"penalty": None}  # of games whose papers have no penalty
-BINARY = 4  # dimensions of a table's noise that are -1 or 1: 16 places that nothing joins
+BINARY = 8  # dimensions of a table's noise that are -1 or 1: 256 places that nothing joins
 SMALL_SET = 5000  # pictures, below which "auto" augments
 
 
@@ -94,7 +94,7 @@ class GAN(Model):
         or "auxiliary" (it tells y from the row).
     binary : int or "auto"
         Dimensions of the noise, beside the code size, that are -1 or 1: a generator of normal noise alone joins clusters that lie apart.
-        "auto" is 4 for tables, 0 for pictures.
+        "auto" is 8 for tables, 0 for pictures.
     augment : str
         Differentiable augmentation of pictures that the discriminator sees: "auto" (below 5,000 pictures), "none" or "all".
     """

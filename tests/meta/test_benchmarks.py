@@ -22,6 +22,8 @@ OWN = (
     "binarised_mnist",
     "codes_mnist",
     "made_density",
+    "mixtures",
+    "speed_metrics",
 )
 
 

@@ -144,7 +144,7 @@ def test_how_badly_y_is_told_is_cross_entropy_for_classes_and_squares_for_number
 def test_noise_is_normal_beside_signs() -> None:
     model = GAN(code_size=3, **GIVEN).fit(blobs(100)[0])
     z = model.draw_codes(4000, torch.Generator().manual_seed(0))
-    assert z.shape == (4000, 3 + 4)
+    assert z.shape == (4000, 3 + 8)
     assert set(z[:, 3:].unique().tolist()) == {-1.0, 1.0}
     assert z[:, 3:].mean(0).abs().max() < 0.1
     assert z[:, :3].std(0) == pytest.approx(np.ones(3), abs=0.05)
