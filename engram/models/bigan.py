@@ -119,5 +119,4 @@ class BiGAN(Codes, Model):
 
     def drawn(self, nets: Nets, output: Tensor, generator: torch.Generator) -> Tensor:
         """Return the generator's rows as they are."""
-        rows: Tensor = nets.decoder.likelihood.relaxed(output, generator)
-        return rows
+        return self.kind_.likelihood().relaxed(output, generator)

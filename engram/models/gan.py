@@ -258,6 +258,6 @@ class GAN(Model):
             given = self.given_y(y, n, one_for_all=True)
             z = self.draw_codes(n, generator)
             pieces = [torch.split(t, 4096) for t in (z,) + (() if given is None else (given,))]
-            likelihood = nets.generator.likelihood
+            likelihood = self.kind_.likelihood()  # which knows the range of values
             rows = [likelihood.relaxed(nets.generator(*piece), generator) for piece in zip(*pieces, strict=True)]
             return self.kind_.decode(torch.cat(rows))

@@ -104,6 +104,7 @@ class Shapes:
     def generator(self, families: Mapping[str, Network]) -> Decoder:
         """Return a network from noise to rows: a decoder whose likelihood has nothing to learn, since no row is compared with its own."""
         generator = self.decoder(families)
+        generator.likelihood.unbound()  # a clamped pixel could go ever further off unseen; the discriminator keeps it in its range
         generator.likelihood.requires_grad_(False)
         return generator
 
