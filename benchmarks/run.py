@@ -25,6 +25,10 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "made_density": True,
     "mixtures": True,
     "speed_metrics": True,
+    "step_times": True,
+    "rae_claim": True,
+    "fashion_gans": True,
+    "stacked_mnist": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }
@@ -32,6 +36,9 @@ NEEDS_DATA = (
     "deep_autoencoder",
     "binarised_mnist",
     "codes_mnist",
+    "rae_claim",
+    "fashion_gans",
+    "stacked_mnist",
 )  # they say nothing without --data, but for a quick run
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from engram.data.kind import DataWarning, Kind
 from engram.data.rows import Rows
+from engram.data.stream import some
 from engram.evaluation.baselines import Baseline
 from engram.evaluation.labels import beside
 from engram.likelihoods import Blocks, Likelihood
@@ -18,10 +20,18 @@ from engram.registry import BASELINES
 
 if TYPE_CHECKING:
     from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Outputs = dict[str, Array]
 FOLDS = 5
+
+
+def encoded(model: Model, raw: Any) -> Rows:
+    """Return rows as the networks of a fitted model see them, whatever it can do; of rows that are streamed a sample."""
+    check_is_fitted(model)
+    kind = model.kind_
+    return kind.encode(kind.conform(some(kind.opened(raw)), reader=type(model).__name__))
 
 
 def flat(rows: Rows, kind: Kind) -> tuple[Array, Array | None]:

@@ -1,4 +1,7 @@
-"""A model beside simple methods: the metrics and baselines that the kind of data declares, on the same rows."""
+"""A model beside simple methods: the metrics and baselines that the kind of data declares, on the same rows.
+
+Of models that generate rows, these are compared with real ones, see `engram.evaluation.generation`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows, fingerprint
 from engram.data.stream import some
-from engram.evaluation.comparison import Outputs, flat, has_density, of_baselines, of_model
+from engram.evaluation.comparison import Outputs, encoded, flat, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
 from engram.evaluation.pictures import pictures
 from engram.evaluation.report import Report, Result
-from engram.metrics.metric import Metric, metric
+from engram.evaluation.sets import Generation, divided, generation_of, only_generates, told
+from engram.metrics.metric import Metric
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.training import Finding
 from engram.training.session import seed_from, threads
@@ -58,7 +61,7 @@ def evaluate(
     train : like X, optional
         The rows that the model was fitted on: baselines are fitted on them too. Without, they are cross-fitted on X.
     metrics : sequence of str, optional
-        Names of metrics instead of those that suit the kind of data.
+        Names of metrics instead of those that suit the kind of data and the model.
     random_state : int, RandomState or None
         Seed of folds, baselines, standard errors and the pictures' draws.
 
@@ -73,40 +76,64 @@ def evaluate(
     DataError
         The rows are not such as the model was fitted on, or labels are not one per row.
     """
-    check_is_fitted(model)
-    kind, name = model.kind_, type(model).__name__
-    wished = [metrics] if isinstance(metrics, str) else metrics or kind.metrics
-    chosen = [metric(m) for m in dict.fromkeys(wished)]
-    seed = seed_from(random_state)
+    rows = encoded(model, X)
+    kind, name, seed = model.kind_, type(model).__name__, seed_from(random_state)
+    chosen, of_sets = divided(metrics, kind, [model])
     X = some(kind.opened(X))
-    rows = model.encoded(X)
     warn_notes([rows.notes])
-    trained = None if train is None else model.encoded(kind.opened(train))
-    labels, told = anomalies(y if model.given_ is None else None, len(rows))
+    trained = None if train is None else encoded(model, train)
     split, findings = seen_before(model, rows, trained)
     findings += [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
-    subjects, fitted_on = _subjects(model, X, y, rows, trained, labels, chosen, seed)
-    common: dict[str, Any] = {
-        "features": f"encoded rows of {rows.x[0].numel()} values ({kind.name})",
-        "rows": len(rows),
-        "split": split,
-        "baseline_rows": fitted_on,
-        "seed": seed,
-        "errors": f"bootstrap over rows, {DRAWS} draws",
-    }
-    results, notes, worse = _judged(chosen, model, subjects, common, told)
+    common: dict[str, Any] = {"rows": len(rows), "split": split, "seed": seed}
+    results, notes, worse = _of_rows(model, X, y, rows, trained, chosen, common)
+    made = generation_of({name: model}, X, y, train, len(rows), of_sets, asked=metrics is not None, seed=seed)
+    results += made.results
     return Report(
         model=name,
         metrics=[r for r in results if r.subject == name],
         baselines=[r for r in results if r.subject != name],
-        findings=[*model.findings_, *findings, *worse],
-        protocol={**common, "notes": notes},
+        findings=[*model.findings_, *findings, *worse, *made.findings],
+        protocol={**_protocol(common, results, made), "notes": notes + made.notes},
         columns=kind.describe(),
         draw=partial(pictures, model, X, y, random_state=seed),
         gather=partial(
             safely, partial(look, model, X, y, None if train is None else kind.opened(train), random_state=seed)
         ),
+        sheets=getattr(model, "sheets_", {}),
     )
+
+
+def _protocol(common: dict[str, Any], results: list[Result], made: Generation) -> dict[str, Any]:
+    """Return what is common to all results: of those of rows one by one and, where there are any, of sets of rows."""
+    of_rows = next((r.protocol for r in results if r not in made.results), None)
+    if of_rows is not None:
+        shared = {key: value for key, value in of_rows.items() if key != "quantity"}
+        return shared | ({"generated": told(made.protocol)} if made.protocol else {})
+    if not made.protocol:
+        return common | {"features": "none", "baseline_rows": "none", "errors": "none"}
+    own = {key: made.protocol[key] for key in ("features", "baseline_rows", "errors")}
+    return {"features": own["features"], **common, **own, "generated": told(made.protocol)}
+
+
+def _of_rows(
+    model: Codes, X: Any, y: Any, rows: Rows, trained: Rows | None, chosen: list[Metric], common: dict[str, Any]
+) -> tuple[list[Result], list[str], list[Finding]]:
+    """Judge what a model makes of the rows one by one: results, notes, findings; ``common`` is completed."""
+    labels, what = anomalies(y if model.given_ is None else None, len(rows))
+    if not chosen or only_generates(model):
+        lacking = {one.name: " or ".join(n for n in one.needs if n in ("reconstruction", "scores", "log_prob")) for one in chosen}
+        told = f"{type(model).__name__} gives no"
+        return [], [f"{name}: left out, {told} {needed}" for name, needed in lacking.items()], []
+    subjects, fitted_on = _subjects(model, X, y, rows, trained, labels, chosen, common["seed"])
+    protocol = {
+        "features": f"encoded rows of {rows.x[0].numel()} values ({model.kind_.name})",
+        "rows": common["rows"],
+        "split": common["split"],
+        "baseline_rows": fitted_on,
+        "seed": common["seed"],
+        "errors": f"bootstrap over rows, {DRAWS} draws",
+    }
+    return _judged(chosen, model, subjects, protocol, what)
 
 
 def _subjects(

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from engram.data.kind import DataWarning
@@ -24,9 +23,10 @@ from engram.evaluation.baselines.bootstrap import Bootstrap
 from engram.evaluation.baselines.gaussian_mixture import GaussianMixture
 from engram.evaluation.baselines.independent import Independent
 from engram.evaluation.baselines.sampler import Sampler
+from engram.evaluation.comparison import encoded
 from engram.evaluation.features import Features, JudgeFeatures, RowFeatures, features_for
 from engram.evaluation.judge import not_classes
-from engram.evaluation.report import Result
+from engram.evaluation.report import REAL, Result
 from engram.metrics.agreement import agreement
 from engram.metrics.frechet import frechet_distance
 from engram.metrics.kernel import kernel_estimate
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SAMPLERS: tuple[type[Sampler], ...] = (Bootstrap, GaussianMixture, Independent)
-REAL = "real rows"  # the subject that is the floor
 FEWEST, MOST = 10, 5000  # rows that are judged of each subject
 COPIES = ("exact-copies", "lower", "share of generated rows")
 
@@ -89,20 +88,40 @@ def judge_generation(
     UsageError
         Unknown features, or a conditional model without ``y``.
     """
-    check_is_fitted(model)
-    seed, name = seed_from(random_state), type(model).__name__
-    conditional = model.given_ is not None
+    name = type(model).__name__
+    found, notes = judge_generations({name: model}, X, y, train=train, features=features, n=n, random_state=random_state)
+    return [r for r in found if r.subject == name], [r for r in found if r.subject != name], notes
+
+
+def judge_generations(
+    models: Mapping[str, Model],
+    X: Any,
+    y: Any = None,
+    *,
+    train: Any = None,
+    features: str = "auto",
+    n: int | None = None,
+    random_state: Any = 0,
+) -> tuple[list[Result], list[str]]:
+    """Judge the rows that several models of the same data generate, by name, in the units of the first one.
+
+    As `judge_generation` does, of which the parameters are; return the results of all subjects, and notes.
+    """
+    first, seed = next(iter(models.values())), seed_from(random_state)
+    conditional = [name for name, model in models.items() if model.given_ is not None]
     if conditional and y is None:
-        raise UsageError(
-            f"this {name} is conditional: give y=, the labels of X, to ask it for rows of the same labels."
-        )
-    x, trained = _encoded(model, X), None if train is None else _encoded(model, train)
-    learn, real, held = _parts(len(x), n, seed)
+        told = f"this {conditional[0]} is conditional: give y=, the labels of X, to ask it for rows of the same labels."
+        raise UsageError(told)
+    x, trained = _encoded(first, X), None if train is None else _encoded(first, train)
+    learn, real, held = parts = _parts(len(x), n, seed)
     labels = None if y is None else np.asarray(y)
     chosen = features_for(features, x[learn], None if labels is None else labels[learn], random_state=seed)
     known, told = (x[learn], "other rows of the same set") if trained is None else (trained, "training rows")
-    subjects = {name: _generated(model, len(real), _taken(y, real) if conditional else None, seed), REAL: x[held]}
-    subjects |= dict(_of_baselines(known, len(real), seed))
+    asked = {name: {"y": _taken(y, real)} if name in conditional else {} for name in models}
+    drawn = {
+        name: _encoded(first, m.sample(len(real), random_state=seed, **asked[name])) for name, m in models.items()
+    }
+    subjects = drawn | {REAL: x[held]} | dict(_of_baselines(known, len(real), seed))
     common: dict[str, Any] = {
         "features": chosen.name,
         "rows": len(real),
@@ -120,18 +139,17 @@ def judge_generation(
     if conditional and labels is not None:
         reason = not_classes(labels[learn])
         if reason is None:
-            results += _agreements(name, chosen, x, labels, (learn, real, held), subjects[name], common)
+            results += _agreements({name: drawn[name] for name in conditional}, chosen, x, labels, parts, common)
         else:
             notes.append(f"agreement: left out, {reason}")
-    return [r for r in results if r.subject == name], [r for r in results if r.subject != name], notes
+    return results, notes
 
 
 def _encoded(model: Model, raw: Any) -> Tensor:
     """Return rows as networks see them; what was left out of them is for others to say."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        rows: Tensor = model.kind_.encode(model.kind_.conform(model.kind_.opened(raw))).x
-    return rows
+        return encoded(model, raw).x
 
 
 def _parts(rows: int, n: int | None, seed: int) -> tuple[Array, Array, Array]:
@@ -149,12 +167,6 @@ def _parts(rows: int, n: int | None, seed: int) -> tuple[Array, Array, Array]:
 def _taken(y: Any, which: Array) -> Any:
     """Return some rows of labels or attributes: an array or a DataFrame."""
     return None if y is None else y.iloc[which] if hasattr(y, "iloc") else np.asarray(y)[which]
-
-
-def _generated(model: Model, n: int, asked: Any, seed: int) -> Tensor:
-    """Return rows that the model generates, encoded."""
-    given = {} if asked is None else {"y": asked}
-    return _encoded(model, model.sample(n, random_state=seed, **given))
 
 
 def _of_baselines(known: Tensor, n: int, seed: int) -> Iterator[tuple[str, Tensor]]:
@@ -186,12 +198,11 @@ def _values(
 
 
 def _agreements(
-    name: str,
+    drawn: dict[str, Tensor],
     features: Features,
     x: Tensor,
     labels: Array,
     parts: tuple[Array, Array, Array],
-    generated: Tensor,
     common: dict[str, Any],
 ) -> list[Result]:
     """Return how often a judge sees the asked class in generated rows, and the true one in real rows that it has not seen."""
@@ -202,7 +213,8 @@ def _agreements(
     assert isinstance(made, JudgeFeatures)
     one, protocol = metric("agreement"), common | {"features": made.name}
     results = []
-    for subject, asked, rows in ((name, labels[real], generated), (REAL, labels[held], x[held])):
+    subjects = [(name, labels[real], rows) for name, rows in drawn.items()]
+    for subject, asked, rows in (*subjects, (REAL, labels[held], x[held])):
         value = agreement(asked, made.judge.predict(rows))
         error = math.sqrt(value * (1 - value) / len(asked))
         results.append(Result("agreement", subject, value, error, one.better, one.unit, protocol))

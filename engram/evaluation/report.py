@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 ARROWS = {"higher": "↑", "lower": "↓"}
+REAL, BOOTSTRAP = "real rows", "bootstrap"  # subjects that generate nothing new: other real rows, training rows once more
+REFERENCES = (REAL, BOOTSTRAP)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Report:
         Makes the pictures; called when `pictures` is first read.
     gather : callable
         Finds out what else there is to say of the model and the rows; called when `look` is first read.
+    sheets : dict of bytes
+        PNG sheets of generated pictures by step, drawn while the model learned.
     """
 
     model: str
@@ -95,6 +99,7 @@ class Report:
     columns: list[tuple[str, str]] = field(default_factory=list, repr=False)
     draw: Callable[[], dict[str, bytes]] = field(default=dict, repr=False, compare=False)
     gather: Callable[[], Look] = field(default=Look, repr=False, compare=False)
+    sheets: Mapping[int, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def pictures(self) -> dict[str, bytes]:

@@ -24,7 +24,8 @@ from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.augmentation import augmented, draw
 from engram.models.game import BETAS, FADED, FADES, Losses, begin, condition_loss, faded, limit, recipe, refuse_modules
 from engram.models.game_findings import looked_at
-from engram.models.model import Auto, Model
+from engram.models.model import Model
+from engram.models.options import Auto
 from engram.models.parts import Shapes
 from engram.networks import Network
 from engram.networks.discriminator import Discriminator

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from annotated_types import Ge, Gt, Interval
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -23,13 +21,14 @@ from engram.data.rows import Rows, joined
 from engram.errors import DivergedError, StoppedError, UsageError
 from engram.models.diagnosis import diagnose, named
 from engram.models.intake import Intake, pair_of, taken_in, with_y
+from engram.models.options import Options
 from engram.models.parts import Shapes
 from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes, settled
 from engram.models.saving import run_files
+from engram.models.sheets import listening
 from engram.networks import NETWORKS, Network
 from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn, train
-from engram.training.callbacks import reporter
 from engram.training.checkpoint import Checkpoints
 from engram.training.divergence import NotFiniteError
 from engram.training.nets import Nets
@@ -38,119 +37,14 @@ from engram.training.session import seed_from, seeded, threads
 from engram.training.settings import usable_device
 from engram.version import VERSION
 
-Auto = Literal["auto"]
-Likelihoods = Literal[
-    "auto", "best", "normal", "laplace", "lognormal", "exponential", "beta", "bernoulli", "binomial", "poisson", "geometric",
-    "negative-binomial", "multinomial",
-]  # fmt: skip
-Level = Annotated[float, Ge(0)]
-Corruption = Literal[
-    "gaussian", "masking", "salt-and-pepper", "swap", "blur", "binomial-thinning", "hypergeometric-thinning"
-]
 NOT_RESUMED = ("random_state", "verbose", "encoder", "decoder")  # parameters that may differ when a fit is resumed
 CHECKED_ROWS = (256, 8192)  # held-out rows that scales and findings are computed from: at least, at most
 CHECKED_VALUES = 1 << 24  # ... and between these so many values
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Model(BaseEstimator, ABC):
-    """What all models share: the parameters below, fitting, sampling, saving.
-
-    Parameters
-    ----------
-    code_size : int or "auto"
-        Dimensions of the code.
-    hidden : tuple of int or "auto"
-        Widths of the hidden layers of the encoder, reversed in the decoder; () is linear. Given widths build exactly that network; with
-        "auto" a linear path lies beside it, and training begins at principal components.
-    network : str
-        Family of networks: "auto", "mlp", "conv" or "conv-pool" (strided or max-pooled; widths are numbers of channels).
-    likelihood : str
-        Distribution of numbers or pixels: "auto" (normal), "best" (for each column of a table the one that explains held-out cells
-        best), or a name of `engram list likelihoods`.
-    kind : str
-        Kind of data: "auto", "table" or "images".
-    columns : dict or None
-        Types of columns that correct what is found out, e.g. {"zip": "category", "id": "drop"}.
-    corruption : str or None
-        Corruption of the input while learning: "gaussian", "masking", "salt-and-pepper", "swap" (with another row), "blur"
-        (pictures), "binomial-thinning" or "hypergeometric-thinning" (counts).
-    corruption_level : float or tuple of two
-        Standard deviation of the noise, pixels of the blur, or share of cells or counts; two numbers are a range to draw from per row.
-    conditional : bool
-        Learn rows given y: one label a row, or numbers (2-D), or a DataFrame of both. Then all that rows go into takes ``y=`` too.
-    batch_size : int or "auto"
-        Most rows in a step.
-    max_epochs : int or "auto"
-        Most passes over the rows.
-    max_time : str, float or None
-        Longest time to train: "20s", "5m", "1h" or seconds.
-    learning_rate : float or "auto"
-        Step size of Adam.
-    schedule : str
-        How the learning rate falls: "auto" (cosine), "cosine", "linear" or "constant".
-    weight_decay : float or "auto"
-        Decoupled weight decay of matrices and kernels; "auto" is .3 for autoencoders that begin at random, else 0.
-    dropout : float
-        Share of hidden values dropped while learning.
-    clip : float or None
-        Largest norm of a gradient.
-    ema : float
-        Average the weights; after this share of training an old weight counts half. 0 is off.
-    early_stopping : bool
-        Hold out rows, keep the weights that are best on them, stop when nothing improves.
-    validation_fraction : float
-        Share of rows held out.
-    n_iter_no_change : int
-        Reports without improvement before training stops.
-    tol : float
-        Relative improvement of the held-out loss that counts.
-    threads : int or "auto"
-        Threads to compute with; "auto" is one for small networks.
-    device : str
-        "auto", "cpu", "cuda".
-    precision : str
-        "auto" (float32), "float32", or "bfloat16" for mixed precision while learning.
-    random_state : int, RandomState or None
-        Seed: the same seed gives the same weights.
-    verbose : int
-        1 shows progress on a terminal.
-    warm_start : bool
-        Go on from the weights of the last fit.
-    encoder, decoder : torch.nn.Module or None
-        Your own networks: (rows, ...) to features, codes to features or rows.
-    """
-
-    code_size: Annotated[int, Ge(1)] | Auto = "auto"
-    hidden: tuple[Annotated[int, Ge(1)], ...] | Auto = "auto"
-    network: Literal["auto", "mlp", "conv", "conv-pool"] = "auto"
-    likelihood: Likelihoods = "auto"
-    kind: Literal["auto", "table", "images"] = "auto"
-    columns: dict[str | int, str] | None = None
-    corruption: Corruption | None = None
-    corruption_level: Level | tuple[Level, Level] = 0.2
-    conditional: bool = False
-    batch_size: Annotated[int, Ge(1)] | Auto = "auto"
-    max_epochs: Annotated[int, Ge(1)] | Auto = "auto"
-    max_time: str | float | None = None
-    learning_rate: Annotated[float, Gt(0)] | Auto = "auto"
-    schedule: Literal["auto", "cosine", "linear", "constant"] = "auto"
-    weight_decay: Annotated[float, Ge(0)] | Auto = "auto"
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
-    clip: Annotated[float, Gt(0)] | None = None
-    ema: Annotated[float, Interval(ge=0, lt=1)] = 0.0
-    early_stopping: bool = True
-    validation_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1
-    n_iter_no_change: Annotated[int, Ge(1)] = 20
-    tol: Annotated[float, Ge(0)] = 1e-4
-    threads: Annotated[int, Ge(1)] | Auto = "auto"
-    device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    random_state: Any = None
-    verbose: int = 0
-    warm_start: bool = False
-    encoder: nn.Module | None = None
-    decoder: nn.Module | None = None
+class Model(Options, ABC):
+    """What all models share: the parameters of `Options`, fitting, sampling, saving."""
 
     # --- what a model says ---
 
@@ -302,10 +196,9 @@ class Model(BaseEstimator, ABC):
             self._turns = (Turn(type(self).__name__.lower(), tuple(nets)),)
             began = not continued and self.start(nets, rows)
             self.settings_ = resolve_settings(nets, given.trained_on(), values, seed, device.type, began=began)
-            with threads(self.settings_.threads):
+            with threads(self.settings_.threads), listening(self, nets, rows.y, checkpoints) as progress:
                 nets.to(device)
                 watched = held_out.to(device) if held_out is not None and self.watches else None
-                progress = reporter(self.settings_, verbose=self.verbose)
                 source = given.batches(self.settings_.batch_size, seed, device) or rows.to(device)
                 try:
                     self.history_ = train(self, nets, source, watched, self.settings_, progress, checkpoints)

@@ -24,7 +24,8 @@ from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.divergence import kl_normal, reparameterise
 from engram.models.codes import Codes
 from engram.models.game import BETAS, FADED, Losses, begin, faded, recipe, refuse_modules
-from engram.models.model import Auto, Model
+from engram.models.model import Model
+from engram.models.options import Auto
 from engram.models.parts import Shapes
 from engram.models.priors import posterior
 from engram.networks.discriminator import Discriminator

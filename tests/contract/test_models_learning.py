@@ -12,7 +12,7 @@ import torch
 
 from engram.data.rows import Rows
 from engram.training import Batches, Settings, Turn, train
-from engram.training.loop import averaged
+from engram.training.averaging import averaged
 from engram.training.nets import Nets
 from engram.training.optimiser import Adam
 from engram.training.session import seeded

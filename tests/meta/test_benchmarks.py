@@ -24,6 +24,10 @@ OWN = (
     "made_density",
     "mixtures",
     "speed_metrics",
+    "step_times",
+    "rae_claim",
+    "fashion_gans",
+    "stacked_mnist",
 )
 
 

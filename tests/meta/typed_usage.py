@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import engram
-from engram import VAE, Autoencoder, data, metrics
+from engram import GAN, VAE, Autoencoder, data, metrics
 from engram.errors import EngramError
 from engram.evaluation import Comparison, Report
 from engram.models.model import Model
@@ -31,6 +31,16 @@ def used(model: VAE, pictures: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
     model.inverse_transform(codes)
     model.save("run", force=True)
     return assert_type(model.score(pictures), float)
+
+
+def played(table: pd.DataFrame, labels: list[str]) -> GAN:
+    """A game: fitted with y it is conditional, and it draws rows."""
+    model = GAN(loss="non-saturating", penalty="r1", penalty_weight=0.1, constraint=None, pack=2, discriminator_steps=2)
+    assert_type(model.fit(table, labels), GAN).sample(3, y=labels[0], random_state=1)
+    for finding in model.findings_:
+        assert_type(finding.kind, str)
+    model.save("run", force=True)
+    return model
 
 
 def judged(model: VAE, table: pd.DataFrame) -> str:
