@@ -16,7 +16,7 @@ import engram
 from engram.evaluation.judge import Judge
 from engram.metrics import frechet_distance, manifold, memorisation
 
-LEARN, DRAWN, EPOCHS = 30_000, 5_000, 20
+LEARN, DRAWN, EPOCHS = 30_000, 5_000, 8
 SHEET = 10  # pictures of each class on the sheet
 MODELS: dict[str, dict[str, Any]] = {
     "gan": {},

@@ -46,8 +46,21 @@ def term_charts(learning: dict[str, Any]) -> str:
         found = [math.nan if v is None else v for v in values]
         frame = Frame(370, 160, (0, max(learning["epochs"])), _robust(found), left=56)
         chart = frame.svg(f"The term {name}", frame.axes(), frame.line(learning["epochs"], found, "c0"))
-        charts.append(_small(f"term: {name}", chart))
+        turn = learning.get("turns", {}).get(name, name)
+        charts.append(_small(f"term: {name}{f', in the turn of the {turn}' if turn != name else ''}", chart))
     return f'<div class="two">{"".join(charts)}</div>' if len(charts) > 1 else ""
+
+
+def player_chart(learning: dict[str, Any]) -> str:
+    """The main term of each player of a game by epoch: there is no loss that falls."""
+    names = [name for name in learning["terms"] if name in learning["turns"].values()] or list(learning["terms"])
+    curves = {name: [math.nan if v is None else v for v in learning["terms"][name]] for name in names}
+    ends = _robust([v for values in curves.values() for v in values])
+    frame = Frame(WIDE, 250, (0, max(learning["epochs"])), ends, left=62)
+    colours = {name: f"c{i}" for i, name in enumerate(curves)}
+    lines = (frame.line(learning["epochs"], values, colours[name]) for name, values in curves.items())
+    chart = frame.svg("What the players minimise", frame.axes("epochs", "mean over rows"), *lines)
+    return legend(list(colours.items())) + chart
 
 
 def _robust(values: list[float]) -> tuple[float, float]:
@@ -68,7 +81,7 @@ def map_chart(codes: dict[str, Any]) -> str:
     flat = codes["size"] == 1
     up = np.random.default_rng(0).uniform(-1, 1, len(places)).tolist() if flat else [p[1] for p in places]
     across = [p[0] for p in places]
-    frame = Frame(WIDE, 200 if flat else 440, _most(across), _most(up), left=20 if flat else 52)
+    frame = Frame(WIDE, 200 if flat else 440, most(across), most(up), left=20 if flat else 52)
     colours, entries = _label_colours(codes["labels"], len(places))
     share = codes["share"]
     names = ("the code", "") if flat else tuple(f"component {i + 1} ({share[i]:.0%} of the variance)" for i in (0, 1))
@@ -78,7 +91,7 @@ def map_chart(codes: dict[str, Any]) -> str:
     return (legend(entries) if entries else "") + chart
 
 
-def _most(values: list[float]) -> tuple[float, float]:
+def most(values: list[float]) -> tuple[float, float]:
     """Range of nearly all values: a few far ones are drawn at the edge, so that all others are not one blot."""
     whole = span(values)
     if len(values) < 50:

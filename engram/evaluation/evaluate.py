@@ -18,8 +18,9 @@ from engram.evaluation.comparison import Outputs, encoded, flat, has_density, of
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
 from engram.evaluation.pictures import pictures
+from engram.evaluation.purpose import only_generates
 from engram.evaluation.report import Report, Result
-from engram.evaluation.sets import Generation, divided, generation_of, only_generates, told
+from engram.evaluation.sets import Generation, divided, generation_of, told
 from engram.metrics.metric import Metric
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.training import Finding
@@ -108,11 +109,11 @@ def _protocol(common: dict[str, Any], results: list[Result], made: Generation) -
     of_rows = next((r.protocol for r in results if r not in made.results), None)
     if of_rows is not None:
         shared = {key: value for key, value in of_rows.items() if key != "quantity"}
-        return shared | ({"generated": told(made.protocol)} if made.protocol else {})
+        return shared | ({"generated": told(made.protocol, baselines=True)} if made.protocol else {})
     if not made.protocol:
         return common | {"features": "none", "baseline_rows": "none", "errors": "none"}
     own = {key: made.protocol[key] for key in ("features", "baseline_rows", "errors")}
-    return {"features": own["features"], **common, **own, "generated": told(made.protocol)}
+    return {"features": own["features"], **common, **own, "generated": told(made.protocol, baselines=False)}
 
 
 def _of_rows(
@@ -121,7 +122,10 @@ def _of_rows(
     """Judge what a model makes of the rows one by one: results, notes, findings; ``common`` is completed."""
     labels, what = anomalies(y if model.given_ is None else None, len(rows))
     if not chosen or only_generates(model):
-        lacking = {one.name: " or ".join(n for n in one.needs if n in ("reconstruction", "scores", "log_prob")) for one in chosen}
+        lacking = {
+            one.name: " or ".join(n for n in one.needs if n in ("reconstruction", "scores", "log_prob"))
+            for one in chosen
+        }
         told = f"{type(model).__name__} gives no"
         return [], [f"{name}: left out, {told} {needed}" for name, needed in lacking.items()], []
     subjects, fitted_on = _subjects(model, X, y, rows, trained, labels, chosen, common["seed"])

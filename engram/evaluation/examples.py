@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engram.errors import UsageError
+from engram.evaluation.comparison import encoded
 from engram.evaluation.labels import beside, drawn_beside
 from engram.evaluation.thumbnails import grid
 from engram.training.session import seed_from
@@ -28,14 +29,14 @@ PICTURES = 12  # in a line
 def picture_rows(model: Codes, X: Any, random_state: int, y: Any = None) -> dict[str, bytes]:
     """Return lines of pictures: real, reconstructed, generated."""
     some = X[:PICTURES]
-    found = {"real": grid(model.encoded(some).x, PICTURES)}
+    found = {"real": grid(encoded(model, some).x, PICTURES)}
     if hasattr(model, "reconstructed"):
         found["reconstructed"] = grid(
             model.reconstructed(some, **beside(model, y, slice(PICTURES))).view(-1, *model.kind_.shape), PICTURES
         )
     drawn = generated(model, 2 * PICTURES, random_state, y)
     if drawn is not None:
-        found["generated"] = grid(model.encoded(drawn).x, PICTURES)
+        found["generated"] = grid(encoded(model, drawn).x, PICTURES)
     return found
 
 

@@ -17,12 +17,15 @@ from engram.data.stream import some
 from engram.data.table import Table
 from engram.errors import EngramError
 from engram.evaluation.chosen import chosen
+from engram.evaluation.drawn import drawn
 from engram.evaluation.examples import picture_rows, table_rows
 from engram.evaluation.labels import anomalies, beside, one_label, one_per_row
 from engram.evaluation.neighbours import picture_neighbours, picture_ways, table_neighbours
 from engram.evaluation.profile import profile
+from engram.evaluation.purpose import is_for_generation, only_generates
 from engram.evaluation.traversal import picture_traversals, table_traversals
 from engram.maths.linear import principal_components
+from engram.models.sheets import is_game
 
 if TYPE_CHECKING:
     from engram.models.codes import Codes
@@ -31,6 +34,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 MOST_ROWS = 2000  # that scores, codes and distributions are shown of
 MOST_PLACES = 800  # points of the map
 MOST_LABELS = 10
+TURNS = {"penalty": "discriminator", "kl": "encoder", "similarity": "encoder", "condition": "discriminator and generator",
+         "decoder-similarity": "decoder"}  # of terms that are not called like a player  # fmt: skip
 BINS = 28
 
 
@@ -61,7 +66,11 @@ def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state
     found = Look({"data": profile(model, X, given), "chosen": chosen(model), "learning": learning(model)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # said when the rows were evaluated
-        if isinstance(kind, Images):
+        if is_for_generation(model):
+            facts, images = drawn(model, X, given, None if train is None else some(kind.opened(train)), random_state)
+            found.facts |= {"generated": facts} if facts else {}
+            found.images |= images
+        if isinstance(kind, Images) and not only_generates(model):
             found.images |= picture_rows(model, X, random_state, given)
         elif isinstance(kind, Table):
             found.facts["rows"] = table_rows(model, X, random_state, given)
@@ -108,7 +117,15 @@ def learning(model: Codes) -> dict[str, Any]:
         "steps": reports[-1]["step"] if reports else 0,
         "seconds": reports[-1].get("seconds", 0.0) if reports else 0.0,
         "most_epochs": settings.max_epochs,
+        **({"turns": turn_of(model, names)} if is_game(model.network_) else {}),
     }
+
+
+def turn_of(model: Any, terms: list[str]) -> dict[str, str]:
+    """Return the turn of a game that each term belongs to, the player that minimises it."""
+    players = {role for turn in model.turns(0) for role in (turn.name, *turn.roles)}
+    last = model.turns(0)[-1].name
+    return {name: name if name in players else TURNS.get(name, last) for name in terms}
 
 
 def code_map(codes: Array, labels: pd.Series[Any] | None) -> dict[str, Any]:

@@ -89,7 +89,9 @@ def judge_generation(
         Unknown features, or a conditional model without ``y``.
     """
     name = type(model).__name__
-    found, notes = judge_generations({name: model}, X, y, train=train, features=features, n=n, random_state=random_state)
+    found, notes = judge_generations(
+        {name: model}, X, y, train=train, features=features, n=n, random_state=random_state
+    )
     return [r for r in found if r.subject == name], [r for r in found if r.subject != name], notes
 
 
@@ -118,9 +120,7 @@ def judge_generations(
     chosen = features_for(features, x[learn], None if labels is None else labels[learn], random_state=seed)
     known, told = (x[learn], "other rows of the same set") if trained is None else (trained, "training rows")
     asked = {name: {"y": _taken(y, real)} if name in conditional else {} for name in models}
-    drawn = {
-        name: _encoded(first, m.sample(len(real), random_state=seed, **asked[name])) for name, m in models.items()
-    }
+    drawn = {name: _encoded(first, m.sample(len(real), random_state=seed, **asked[name])) for name, m in models.items()}
     subjects = drawn | {REAL: x[held]} | dict(_of_baselines(known, len(real), seed))
     common: dict[str, Any] = {
         "features": chosen.name,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engram.metrics.manifold import expected_coverage
+
 if TYPE_CHECKING:
     from engram.evaluation.report import Report
 
 BESIDE = {"pca": "PCA with the same code size", "knn": "nearest neighbours", "isolation-forest": "an isolation forest"}
 
+BESIDE_GENERATED = {"real rows": "real rows among themselves:", "gaussian-mixture": "a Gaussian mixture:"}
+
 
 def headline(report: Report) -> str:
-    """Return what came out in plain words: reconstruction, detection where labels allow, and how many findings."""
-    parts = [told for told in (_reconstruction(report), _detection(report)) if told]
+    """Return what came out in plain words: reconstruction, detection where labels allow, generated rows, and how many findings."""
+    parts = [told for told in (_reconstruction(report), _detection(report), _generation(report)) if told]
     count = len(report.findings)
     tail = "No findings." if not count else f"{count} finding{'s' * (count > 1)}."
     return " ".join([*parts, tail])
@@ -43,6 +47,27 @@ def _detection(report: Report) -> str:
         return f"{told}."
     best = max(others, key=lambda r: r.value)
     return f"{told}, the best simple method ({BESIDE.get(best.subject, best.subject)}) {_short(best.value)}."
+
+
+def _generation(report: Report) -> str:
+    name = next((r.name for r in report.metrics if r.name in ("frechet", "FID")), None)
+    parts = [] if name is None else [_distance(report, name)]
+    covered = report.result("coverage", report.model)
+    if covered is not None:
+        n = covered.protocol["rows"]
+        expected = expected_coverage(n, n)
+        parts.append(
+            f"{'coverage' if parts else 'Rows it generates have coverage'} {_short(covered.value)} of expected {_short(expected)}"
+        )
+    return f"{', '.join(parts)}." if parts else ""
+
+
+def _distance(report: Report, name: str) -> str:
+    own, *others = (report.result(name, subject) for subject in (report.model, *BESIDE_GENERATED))
+    told = [f"{what} {r.value:.3g}" for what, r in zip(BESIDE_GENERATED.values(), others, strict=True) if r is not None]
+    assert own is not None
+    beside = f" ({', '.join(told)})" if told else ""
+    return f"Rows it generates are at {'FID' if name == 'FID' else 'Frechet distance'} {own.value:.3g} from real ones{beside}"
 
 
 def _short(value: float) -> str:

@@ -48,7 +48,7 @@ def one_per_row(y: Any, n_rows: int) -> pd.Series[Any]:
 
 def beside(model: Any, y: Any, index: Any = slice(None)) -> dict[str, Any]:
     """Return the arguments that a conditional model takes beside the rows with these numbers: ``y``; other models take none."""
-    if not getattr(model, "conditional", False) or y is None:
+    if model.given_ is None or y is None:
         return {}
     return {"y": y.iloc[index] if hasattr(y, "iloc") else np.asarray(y)[index]}
 

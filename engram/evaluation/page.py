@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from engram.evaluation import sections
+from engram.evaluation import drawn_sections, sections
 from engram.evaluation.style import STYLE
 from engram.version import VERSION
 
@@ -58,12 +58,9 @@ def _sections(report: Report) -> Iterator[tuple[str, str, str]]:
     facts, images = report.look.facts, report.look.images
     yield "findings", "Findings", sections.findings(report)
     yield "results", "Results", sections.results(report)
-    draws = "generated" in images or "generated" in facts.get("rows", {}).get("rows", {})
-    title = "Rows, what comes back, and generated rows" if draws else "Rows and what comes back"
-    if "real" in images:
-        yield "rows", title, sections.picture_rows(images)
-    elif "rows" in facts:
-        yield "rows", title, sections.table_rows(facts["rows"])
+    yield from _of_rows(facts, images)
+    if report.sheets:
+        yield "growth", "How pictures grew", drawn_sections.growth(report.sheets)
     yield from _of_codes(facts, images)
     if "scores" in facts:
         yield "scores", "Scores", sections.scores(facts["scores"])
@@ -73,6 +70,25 @@ def _sections(report: Report) -> Iterator[tuple[str, str, str]]:
         yield "data", "The data", sections.data(facts["data"])
     if "chosen" in facts:
         yield "chosen", "What was chosen, and why", sections.chosen(facts["chosen"])
+
+
+def _of_rows(facts: dict[str, Any], images: dict[str, bytes]) -> Iterator[tuple[str, str, str]]:
+    """Give the sections on rows: real ones, what comes back, generated ones."""
+    generated = facts.get("generated", {})
+    tables = facts.get("rows", {}).get("rows", {})
+    title = "Rows, what comes back, and generated rows"
+    if "generated" not in images and "generated" not in tables:
+        title = "Rows and what comes back"
+    if "grid real" in images or "classes" in generated:
+        yield "rows", "Real and generated pictures", drawn_sections.pictures(generated, images)
+    elif "real" in images:
+        yield "rows", title, sections.picture_rows(images)
+    elif tables:
+        title = title if "reconstructed" in tables else "Real and generated rows"
+        plane = drawn_sections.places(generated["places"]) if "places" in generated else ""
+        yield "rows", title, sections.table_rows(facts["rows"]) + plane
+    if "nearest" in generated:
+        yield "copies", "Nearest training pictures", drawn_sections.nearest(generated["nearest"], images)
 
 
 def _of_codes(facts: dict[str, Any], images: dict[str, bytes]) -> Iterator[tuple[str, str, str]]:

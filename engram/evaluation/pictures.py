@@ -19,8 +19,10 @@ from engram.data.images import Images
 from engram.data.kind import DataWarning
 from engram.data.table import Table
 from engram.errors import UsageError
+from engram.evaluation.comparison import encoded
 from engram.evaluation.labels import beside, drawn_beside, one_label, one_per_row
 from engram.maths.linear import principal_components
+from engram.models.sheets import is_game
 from engram.training.session import seed_from
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ def pictures(model: Codes, X: Any, y: Any = None, *, random_state: Any = 0) -> d
 def loss_curve(model: Codes) -> bytes:
     """Draw the loss of every report of a fit, on training rows and on held-out rows."""
     reports = model.history_.reports
+    if is_game(model.network_):
+        return _course(reports)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -85,6 +89,22 @@ def loss_curve(model: Codes) -> bytes:
     return _png(draw, (WIDTH, 3.4))
 
 
+def _course(reports: list[dict[str, Any]]) -> bytes:
+    """Draw the terms of a game: their sum means nothing."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for name in dict.fromkeys(name for report in reports for name in report["terms"]):
+            found = [(r["epoch"], r["terms"][name]) for r in reports if name in r["terms"]]
+            axes.plot(*zip(*found, strict=True), label=name, marker="o" if len(found) < 3 else "")
+        axes.set_xlabel("epochs")
+        axes.set_ylabel("term, mean over rows")
+        if reports:
+            axes.legend()
+
+    return _png(draw, (WIDTH, 3.4))
+
+
 def reconstructions(model: Codes, X: Any, y: Any = None) -> bytes | None:
     """Draw rows and what comes back: pictures above each other, numbers as real against reconstructed values."""
     kind = model.kind_
@@ -94,7 +114,7 @@ def reconstructions(model: Codes, X: Any, y: Any = None) -> bytes | None:
     if isinstance(kind, Images):
         rows = X[: 2 * ACROSS]
         means = model.reconstructed(rows, **beside(model, y, slice(2 * ACROSS)))
-        pairs = zip(_shown(model.encoded(rows).x, ACROSS), _shown(means, ACROSS), strict=True)
+        pairs = zip(_shown(encoded(model, rows).x, ACROSS), _shown(means, ACROSS), strict=True)
         return _strips([("real", "back")] * math.ceil(len(rows) / ACROSS), [line for pair in pairs for line in pair])
     if not isinstance(kind, Table):
         return None
@@ -130,7 +150,7 @@ def samples(model: Codes, X: Any = None, y: Any = None, *, random_state: Any = 0
     except (AttributeError, NotImplementedError, UsageError):
         return None  # not a generative model
     if isinstance(kind, Images):
-        return _strips([], _shown(model.encoded(rows).x, ACROSS))
+        return _strips([], _shown(encoded(model, rows).x, ACROSS))
     if not isinstance(kind, Table):
         return None
     generated = _frame(kind, rows)

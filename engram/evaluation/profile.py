@@ -10,7 +10,7 @@ import numpy as np
 from engram.data.images import Images
 from engram.data.kind import DataWarning
 from engram.data.table import Table
-from engram.evaluation.comparison import flat
+from engram.evaluation.comparison import encoded, flat
 
 if TYPE_CHECKING:
     from engram.data.columns import Column
@@ -31,6 +31,7 @@ def profile(model: Codes, X: Any, y: Any = None) -> dict[str, Any]:
         "trained_on": data["trained_on"],
         "held_out": max(0, data["rows"] - data["trained_on"]),
         "fingerprint": data["fingerprint"],
+        "held_out_for": "choose the weights by" if model.watches else "look at",
     }
     if isinstance(kind, Images):
         channels, height, width = kind.shape
@@ -72,7 +73,7 @@ def returned_by_column(model: Codes, X: Any, y: Any = None) -> dict[int, float]:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        x, seen = flat(model.encoded(X), model.kind_)
+        x, seen = flat(encoded(model, X), model.kind_)
         back = model.reconstructed(X, y).flatten(1).numpy()
     weight = np.ones_like(x) if seen is None else seen.astype(x.dtype)
     mean = (x * weight).sum(0) / np.maximum(weight.sum(0), 1)

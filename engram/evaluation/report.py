@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 ARROWS = {"higher": "↑", "lower": "↓"}
-REAL, BOOTSTRAP = "real rows", "bootstrap"  # subjects that generate nothing new: other real rows, training rows once more
+REAL, BOOTSTRAP = (
+    "real rows",
+    "bootstrap",
+)  # subjects that generate nothing new: other real rows, training rows once more
+UNRANKED = ("memorisation",)  # .5 is best: less is further from the training rows than real rows are
+MOST_BESIDE = 6  # metrics
 REFERENCES = (REAL, BOOTSTRAP)
 
 
@@ -129,12 +134,25 @@ class Report:
         return next((r for r in both if (r.name, r.subject) == (name, subject)), None)
 
     def cells(self, name: str) -> dict[str, tuple[str, bool]]:
-        """Return (text, whether it is the best) by subject for one metric; what prints the same is equally good."""
+        """Return (text, whether it is the best) by subject for one metric; what prints the same is equally good.
+
+        Real rows, and training rows drawn again, are there to compare with: they are never the best.
+        """
         found = {s: r for s in self.subjects() if (r := self.result(name, s)) is not None}
         decimals = next(iter(found.values())).decimals()
         sign = 1 if next(iter(found.values())).better == "higher" else -1
-        best = max(sign * round(r.value, decimals) for r in found.values())
-        return {s: (r.text(decimals), sign * round(r.value, decimals) == best) for s, r in found.items()}
+        if name in UNRANKED:
+            return {s: (r.text(decimals), False) for s, r in found.items()}
+        best = max(sign * round(r.value, decimals) for s, r in found.items() if s not in REFERENCES)
+        return {
+            s: (r.text(decimals), s not in REFERENCES and sign * round(r.value, decimals) == best)
+            for s, r in found.items()
+        }
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there are more metrics than stand well beside each other, so that they stand below each other."""
+        return len(self.metrics) > MOST_BESIDE
 
     def to_frame(self) -> pd.DataFrame:
         """Return the values as a DataFrame: one row per subject, one column per metric, NaN where there is none."""
@@ -152,6 +170,9 @@ class Report:
         for subject in self.subjects():
             cells = [column.get(subject, ("-", False)) for column in columns]
             lines.append([subject, *(f"{text} {'*' if best else ' '}" for text, best in cells)])
+        if self.is_wide:
+            lines = [list(line) for line in zip(*lines, strict=True)]
+            lines[0] = ["", *(f"{subject}  " for subject in lines[0][1:])]  # the star's place
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         table = [
             "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
@@ -161,6 +182,7 @@ class Report:
         told = [
             f"{rows} ({self.protocol['split']}); baselines {self.protocol['baseline_rows']}. * best, ± standard error"
         ]
+        told += [f"generated rows: {self.protocol['generated']}"] if "generated" in self.protocol else []
         told += [f"note  {note}" for note in self.protocol.get("notes", [])]
         told += [f"finding  {finding}" for finding in self.findings]
         return "\n".join([*(line.rstrip() for line in table), "", *told]) + "\n"

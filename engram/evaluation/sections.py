@@ -21,6 +21,7 @@ WORDS = {
     "rows": "Rows",
     "split": "Seen before",
     "baseline_rows": "Baselines are",
+    "generated": "Generated rows",
     "seed": "Seed",
     "errors": "± is the standard error by",
 }
@@ -46,6 +47,12 @@ def results(report: Report) -> str:
     """The model and the baselines by metric, and the protocol."""
     if not report.metrics:
         return '<p class="say">No metric could be computed; the notes below say why.</p>' + protocol(report)
+    table = _below(report) if report.is_wide else _beside(report)
+    return f'<div class="scroll">{table}</div>' + protocol(report)
+
+
+def _beside(report: Report) -> str:
+    """One line per subject."""
     columns = [report.cells(name) for name in report.names()]
     heads = (
         f"<th>{escape(r.name)}<small>{escape(r.unit)},<br>{escape(r.better)} is better</small></th>"
@@ -53,15 +60,26 @@ def results(report: Report) -> str:
     )
     body = []
     for subject in report.subjects():
-        cells = (column.get(subject, ("–", False)) for column in columns)
-        values = "".join(
-            f'<td class="best"><span>{escape(told)}</span></td>' if best else f"<td>{escape(told)}</td>"
-            for told, best in cells
-        )
         kind = ' class="model"' if subject == report.model else ""
+        values = "".join(_cell(*column.get(subject, ("–", False))) for column in columns)
         body.append(f"<tr{kind}><td>{escape(subject)}</td>{values}</tr>")
-    table = f"<table><thead><tr><th></th>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return f'<div class="scroll">{table}</div>' + protocol(report)
+    return f"<table><thead><tr><th></th>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _below(report: Report) -> str:
+    """One line per metric."""
+    heads = "".join(f"<th>{escape(subject)}</th>" for subject in report.subjects())
+    body = []
+    for r in report.metrics:
+        cells = report.cells(r.name)
+        values = "".join(_cell(*cells.get(subject, ("–", False))) for subject in report.subjects())
+        unit = f'<small class="soft">{escape(r.unit)}, {escape(r.better)} is better</small>'
+        body.append(f"<tr><td><b>{escape(r.name)}</b><br>{unit}</td>{values}</tr>")
+    return f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _cell(told: str, best: bool) -> str:
+    return f'<td class="best"><span>{escape(told)}</span></td>' if best else f"<td>{escape(told)}</td>"
 
 
 def protocol(report: Report) -> str:
@@ -74,7 +92,11 @@ def protocol(report: Report) -> str:
 
 def data(told: dict[str, Any]) -> str:
     """What the data are."""
-    held = f", {told['held_out']:,} held out to choose the weights by" if told["held_out"] else ""
+    held = (
+        f", {told['held_out']:,} held out to {told.get('held_out_for', 'choose the weights by')}"
+        if told["held_out"]
+        else ""
+    )
     facts = f"{told['fitted_rows']:,} rows were given to the fit: {told['trained_on']:,} learned from{held}."
     if "pictures" in told:
         p = told["pictures"]
@@ -98,14 +120,15 @@ def _columns(columns: list[dict[str, Any]]) -> str:
     if not columns or "missing" not in columns[0]:
         pairs = ((c["name"], c["type"]) for c in columns)
         return f"<dl>{''.join(f'<dt>{escape(n)}</dt><dd>{escape(t)}</dd>' for n, t in pairs)}</dl>"
-    gaps = any(c["missing"] for c in columns)
-    head = f'<th>column</th><th class="words">type</th><th class="words">values</th>{"<th>missing</th>" * gaps}<th>comes back, R2</th>'
+    gaps, back = any(c["missing"] for c in columns), any(c["r2"] is not None for c in columns)
+    head = '<th>column</th><th class="words">type</th><th class="words">values</th>'
+    head += "<th>missing</th>" * gaps + "<th>comes back, R2</th>" * back
     body = []
     for c in columns:
         missing = f"{c['missing']:,} ({c['missing_share']:.0%})" if c["missing"] else ""
-        back = "" if c["r2"] is None else f"{c['r2']:.2f}"
+        r2 = "" if c["r2"] is None else f"{c['r2']:.2f}"
         cells = f'<td class="name">{escape(c["name"])}</td><td class="left">{escape(c["type"])}</td>'
-        cells += f'<td class="words">{escape(c["told"])}</td>{f"<td>{missing}</td>" * gaps}<td>{back}</td>'
+        cells += f'<td class="words">{escape(c["told"])}</td>{f"<td>{missing}</td>" * gaps}{f"<td>{r2}</td>" * back}'
         body.append(f"<tr>{cells}</tr>")
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
@@ -132,8 +155,9 @@ def learning(told: dict[str, Any]) -> str:
     elif told["kept_epoch"] is not None:
         kept = f" The weights kept are those of epoch {told['kept_epoch']:.0f}, the best on held-out rows."
     epochs = f"{told['epochs'][-1]:.0f} of at most {told['most_epochs']} epochs"
+    course = charts.player_chart(told) if "turns" in told else charts.loss_chart(told)
     say = f"{told['steps']:,} steps, {epochs}, {told['seconds']:.1f} s; {ended}.{kept}"
-    return f'<p class="say">{escape(say)}</p><figure>{charts.loss_chart(told)}</figure>{charts.term_charts(told)}'
+    return f'<p class="say">{escape(say)}</p><figure>{course}</figure>{charts.term_charts(told)}'
 
 
 def table_rows(told: dict[str, Any]) -> str:

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 from engram.errors import UsageError
 from engram.evaluation.generation import COPIES, FEWEST, judge_generations
 from engram.evaluation.labels import one_label
+from engram.evaluation.purpose import draws, is_for_generation, only_generates
 from engram.evaluation.report import REAL, Result
 from engram.metrics.metric import Metric, metric
-from engram.models.codes import Codes
-from engram.models.model import Model
-from engram.models.sheets import is_game
 from engram.registry import METRICS
 from engram.training import Finding
 
 if TYPE_CHECKING:
     from engram.data.kind import Kind
 
-OF_ROWS = {"x", "reconstruction", "log_prob", "scores"}  # arrays of which a metric of the same rows, one by one, needs some
+OF_ROWS = {
+    "x",
+    "reconstruction",
+    "log_prob",
+    "scores",
+}  # arrays of which a metric of the same rows, one by one, needs some
 ELSEWHERE = {  # registered metrics that take more than rows
     "inception-score": "it takes the probabilities of a classifier: engram.metrics.inception_score",
     "path-length": "it takes rows along paths of the noise: engram.metrics.path_length",
@@ -42,22 +45,6 @@ class Generation:
     notes: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     protocol: dict[str, Any] = field(default_factory=dict)
-
-
-def only_generates(model: Any) -> bool:
-    """Whether rows that it generates are all that can be judged of a model: it gives no codes and no scores."""
-    return not hasattr(model, "transform") and not hasattr(model, "score_samples")
-
-
-def is_for_generation(model: Any) -> bool:
-    """Whether rows that it generates are judged unasked: those are all it gives, or a game over rows taught it."""
-    return only_generates(model) or is_game(model.network_)
-
-
-def draws(model: Any) -> bool:
-    """Whether a model can generate rows at all."""
-    cls = type(model)
-    return bool(cls.draw_codes is not Model.draw_codes or cls.sample is not Codes.sample)
 
 
 def is_of_sets(name: str) -> bool:
@@ -89,26 +76,23 @@ def generation_of(
         return found
     unable = [name for name, model in models.items() if not draws(model)]
     if unable:
-        raise UsageError(f"{unable[0]} cannot generate rows, so {', '.join(wished)} cannot be computed of it. Leave it out.")
+        raise UsageError(
+            f"{unable[0]} cannot generate rows, so {', '.join(wished)} cannot be computed of it. Leave it out."
+        )
     if n_rows < 4 * FEWEST:
         told = f"a quarter of {n_rows} rows is too few to compare with generated ones; give {4 * FEWEST} or more"
         found.notes.append(f"{', '.join(wished)}: left out, {told}")
         return found
     conditional = any(model.given_ is not None for model in models.values())
     results, notes = judge_generations(models, X, y if conditional else one_label(y), train=train, random_state=seed)
-    order = [*dict.fromkeys(r.name for r in results)]
-    order.sort(key=lambda name: wished.index(name) if asked and name in wished else order.index(name))
-    found.results = [r for name in order for r in results if r.name == name and _is_wished(name, wished)]
+    order = wished if asked else list(dict.fromkeys(r.name for r in results))
+    found.results = [r for name in order if name in wished for r in results if r.name == name]
     found.notes += [note for note in notes if any(name in note.partition(":")[0] for name in wished)]
     if asked and "agreement" in wished and not conditional:
         found.notes.append(f"agreement: left out, {' and '.join(models)} learned rows without y")
     found.protocol = results[0].protocol
     found.findings = [finding for name in models for finding in worse_than_independent(name, results)]
     return found
-
-
-def _is_wished(name: str, wished: list[str]) -> bool:
-    return name in wished or (name == "FID" and "frechet" in wished)
 
 
 def worse_than_independent(name: str, results: list[Result]) -> list[Finding]:
@@ -128,7 +112,7 @@ def worse_than_independent(name: str, results: list[Result]) -> list[Finding]:
     return [Finding("worse-than-baseline", told, advice)]
 
 
-def told(protocol: dict[str, Any]) -> str:
-    """Return in a sentence what generated rows were compared with."""
-    n = protocol["rows"]
-    return f"{n} beside as many real ones, on {protocol['features']}; {protocol['split']}; baselines {protocol['baseline_rows']}"
+def told(protocol: dict[str, Any], *, baselines: bool) -> str:
+    """Return in a sentence what generated rows were compared with and, where that is not said elsewhere, what baselines learned from."""
+    said = f"{protocol['rows']} beside as many real ones, on {protocol['features']}; {protocol['split']}"
+    return f"{said}; baselines {protocol['baseline_rows']}" if baselines else said

@@ -82,6 +82,9 @@ svg text { fill: var(--soft); font-family: inherit; }
 .lines { display: grid; grid-template-columns: max-content 1fr; gap: .5rem .9rem; align-items: center; font-size: .85rem; }
 .lines span { color: var(--soft); text-align: right; }
 .lines img { width: 100%; }
+.near { max-width: 26rem; }
+.pairs { display: grid; grid-template-columns: max-content 1fr 1fr; gap: .5rem 1.4rem; align-items: center; font-size: .85rem; }
+.pairs span { color: var(--soft); text-align: right; } .pairs span.head { text-align: left; } .pairs img { width: 100%; }
 .up { color: #3f9a5f; } .down { color: #c44e6a; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 """ + _colours()

@@ -20,7 +20,7 @@ from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.models.codes import Codes
-from engram.models.game import BETAS, FADED, Losses, begin, faded, recipe, refuse_modules
+from engram.models.game import BETAS, Losses, begin, faded, recipe, refuse_modules
 from engram.models.model import Model
 from engram.models.options import Auto
 from engram.models.parts import Shapes
@@ -51,7 +51,7 @@ class BiGAN(Codes, Model):
 
     loss: Losses = "relativistic"
     penalty_weight: Annotated[float, Ge(0)] | Auto = "auto"
-    network: Literal["auto", "mlp"] = "auto"  # type: ignore[assignment]
+    network: Literal["auto", "mlp"] = "auto"
     ema: Annotated[float, Interval(ge=0, lt=1)] | Auto = "auto"  # type: ignore[assignment]
 
     families = PLAYERS
@@ -95,7 +95,7 @@ class BiGAN(Codes, Model):
         if turn.name == "generator":
             return {"generator": game.discriminator(judge(generated), judge(real))}
         judged = Judgement(judge, real, generated)
-        weight = faded(self.penalty_weight, FADED, batch.progress)
+        weight = faded(self.penalty_weight, batch.progress, kind=self.kind_.name)
         return {
             "discriminator": game.discriminator(judged.of_real, judged.of_generated),
             "penalty": weight * PENALTIES["r1r2"](judged),

@@ -7,7 +7,7 @@ weight, which is large at first, so that all modes are kept, and small at the en
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,16 @@ from engram.data.given import Conditions
 from engram.data.kind import Kind
 from engram.errors import UsageError
 from engram.models.parts import Decoder, Shapes
+from engram.networks import Coder
 from engram.networks.conditional import Conditional
 from engram.training.nets import Nets
 
 Losses = Literal["relativistic", "non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]
-Fade = tuple[float, float]
-FADES: dict[str, Fade] = {"gp": (0.1, 0.1)}  # weights of penalties at first and at last
-FADED: Fade = (1.0, 1e-3)  # of all others
+FADES = {"table": (1.0, 1e-3), "images": (10.0, 1.0)}  # weights of R1 and R2 at first and at last
+STEADY = {
+    "table": 0.1,
+    "images": 10.0,
+}  # weight of a gradient penalty (Gulrajani et al. 2017: .1 in the plane, 10 for pictures)
 BETAS = (0.5, 0.99)  # of Adam: with .9 and .999 games lose modes
 WIDEST = 64  # dimensions of noise
 STEPS = {"table": 5000, "images": 10_000}
@@ -33,23 +36,30 @@ def recipe(kind: Kind, network: str) -> dict[str, Any]:
     """Return what "auto" stands for in games: for tables, and for pictures."""
     pictures = kind.name == "images"
     if network == "auto":
-        network = "norm-free" if pictures else "mlp"
+        network = "dcgan" if pictures else "mlp"
     return {
         "network": network,
         "code_size": min(math.prod(kind.shape), WIDEST),
         "batch_size": 64 if pictures else 256,
         "steps": STEPS["images" if pictures else "table"],
-        "learning_rate": 5e-4 if pictures else 2e-3,
+        "learning_rate": 1e-3 if pictures else 2e-3,
         "schedule": "hold",
         "ema": 0.03 if pictures else 0.0,  # averaged weights make narrow modes narrower still
         "weight_decay": 0.0,
     }
 
 
-def faded(weight: float | str, fade: Fade, progress: float) -> float:
-    """Return a penalty's weight: the given one or, for "auto", one that goes evenly in logarithms from the first value to the last."""
-    first, last = fade
-    return first * (last / first) ** progress if weight == "auto" else float(weight)
+def faded(weight: float | str, progress: float, *, kind: str = "table", penalty: str = "r1r2") -> float:
+    """Return a penalty's weight: the given one or, for "auto", one that goes evenly in logarithms from the first value to the last.
+
+    Pictures have more values than a table's rows, so that a slope that matters is smaller in each: the weight must be larger.
+    """
+    if weight != "auto":
+        return float(weight)
+    if penalty == "gp":
+        return STEADY[kind]
+    first, last = FADES[kind]
+    return first * (last / first) ** progress
 
 
 def refuse_modules(model: object, shapes: Shapes) -> None:
@@ -65,7 +75,9 @@ def begin(nets: Nets, generator: Decoder, x: Tensor) -> None:
     """Let the discriminator see pictures with mean 0 and variance 1, and the generator begin at the mean of rows."""
     nets.discriminator.standardise(x)
     coder = generator.network.network if isinstance(generator.network, Conditional) else generator.network
-    last = next(module for module in coder.head.modules() if isinstance(module, nn.Linear | nn.Conv2d))
+    head = cast("Coder", coder).head
+    last = next(module for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d))
+    assert last.bias is not None
     output = generator.likelihood.link(x.mean(0)).output
     last.bias.copy_(output.mean((1, 2)) if isinstance(last, nn.Conv2d) else output.flatten())
 

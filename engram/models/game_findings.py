@@ -84,6 +84,14 @@ def looked_at(model: GAN, nets: Nets, rows: Rows, held_out: Rows) -> list[Findin
     return [found for check in (no_progress, saturated, collapsed, ignored, memorised) for found in check(played)]
 
 
+def too_few_turns(model: GAN) -> Iterator[Finding]:
+    """The fit was over before the discriminator had taken the steps that are its own between two of the generator's."""
+    taken = model.history_.reports[-1]["step"]
+    if 1 < model.discriminator_steps >= taken:
+        told = f"the generator took one step only, its first, and the discriminator {taken}"
+        yield Finding("few-turns", told, "Train longer (max_epochs), or with fewer discriminator_steps")
+
+
 def no_progress(played: Played) -> Iterator[Finding]:
     """Generated rows are further from real ones than the mean row, given always, would be."""
     real, generated = played.places["real"], played.places["generated"]
@@ -115,6 +123,8 @@ def collapsed(played: Played) -> Iterator[Finding]:
     real, generated = played.places["real"], played.places["generated"]
     share = coverage(real, generated) / expected_coverage(len(real), len(generated), NEIGHBOURS)
     between = [_mean_distance(x) for x in (generated, real)]
+    if between[1] == 0:
+        return  # there is but one row to reach
     if between[0] < ALIKE * between[1]:
         told = f"generated rows are alike: {between[0]:.3g} apart on average, real ones {between[1]:.3g}"
     elif share < COVERED:

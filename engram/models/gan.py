@@ -22,8 +22,8 @@ from engram.data.rows import Rows
 from engram.errors import UsageError, nearest
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.augmentation import augmented, draw
-from engram.models.game import BETAS, FADED, FADES, Losses, begin, condition_loss, faded, limit, recipe, refuse_modules
-from engram.models.game_findings import looked_at
+from engram.models.game import BETAS, Losses, begin, condition_loss, faded, limit, recipe, refuse_modules
+from engram.models.game_findings import looked_at, too_few_turns
 from engram.models.model import Model
 from engram.models.options import Auto
 from engram.models.parts import Shapes
@@ -37,7 +37,7 @@ from engram.training.nets import Nets
 from engram.training.session import seed_from
 
 PLAIN: dict[str, Any] = {"penalty": None}  # of games whose papers have no penalty
-BINARY = 8  # dimensions of a table's noise that are -1 or 1: 256 places that nothing joins
+BINARY = 6  # dimensions of a table's noise that are -1 or 1: 64 places that nothing joins
 SMALL_SET = 5000  # pictures, below which "auto" augments
 
 
@@ -47,7 +47,7 @@ SMALL_SET = 5000  # pictures, below which "auto" augments
 @MODELS.register("lsgan", "GAN that minimises least squares", loss="least-squares", **PLAIN)
 @MODELS.register("sngan", "GAN with spectral normalisation and the hinge loss", loss="hinge", **PLAIN,
                  constraint="spectral")  # fmt: skip
-@MODELS.register("r3gan", "GAN of the relativistic game with R1 + R2, norm-free", loss="relativistic", penalty="r1r2")
+@MODELS.register("r3gan", "GAN of the relativistic game with R1 + R2, norm-free", loss="relativistic", penalty="r1r2", network="norm-free")
 @MODELS.register(
     "dcgan", "Deep convolutional GAN with batch normalisation", loss="non-saturating", **PLAIN, network="dcgan"
 )
@@ -74,8 +74,8 @@ class GAN(Model):
     code_size : int or "auto"
         Dimensions of the noise; "auto" is that of the rows, at most 64: more than rows need makes narrow modes wide.
     network : str
-        "auto" ("mlp" for tables; for pictures "norm-free", or "dcgan" where neither R1 nor R2 is used), "mlp", "dcgan", "residual"
-        or "norm-free".
+        "auto" ("mlp" for tables, "dcgan" for pictures), "mlp", "dcgan", "residual" or "norm-free". The discriminator of "dcgan" has no
+        batch normalisation where there is a penalty or a constraint.
     loss : str
         The game: "relativistic", "non-saturating", "minimax", "least-squares", "hinge" or "wasserstein".
     penalty : str or None
@@ -95,7 +95,7 @@ class GAN(Model):
         or "auxiliary" (it tells y from the row).
     binary : int or "auto"
         Dimensions of the noise, beside the code size, that are -1 or 1: a generator of normal noise alone joins clusters that lie apart.
-        "auto" is 8 for tables, 0 for pictures.
+        "auto" is 6 for tables, 0 for pictures.
     augment : str
         Differentiable augmentation of pictures that the discriminator sees: "auto" (below 5,000 pictures), "none" or "all".
     """
@@ -123,9 +123,9 @@ class GAN(Model):
         return True
 
     def automatic(self, kind: Kind) -> dict[str, Any]:
-        """The recipe for tables or for pictures; without R1 or R2 these get the classic network."""
-        classic = self.penalty in (None, "gp") and self.network == "auto" and kind.name == "images"
-        return recipe(kind, "dcgan" if classic else self.network)
+        """The recipe for tables or for pictures; pictures without a penalty take the paper's smaller steps (arXiv:1511.06434)."""
+        found = recipe(kind, self.network)
+        return found | {"learning_rate": 2e-4} if kind.name == "images" and self.penalty is None else found
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """A generator, which ends in the likelihood of rows, and a discriminator."""
@@ -202,7 +202,7 @@ class GAN(Model):
         judged = Judgement(judge, real, generated, together=self.pack == 1 and self.penalty is not None)
         terms = {"discriminator": PAIRS[self.loss].discriminator(judged.of_real, judged.of_generated)}
         if self.penalty is not None:
-            weight = faded(self.penalty_weight, FADES.get(self.penalty, FADED), batch.progress)
+            weight = faded(self.penalty_weight, batch.progress, kind=self.kind_.name, penalty=self.penalty)
             terms["penalty"] = weight * PENALTIES[self.penalty](judged)
         if nets.discriminator.told is not None:
             terms["condition"] = self._told(nets, real, batch) + self._told(nets, generated, batch)
@@ -217,7 +217,7 @@ class GAN(Model):
                 of_real = nets.discriminator(self._augmented(self.seen(nets, batch)), *batch.given)
         terms = {"generator": game.generator(of_real, logits)}
         if nets.discriminator.told is not None:
-            terms["condition"] = self._told(nets, generated, batch)
+            terms["generator-condition"] = self._told(nets, generated, batch)
         return terms
 
     def _told(self, nets: Nets, x: Tensor, batch: Batch) -> Tensor:
@@ -226,9 +226,9 @@ class GAN(Model):
         return condition_loss(self.given_, nets.discriminator.tell(x), nets.discriminator.packed(batch.given[0]))
 
     def _augmented(self, x: Tensor) -> Tensor:
-        """Return pictures, each changed in its own way, where asked."""
+        """Return pictures, each changed in its own way, where asked; of a single pixel nothing would be left."""
         small = self.augment == "auto" and self.data_["trained_on"] < SMALL_SET
-        if x.dim() < 4 or not (small or self.augment == "all"):
+        if x.dim() < 4 or x.shape[2:].numel() == 1 or not (small or self.augment == "all"):
             return x
         return augmented(x, draw(len(x), *x.shape[2:], device=x.device))
 
@@ -239,7 +239,7 @@ class GAN(Model):
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """Look at rows that it generates beside rows that it has not seen."""
-        return looked_at(self, nets.eval(), rows, held_out)
+        return [*too_few_turns(self), *looked_at(self, nets.eval(), rows, held_out)]
 
     def sample(self, n: int = 1, *, y: Any = None, random_state: Any = None) -> Any:
         """Generate rows: what the generator makes of noise, nothing added.

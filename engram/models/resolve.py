@@ -108,7 +108,8 @@ def _epochs(n_rows: int, batch_size: int, n_parameters: int, values: dict[str, A
     if values["max_epochs"] != "auto":
         return int(values["max_epochs"])
     if "steps" in values:
-        return math.ceil(values["steps"] / math.ceil(n_rows / batch_size))
+        steps: int = values["steps"]
+        return math.ceil(steps / math.ceil(n_rows / batch_size))
     return auto_epochs(n_rows, batch_size, n_parameters, began=began)
 
 

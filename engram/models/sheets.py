@@ -91,7 +91,7 @@ class Sheets:
         before = [] if run is None else list(sheets_in(run))
         self.resumed, self.last, self.step = bool(before), max(before, default=0), 0
         self.made: dict[int, bytes] = {}
-        vars(model)["sheets_"] = self.made
+        model.__dict__["sheets_"] = self.made
 
     def look(self, step: int) -> None:
         """Draw a sheet where one is due."""

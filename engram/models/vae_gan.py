@@ -23,7 +23,7 @@ from engram.data.rows import Rows
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.divergence import kl_normal, reparameterise
 from engram.models.codes import Codes
-from engram.models.game import BETAS, FADED, Losses, begin, faded, recipe, refuse_modules
+from engram.models.game import BETAS, Losses, begin, faded, recipe, refuse_modules
 from engram.models.model import Model
 from engram.models.options import Auto
 from engram.models.parts import Shapes
@@ -117,7 +117,7 @@ class VAEGAN(Codes, Model):
             code[::2] = self._noise(code, batch)[::2]
             generated = self._rows(nets, code, batch)
         judged = Judgement(nets.discriminator, real, generated)
-        weight = faded(self.penalty_weight, FADED, batch.progress)
+        weight = faded(self.penalty_weight, batch.progress, kind=self.kind_.name)
         return {
             "discriminator": PAIRS[self.loss].discriminator(judged.of_real, judged.of_generated),
             "penalty": weight * PENALTIES["r1r2"](judged),

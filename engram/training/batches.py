@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -75,9 +76,12 @@ class Batches:
         return torch.randperm(len(self.rows), generator=generator).to(self.rows.x.device)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, from number ``skip`` on."""
+        """Yield the batches of an epoch, from number ``skip`` on.
+
+        Each lies where it would without ``skip``: a product of matrices may differ in the last bit with where a row begins in memory.
+        """
         numbers = self.order(epoch).tensor_split(self.per_epoch)
-        for first in range(skip, self.per_epoch, self._together):
+        for first in range(skip - skip % self._together, self.per_epoch, self._together):
             some = numbers[first : first + self._together]
             sizes = [len(n) for n in some]
             piece = self.rows.take(torch.cat(some))
@@ -85,7 +89,8 @@ class Batches:
                 torch.split(piece.x, sizes),
                 *(self._split(t, sizes) for t in (piece.mask, piece.y, piece.weight)),
             ]
-            for x, mask, y, weight, index in zip(*columns, some, strict=True):
+            batches = zip(*columns, some, strict=True)
+            for x, mask, y, weight, index in islice(batches, max(0, skip - first), None):
                 yield Batch(x, mask, y, weight, index)
 
     @staticmethod

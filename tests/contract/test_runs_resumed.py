@@ -64,6 +64,24 @@ def test_a_fit_that_is_stopped_and_resumed_ends_to_the_bit_as_if_it_had_not_been
     assert np.array_equal(engram.load(tmp_path / "run").transform(X), whole.transform(X))
 
 
+@pytest.mark.parametrize("ema", [0.0, 0.3])
+def test_every_model_goes_on_to_the_bit_with_all_its_turns_and_buffers(
+    each_model: Any, ema: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optimisers of several turns, running means of batches, directions of spectral norms, averaged weights, the noise to come."""
+    rows = each_model.X[:40]
+    settings = {"max_epochs": 3, "hidden": (6, 6), "batch_size": 6, "ema": ema, "early_stopping": False}
+    whole = each_model.create(**settings).fit(rows)
+    with monkeypatch.context() as patch:
+        interrupted(8, patch)
+        with pytest.raises(StoppedError, match="stopped at step 8 of 21"):
+            each_model.create(**settings).fit(rows, run=tmp_path / "run")
+    resumed = each_model.create(**settings).fit(rows, run=tmp_path / "run", resume=True)
+    expected = whole.network_.state_dict()
+    assert [name for name, t in resumed.network_.state_dict().items() if not torch.equal(t, expected[name])] == []
+    assert resumed.loss_curve_ == whole.loss_curve_
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_that_comes_when_the_fit_is_over_stops_after_it_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int

@@ -66,8 +66,11 @@ def test_a_new_penalty_is_one_function_in_its_table(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_penaltys_weight_fades_evenly_in_logarithms() -> None:
-    assert [faded("auto", (1.0, 0.01), p) for p in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.1, 0.01])
-    assert faded(3.0, (1.0, 0.01), 0.7) == 3.0
+    weights = [faded("auto", progress) for progress in (0.0, 0.5, 1.0)]
+    assert weights == pytest.approx([1.0, 10**-1.5, 1e-3])
+    assert faded("auto", 0.5, kind="images") == pytest.approx(10**0.5)
+    assert faded("auto", 0.7, penalty="gp") == faded("auto", 0.1, penalty="gp") == 0.1
+    assert faded(3.0, 0.7) == 3.0
 
 
 # --- players ---
@@ -103,7 +106,7 @@ def test_packs_hold_neighbouring_rows_and_what_is_left_over_goes_around(n: int) 
 def test_the_discriminators_batch_normalisation_goes_where_there_is_a_penalty() -> None:
     pictures = np.random.default_rng(0).random((40, 9, 9), dtype=np.float32)
     for penalty, expected in ((None, True), ("r1", False)):
-        model = GAN(network="dcgan", penalty=penalty, max_epochs=1, random_state=0).fit(pictures)
+        model = GAN(network="dcgan", hidden=(4, 8), penalty=penalty, max_epochs=1, random_state=0).fit(pictures)
         norms = [m for m in model.network_.discriminator.modules() if isinstance(m, nn.BatchNorm2d)]
         assert bool(norms) is expected
 
@@ -144,7 +147,7 @@ def test_how_badly_y_is_told_is_cross_entropy_for_classes_and_squares_for_number
 def test_noise_is_normal_beside_signs() -> None:
     model = GAN(code_size=3, **GIVEN).fit(blobs(100)[0])
     z = model.draw_codes(4000, torch.Generator().manual_seed(0))
-    assert z.shape == (4000, 3 + 8)
+    assert z.shape == (4000, 3 + 6)
     assert set(z[:, 3:].unique().tolist()) == {-1.0, 1.0}
     assert z[:, 3:].mean(0).abs().max() < 0.1
     assert z[:, :3].std(0) == pytest.approx(np.ones(3), abs=0.05)

@@ -1,0 +1,25 @@
+"""What a model is for, by what it can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engram.models.codes import Codes
+from engram.models.model import Model
+from engram.models.sheets import is_game
+
+
+def only_generates(model: Any) -> bool:
+    """Whether rows that it generates are all that can be judged of a model: it gives no codes and no scores."""
+    return not hasattr(model, "transform") and not hasattr(model, "score_samples")
+
+
+def is_for_generation(model: Any) -> bool:
+    """Whether rows that it generates are judged unasked: those are all it gives, or a game over rows taught it."""
+    return only_generates(model) or is_game(model.network_)
+
+
+def draws(model: Any) -> bool:
+    """Whether a model can generate rows at all."""
+    cls = type(model)
+    return bool(cls.draw_codes is not Model.draw_codes or cls.sample is not Codes.sample)
