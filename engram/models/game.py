@@ -22,7 +22,7 @@ from engram.networks.conditional import Conditional
 from engram.training.nets import Nets
 
 Losses = Literal["relativistic", "non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]
-FADES = {"table": (1.0, 1e-3), "images": (10.0, 1.0)}  # weights of R1 and R2 at first and at last
+FADES = {"table": (1.0, 1e-3), "images": (10.0, 0.1)}  # weights of R1 and R2 at first and at last
 STEADY = {
     "table": 0.1,
     "images": 10.0,
