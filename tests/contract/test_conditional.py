@@ -18,6 +18,7 @@ from engram.cli import program
 from engram.data import DataWarning
 from engram.data.given import Conditions
 from engram.errors import DataError, RunError, UsageError
+from engram.registry import MODELS
 
 LABELS = np.array(["cat", "dog", "owl"], dtype=object)
 NUMBER = np.random.default_rng(0).integers(0, 3, 150)
@@ -156,6 +157,45 @@ def test_an_autoencoder_can_be_conditional_and_says_where_it_cannot() -> None:
     assert model.sample(100, y=0, random_state=0).mean() == pytest.approx(0, abs=1)
     with pytest.raises(UsageError, match="conditional"):
         Autoencoder(**SMALL, tied=True).fit(X, NUMBER)
+
+
+TAKERS = [  # registered models that can be conditional, by their own word
+    name
+    for name in MODELS.names()
+    if MODELS[name].parameters.get("network", "mlp") == "mlp" and engram.create(name).takes_y
+]
+
+
+@pytest.mark.parametrize("form", ["texts", "frame"])
+@pytest.mark.parametrize("name", TAKERS)
+def test_every_model_that_can_be_conditional_draws_for_y_saves_and_says_what_lacks(
+    name: str, form: str, tmp_path: Path
+) -> None:
+    model = engram.create(name, **SMALL, hidden=(8,)).fit(X, GIVEN[form])
+    assert model.given_ is not None
+    drawn = model.sample(5, y=ONE[form], random_state=0)
+    assert drawn.shape == (5, 4)
+    model.save(tmp_path / "run")
+    again = engram.load(tmp_path / "run")
+    assert np.array_equal(again.sample(5, y=ONE[form], random_state=0), drawn)
+    assert model.sample(150, y=GIVEN[form], random_state=0).shape == X.shape
+    for wrong in (lambda: model.sample(2), lambda: again.fit(X)):
+        with pytest.raises(UsageError, match="conditional"):
+            wrong()
+    with pytest.raises(DataError, match="y"):
+        model.fit(X, part(GIVEN[form], slice(0, 20)))
+
+
+def test_a_model_that_decides_itself_is_conditional_where_y_is_given(tmp_path: Path) -> None:
+    names = [name for name in TAKERS if engram.create(name).conditional == "auto"]
+    assert names
+    given = {name: value for name, value in SMALL.items() if name != "conditional"}
+    for name in names:
+        model = engram.create(name, **given, hidden=(8,)).fit(X, NUMBER)
+        assert model.given_ is not None
+        assert engram.create(name, **given, hidden=(8,)).fit(X).given_ is None
+        model.save(tmp_path / name)
+        assert engram.load(tmp_path / name).given_ == model.given_
 
 
 def test_held_out_rows_come_with_their_y_and_searches_and_evaluation_use_it() -> None:
