@@ -25,6 +25,7 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "made_density": True,
     "mixtures": True,
     "speed_metrics": True,
+    "speed_games": True,
     "step_times": True,
     "rae_claim": True,
     "fashion_gans": True,

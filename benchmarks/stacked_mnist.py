@@ -18,11 +18,12 @@ from engram.metrics import mode_kl
 LEARN, PAIRS, DRAWN, EPOCHS = 30_000, 60_000, 10_000, 5
 MODELS = ("gan", "dcgan")
 TEXT = """\
-Colour pictures of 28 x 28, a digit of MNIST in red and one in green, drawn independently: 100 modes. GANs learn 60,000 such pairs of the first
-30,000 training pictures without labels; all else is what Engram chooses but for the number of epochs in the table; seed 0.
-10,000 pictures are drawn, and a classifier (`engram.evaluation.judge.Judge`) that learned the other 30,000 training pictures tells both
-digits; its accuracy is on the 10,000 test pictures. A mode counts with one picture; KL is that of the drawn pairs' histogram against the
-even one, in nats. Not to be compared with the published table of 1,000 modes (three digits).
+Colour pictures of 28 x 28, a digit of MNIST in red and one in green, drawn independently: 100 modes. GANs learn
+60,000 such pairs of the first 30,000 training pictures without labels; all else is what Engram chooses but for the
+number of epochs in the table; seed 0. 10,000 pictures are drawn, and a classifier (`engram.evaluation.judge.Judge`)
+that learned the other 30,000 training pictures tells both digits; its accuracy is on the 10,000 test pictures. A mode
+counts with one picture; KL is that of the drawn pairs' histogram against the even one, in nats. Not to be compared
+with the published table of 1,000 modes (three digits).
 """
 
 

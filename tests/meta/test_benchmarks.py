@@ -24,6 +24,7 @@ OWN = (
     "made_density",
     "mixtures",
     "speed_metrics",
+    "speed_games",
     "step_times",
     "rae_claim",
     "fashion_gans",
