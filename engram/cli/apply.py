@@ -66,6 +66,7 @@ def apply(
     from engram.cli.sources import opened
     from engram.data.kind import warn_notes
     from engram.data.stream import Stream
+    from engram.evaluation.comparison import encoded
     from engram.models.saving import load_model
 
     voice = console()
@@ -85,13 +86,13 @@ def apply(
             raise UsageError("--label cannot stand in a .npy file, which holds numbers only. Write .csv or .parquet.")
     method = getattr(model, METHODS[get], None)
     if method is None:
-        raise UsageError(f"a {type(model).__name__} has no {get}. It can: {', '.join(_can(model))}.")
+        raise UsageError(f"a {type(model).__name__} has no {get}. {_can(model, run)}")
     given = opened(source, label=label, keep=True, kind=model.kind_, header=header)
     in_pieces = isinstance(given.rows, Stream) and to is not None and to.suffix != ".png"
     if resume and (not in_pieces or output == "-"):
         raise UsageError("--resume is for rows that are streamed into a file, and these are not. Leave it out.")
     if dry_run:
-        model.encoded(given.rows)
+        encoded(model, given.rows)
         told = f"the run and the {len(given)} rows are fine; {get} would be written" + (
             f" to {to.name}." if to else "."
         )
@@ -108,8 +109,12 @@ def apply(
         voice.finish("apply", {"run": run, "rows": len(given), "get": get, "output": output})
 
 
-def _can(model: Model) -> list[str]:
-    return [get for get, method in METHODS.items() if hasattr(model, method)] or ["sample"]
+def _can(model: Model, run: str) -> str:
+    """Say what a model can do instead."""
+    able = [get for get, method in METHODS.items() if hasattr(model, method)]
+    if able:
+        return f"It can: {', '.join(able)}."
+    return f"It generates rows: engram sample {run} -n 100 -o rows.{'csv' if model.kind_.name == 'table' else 'png'}"
 
 
 def _results(method: Any, get: str, suffix: str, given: Given, first: int = 0, *, conditional: bool = False) -> Any:

@@ -118,11 +118,12 @@ def apart_from_all(models: dict[str, Any], given: Given, train: Given | None) ->
 def _held_out_of_all(models: dict[str, Any], given: Given, ours: dict[str, tuple[Given, Given]]) -> Apart:
     from engram.cli.judge import is_fitted_on
     from engram.data.rows import fingerprint
+    from engram.evaluation.comparison import encoded
     from engram.training import Finding
 
     first = next(iter(models.values()))
     fitted, test = next(iter(ours.values()))
-    if len({fingerprint(first.encoded(part.rows)) for _, part in ours.values()}) > 1:
+    if len({fingerprint(encoded(first, part.rows)) for _, part in ours.values()}) > 1:
         raise UsageError(
             f"different rows of {given.name} were held out of these runs, as earlier versions did for each seed. "
             "Fit them again, or give as SOURCE rows that no run has seen."

@@ -60,7 +60,7 @@ def evaluate(
     if told:
         voice.note(told)
     voice.say(f"judging {run} on {len(test)} rows, beside baselines ...")
-    report = judged(model, test, fitted, seed=seed, metrics=metrics)
+    report = judged(model, test, fitted, seed=seed, metrics=metrics, run=Path(run))
     if to is not None and to.path is not None:
         with replaced(to.path) as path:
             save(report, path)

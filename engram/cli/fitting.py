@@ -28,10 +28,11 @@ class Job:
     test: Given | None
     target: Path
     seed: int
+    replaces: bool = False
 
     def run(self, voice: Console, *, resume: bool) -> None:
         """Do it. A folder that is replaced stays as it is until the new one is whole."""
-        replaces = not resume and self.target.exists() and any(self.target.iterdir())
+        replaces = self.replaces = not resume and self.target.exists() and any(self.target.iterdir())
         if resume and is_unjudged(self.target):
             self.model = self._fitted_before()
             voice.say(f"the fit in {str(self.target)!r} is finished; only its report is missing.")
@@ -79,7 +80,7 @@ class Job:
         if self.test is None:
             return None
         voice.say(f"judging it on {len(self.test)} held-out rows, beside baselines ...")
-        return judged(self.model, self.test, self.fitted, seed=self.seed)
+        return judged(self.model, self.test, self.fitted, seed=self.seed, run=None if self.replaces else self.target)
 
     def _add(self, report: Any) -> list[str]:
         """Add the report to the folder that the fit wrote."""
@@ -87,7 +88,10 @@ class Job:
         return report_files(self.target, self.model, report)
 
     def _replace(self, report: Any) -> list[str]:
+        from engram.models.sheets import write_sheets
+
         with written(self.model, self.target, force=True) as folder:
+            write_sheets(folder, getattr(self.model, "sheets_", {}))
             return report_files(folder, self.model, report)
 
     def _result(self, report: Any, names: list[str]) -> dict[str, Any]:

@@ -13,12 +13,24 @@ REPORT = "report.json"  # the last file of a run: where it is, the run is whole
 NOT_CHECKED = "too few to hold any out, so nothing was checked on rows that the model has not seen."
 
 
-def judged(model: Model, test: Given, fitted: Given | None, *, seed: int, metrics: tuple[str, ...] = ()) -> Any:
-    """Return the report of a model on rows, with baselines fitted to the rows that it was fitted to."""
+def judged(
+    model: Model,
+    test: Given,
+    fitted: Given | None,
+    *,
+    seed: int,
+    metrics: tuple[str, ...] = (),
+    run: Path | None = None,
+) -> Any:
+    """Return the report of a model on rows, with baselines fitted to the rows that it was fitted to, and the sheets in its run folder."""
     from engram.evaluation import evaluate
+    from engram.models.sheets import sheets_in
 
     train = None if fitted is None else fitted.rows
-    return evaluate(model, test.rows, test.y, train=train, metrics=metrics or None, random_state=seed)
+    report = evaluate(model, test.rows, test.y, train=train, metrics=metrics or None, random_state=seed)
+    if run is not None:
+        report.sheets = sheets_in(run) or report.sheets
+    return report
 
 
 def apart(model: Model, given: Given, train: Given | None) -> tuple[Given, Given | None, str]:
@@ -53,9 +65,10 @@ def is_fitted_on(model: Any, given: Given) -> bool:
     """Whether a model was fitted on these rows."""
     from engram.data.rows import fingerprint
     from engram.errors import DataError
+    from engram.evaluation.comparison import encoded
 
     try:
-        return bool(fingerprint(model.encoded(given.rows)) == model.data_["fingerprint"])
+        return bool(fingerprint(encoded(model, given.rows)) == model.data_["fingerprint"])
     except DataError:
         return False  # told where these rows are used
 
@@ -63,6 +76,7 @@ def is_fitted_on(model: Any, given: Given) -> bool:
 def report_files(folder: Path, model: Any, report: Any) -> list[str]:
     """Add the report and its pictures to a run folder, ``report.json`` last; return the names of the files that are worth opening."""
     from engram.evaluation.pictures import loss_curve
+    from engram.models.sheets import SAMPLES
     from engram.training.run import add
 
     pictures: dict[str, bytes | None] = {"loss_curve": loss_curve(model)}
@@ -74,7 +88,8 @@ def report_files(folder: Path, model: Any, report: Any) -> list[str]:
     if report is not None:
         report.save_html(folder / "report.html")
         report.save_json(folder / REPORT)
-    return sorted(path.name for path in folder.iterdir() if path.suffix in (".html", ".png"))
+    found = sorted(path.name for path in folder.iterdir() if path.suffix in (".html", ".png"))
+    return [*found, SAMPLES] if (folder / SAMPLES).is_dir() else found
 
 
 def is_unjudged(folder: Path) -> bool:

@@ -14,9 +14,13 @@ from engram.data.rows import Rows
 from engram.data.stream import some
 from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, run_of
 from engram.evaluation.compare_table import Comparison, Standing
-from engram.evaluation.comparison import Outputs, flat, has_density, of_baselines, of_model
+from engram.evaluation.comparison import Outputs, encoded, flat, has_density, of_baselines, of_model
 from engram.evaluation.evaluate import seen_before
 from engram.evaluation.labels import anomalies
+from engram.evaluation.purpose import only_generates
+from engram.evaluation.report import REFERENCES, UNRANKED, Result
+from engram.evaluation.sets import divided, generation_of
+from engram.evaluation.sets import told as said
 from engram.metrics.metric import Metric, metric
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.registry import BASELINES
@@ -87,10 +91,9 @@ def compare(
     check_alike(known)
     first = next(iter(known.values()))
     kind, seed = first.kind_, seed_from(random_state)
-    wished = [metrics] if isinstance(metrics, str) else metrics or kind.metrics
-    chosen = [metric(m) for m in dict.fromkeys(wished)]
+    chosen, of_sets = divided(metrics, kind, list(known.values()))
     X = some(kind.opened(X))
-    rows = first.encoded(X)
+    rows = encoded(first, X)
     warn_notes([rows.notes])
     trained = None if train is None else some(kind.opened(train))
     conditional = [name for name, model in known.items() if model.given_ is not None]
@@ -103,11 +106,14 @@ def compare(
     runs, outputs = _looked_at(known, X, y, rows, trained, labels)
     groups = grouped(runs)
     subjects = dict(zip(labelled(groups, by_name=isinstance(models, Mapping)), groups, strict=True))
-    encoded = None if trained is None else first.encoded(trained)
-    beside, fitted_on = _baselines(known, rows, encoded, labels, chosen, outputs, seed)
+    learned = None if trained is None else encoded(first, trained)
+    beside, fitted_on = _baselines(known, rows, learned, labels, chosen, outputs, seed)
     arrays = {subject: [outputs[run.name] for run in group] for subject, group in subjects.items()}
     arrays |= {name: [found] for name, found in beside.items()}
     found = {one.name: _judged(one, arrays, seed) for one in chosen}
+    made = generation_of(known, X, y, train, len(rows), of_sets, asked=metrics is not None, seed=seed)
+    sets = _of_sets(made.results, subjects)
+    fitted_on = fitted_on if chosen or not made.protocol else made.protocol["baseline_rows"]
     protocol = {
         "features": f"encoded rows of {rows.x[0].numel()} values ({kind.name}), in the units of the first run",
         "rows": len(rows),
@@ -115,12 +121,63 @@ def compare(
         "seed": seed,
         "errors": f"bootstrap over rows, {DRAWS} draws",
         "notes": [f"{name} is given y beside each row, a help that others do not have" for name in conditional]
-        + _notes(chosen, found, subjects, known, told, kind),
+        + _notes(chosen, found, subjects, known, told, kind)
+        + made.notes
+        + _common_only(metrics, known),
     }
+    if made.protocol:
+        protocol["generated"] = said(made.protocol, baselines=bool(chosen))
     judged = [one for ones in found.values() for one in ones]
+    beside_names = dict.fromkeys([*beside, *(s.subject for s in sets if s.subject not in subjects)])
     findings = [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
-    findings += [*_of_groups(subjects), *_worse(judged, list(subjects))]
-    return Comparison([one.standing for one in judged], subjects, list(beside), findings, protocol)
+    findings += [*_of_groups(subjects), *_worse(judged, list(subjects)), *made.findings]
+    return Comparison([*(one.standing for one in judged), *sets], subjects, list(beside_names), findings, protocol)
+
+
+def _common_only(metrics: Sequence[str] | str | None, models: dict[str, Codes]) -> list[str]:
+    """Say why models that give more than generated rows are compared by these alone."""
+    plain = [name for name, model in models.items() if only_generates(model)]
+    if metrics is not None or len(plain) in (0, len(models)):
+        return []
+    return [
+        f"{', '.join(plain)} gives no reconstruction and no scores, so all are compared by the rows that they generate"
+    ]
+
+
+def _of_sets(results: list[Result], subjects: dict[str, list[Run]]) -> list[Standing]:
+    """Return the standings by metrics of sets of rows; what is level with the best is known only where seeds, or errors, say."""
+    subject_of = {run.name: subject for subject, runs in subjects.items() for run in runs}
+    found: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        found.setdefault((result.name, subject_of.get(result.subject, result.subject)), []).append(result)
+    standings = [
+        Standing(
+            name,
+            subject,
+            tuple(r.value for r in runs),
+            _error_of_mean([r.error for r in runs]),
+            runs[0].better,
+            runs[0].unit,
+        )
+        for (name, subject), runs in found.items()
+    ]
+    return [_ranked(one, [s for s in standings if s.name == one.name]) for one in standings]
+
+
+def _error_of_mean(errors: list[float]) -> float:
+    return math.sqrt(sum(e * e for e in errors)) / len(errors)
+
+
+def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
+    """Mark the best one of those that are ranked, and what two standard errors do not tell apart from it."""
+    ranked = [s for s in all_of if s.subject not in REFERENCES and s.name not in UNRANKED]
+    if one not in ranked:
+        return one
+    sign = 1 if one.better == "higher" else -1
+    best = max(ranked, key=lambda s: sign * s.value)
+    known = [e**2 for s in (best, one) for e in (s.error, s.spread / math.sqrt(len(s.values))) if math.isfinite(e)]
+    apart = abs(best.value - one.value) > APART * math.sqrt(sum(known))
+    return replace(one, best=one is best, level=not apart and (bool(known) or one.value == best.value))
 
 
 def _looked_at(
@@ -133,8 +190,8 @@ def _looked_at(
     shared = {key: value for key, value in given.items() if value is not None}
     runs, outputs = [], {}
     for name, model in models.items():
-        own = model.encoded(X)
-        split, findings = seen_before(model, own, None if trained is None else model.encoded(trained))
+        own = encoded(model, X)
+        split, findings = seen_before(model, own, None if trained is None else encoded(model, trained))
         runs.append(run_of(name, model, split, findings))
         with threads(model.settings_.threads):
             found = of_model(model, X, y)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engram.evaluation.compare_runs import Run
-from engram.evaluation.report import ARROWS, save
+from engram.evaluation.report import ARROWS, REFERENCES, save
 from engram.training import Finding
 from engram.training.run import dumps
 from engram.version import VERSION
@@ -132,7 +132,7 @@ class Comparison:
         sign = 1 if found[0].better == "higher" else -1
         order = sorted(found, key=lambda s: -sign * s.value)
         own = [s for s in order if s.subject in self.models]
-        simple = [s for s in order if s.subject in self.baselines]
+        simple = [s for s in order if s.subject in self.baselines and s.subject not in REFERENCES]
         d = self.decimals(name)
         told = f"By {name}, {own[0].subject} does best of the models: {own[0].text(d)}"
         told += f"; the best simple method, {simple[0].subject}, has {simple[0].text(d)}." if simple else "."

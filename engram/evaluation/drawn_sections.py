@@ -60,7 +60,7 @@ def places(told: dict[str, Any]) -> str:
 def growth(sheets: Mapping[int, bytes]) -> str:
     """How generated pictures changed while learning: of some sheets the first picture of each line."""
     steps = sorted(sheets)
-    chosen = [steps[i] for i in np.unique(np.geomspace(1, len(steps), min(STRIPS, len(steps))).round().astype(int) - 1)]
+    chosen = [steps[i] for i in np.linspace(0, len(steps) - 1, min(STRIPS, len(steps))).round().astype(int)]
     say = "The same noise at several steps: each column is one picture. The whole sheets are in the folder samples of the run."
     lines = (f"<span>step {step:,}</span>{image(strip(sheets[step]), f'Pictures at step {step}')}" for step in chosen)
     return f'<p class="say">{say}</p><div class="lines">{"".join(lines)}</div>'

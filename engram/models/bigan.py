@@ -95,7 +95,7 @@ class BiGAN(Codes, Model):
         if turn.name == "generator":
             return {"generator": game.discriminator(judge(generated), judge(real))}
         judged = Judgement(judge, real, generated)
-        weight = faded(self.penalty_weight, batch.progress, kind=self.kind_.name)
+        weight = faded(self.penalty_weight, batch.progress, shape=self.kind_.shape)
         return {
             "discriminator": game.discriminator(judged.of_real, judged.of_generated),
             "penalty": weight * PENALTIES["r1r2"](judged),

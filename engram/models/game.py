@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,11 +23,17 @@ from engram.networks.conditional import Conditional
 from engram.training.nets import Nets
 
 Losses = Literal["relativistic", "non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]
-FADES = {"table": (1.0, 1e-3), "images": (10.0, 0.1)}  # weights of R1 and R2 at first and at last
-STEADY = {
-    "table": 0.1,
-    "images": 10.0,
-}  # weight of a gradient penalty (Gulrajani et al. 2017: .1 in the plane, 10 for pictures)
+SIZES = (
+    2,
+    30,
+    784,
+)  # values of a row, at which the weights of penalties were found; between them they go evenly in logarithms
+FADES = ((1.0, 1e-3), (3.0, 0.1), (10.0, 0.1))  # of R1 and R2, at first and at last
+STEADY = (
+    0.1,
+    1.0,
+    10.0,
+)  # of a gradient penalty: .1 in the plane, 10 for pictures (Gulrajani et al. 2017, arXiv:1704.00028)
 BETAS = (0.5, 0.99)  # of Adam: with .9 and .999 games lose modes
 WIDEST = 64  # dimensions of noise
 STEPS = {"table": 5000, "images": 10_000}
@@ -49,17 +56,21 @@ def recipe(kind: Kind, network: str) -> dict[str, Any]:
     }
 
 
-def faded(weight: float | str, progress: float, *, kind: str = "table", penalty: str = "r1r2") -> float:
+def faded(weight: float | str, progress: float, *, shape: tuple[int, ...], penalty: str = "r1r2") -> float:
     """Return a penalty's weight: the given one or, for "auto", one that goes evenly in logarithms from the first value to the last.
 
-    Pictures have more values than a table's rows, so that a slope that matters is smaller in each: the weight must be larger.
+    A row of many values gives the discriminator more ways to be steep, so that the weight must be larger.
     """
     if weight != "auto":
         return float(weight)
     if penalty == "gp":
-        return STEADY[kind]
-    first, last = FADES[kind]
-    return first * (last / first) ** progress
+        return _at_size(STEADY, shape)
+    first, last = (_at_size(weights, shape) for weights in zip(*FADES, strict=True))
+    return math.pow(first, 1 - progress) * math.pow(last, progress)
+
+
+def _at_size(weights: tuple[float, ...], shape: tuple[int, ...]) -> float:
+    return math.exp(np.interp(math.log(math.prod(shape)), np.log(SIZES), np.log(weights)))
 
 
 def refuse_modules(model: object, shapes: Shapes) -> None:

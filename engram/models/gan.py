@@ -47,7 +47,13 @@ SMALL_SET = 5000  # pictures, below which "auto" augments
 @MODELS.register("lsgan", "GAN that minimises least squares", loss="least-squares", **PLAIN)
 @MODELS.register("sngan", "GAN with spectral normalisation and the hinge loss", loss="hinge", **PLAIN,
                  constraint="spectral")  # fmt: skip
-@MODELS.register("r3gan", "GAN of the relativistic game with R1 + R2, norm-free", loss="relativistic", penalty="r1r2", network="norm-free")
+@MODELS.register(
+    "r3gan",
+    "GAN of the relativistic game with R1 + R2, norm-free",
+    loss="relativistic",
+    penalty="r1r2",
+    network="norm-free",
+)
 @MODELS.register(
     "dcgan", "Deep convolutional GAN with batch normalisation", loss="non-saturating", **PLAIN, network="dcgan"
 )
@@ -202,7 +208,7 @@ class GAN(Model):
         judged = Judgement(judge, real, generated, together=self.pack == 1 and self.penalty is not None)
         terms = {"discriminator": PAIRS[self.loss].discriminator(judged.of_real, judged.of_generated)}
         if self.penalty is not None:
-            weight = faded(self.penalty_weight, batch.progress, kind=self.kind_.name, penalty=self.penalty)
+            weight = faded(self.penalty_weight, batch.progress, shape=self.kind_.shape, penalty=self.penalty)
             terms["penalty"] = weight * PENALTIES[self.penalty](judged)
         if nets.discriminator.told is not None:
             terms["condition"] = self._told(nets, real, batch) + self._told(nets, generated, batch)

@@ -167,7 +167,11 @@ class Model(Options, ABC):
         self.kind_: Kind = given.kind
         self.given_: Conditions | None = given.conditions
         self.findings_: list[Finding] = [*(Finding("data", text) for text in given.kind.findings()), *findings]
-        self.data_: dict[str, Any] = {"rows": given.n_rows, "trained_on": given.trained_on(), "fingerprint": given.digest}
+        self.data_: dict[str, Any] = {
+            "rows": given.n_rows,
+            "trained_on": given.trained_on(),
+            "fingerprint": given.digest,
+        }
         self._train(given, values, seed, continued=continued, checkpoints=checkpoints)
         self.set_feature_attributes()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,10 +124,7 @@ class Sheets:
         """Write a sheet, at once or not at all; where that cannot be, the fit goes on without."""
         assert self.run is not None
         try:
-            (self.run / SAMPLES).mkdir(
-                exist_ok=True
-            )  # without its parent: a run folder that was removed is not made anew
-            put(self.run / SAMPLES / f"step-{self.step:08d}.png", content)
+            write_sheets(self.run, {self.step: content})
         except OSError as error:
             told = f"the sheet of generated pictures of step {self.step} could not be written: {error.strerror}"
             self.model.findings_.append(
@@ -162,6 +159,14 @@ def sheet(x: Tensor) -> bytes:
     file = io.BytesIO()
     Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole).save(file, "PNG")
     return file.getvalue()
+
+
+def write_sheets(run: Path, sheets: Mapping[int, bytes]) -> None:
+    """Write sheets into a run folder, each at once or not at all."""
+    if sheets:
+        (run / SAMPLES).mkdir(exist_ok=True)  # without its parent: a run folder that was removed is not made anew
+    for step, content in sheets.items():
+        put(run / SAMPLES / f"step-{step:08d}.png", content)
 
 
 def sheets_in(run: Path) -> dict[int, bytes]:

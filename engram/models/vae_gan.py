@@ -117,7 +117,7 @@ class VAEGAN(Codes, Model):
             code[::2] = self._noise(code, batch)[::2]
             generated = self._rows(nets, code, batch)
         judged = Judgement(nets.discriminator, real, generated)
-        weight = faded(self.penalty_weight, batch.progress, kind=self.kind_.name)
+        weight = faded(self.penalty_weight, batch.progress, shape=self.kind_.shape)
         return {
             "discriminator": PAIRS[self.loss].discriminator(judged.of_real, judged.of_generated),
             "penalty": weight * PENALTIES["r1r2"](judged),

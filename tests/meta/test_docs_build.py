@@ -28,6 +28,7 @@ WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if not set(MADE) & set(pa
 HOW_TO = {
     *("choose-a-model", "column-types", "missing-cells", "anomaly-scores", "stop-and-resume", "large-files"),
     *("own-networks", "reproducibility", "read-a-report", "command-line", "use-codes", "compare-runs"),
+    *("generate-rows", "judge-generated-rows"),
 }
 
 

@@ -66,11 +66,17 @@ def test_a_new_penalty_is_one_function_in_its_table(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_penaltys_weight_fades_evenly_in_logarithms() -> None:
-    weights = [faded("auto", progress) for progress in (0.0, 0.5, 1.0)]
+    weights = [faded("auto", progress, shape=(2,)) for progress in (0.0, 0.5, 1.0)]
     assert weights == pytest.approx([1.0, 10**-1.5, 1e-3])
-    assert faded("auto", 0.5, kind="images") == pytest.approx(1.0)
-    assert faded("auto", 0.7, penalty="gp") == faded("auto", 0.1, penalty="gp") == 0.1
-    assert faded(3.0, 0.7) == 3.0
+    assert faded("auto", 0.5, shape=(1, 28, 28)) == pytest.approx(1.0)
+    assert faded("auto", 0.0, shape=(3, 64, 64)) == pytest.approx(10.0)
+    assert 1.0 < faded("auto", 0.0, shape=(8,)) < 3.0
+    assert (
+        faded("auto", 0.7, shape=(30,), penalty="gp")
+        == faded("auto", 0.1, shape=(30,), penalty="gp")
+        == pytest.approx(1.0)
+    )
+    assert faded(3.0, 0.7, shape=(2,)) == 3.0
 
 
 # --- players ---
