@@ -27,7 +27,9 @@ new = gan.sample(len(asked), y=asked, random_state=0)
 others, labels = digits.images[1200:].reshape(-1, 64), digits.target[1200:]
 judge = LogisticRegression(max_iter=2000).fit(others[:400] / 16, labels[:400])
 print(f"a classifier is right about {judge.score(others[400:] / 16, labels[400:]):.0%} of real digits, ", end="")
-print(f"and sees the digit that was asked for in {judge.score(new.reshape(-1, 64) / 16, asked):.0%} of the generated ones")
+print(
+    f"and sees the digit that was asked for in {judge.score(new.reshape(-1, 64) / 16, asked):.0%} of the generated ones"
+)
 
 lines = [np.hstack([np.pad(picture, 1) for picture in new[asked == digit]]) for digit in range(10)]
 drawn = Image.fromarray((np.vstack(lines) * (255 / 16)).clip(0, 255).astype(np.uint8))
