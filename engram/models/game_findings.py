@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engram.data.rows import Rows
 from engram.maths.linear import principal_components
+from engram.maths.quantise import k_means, nearest
 from engram.maths.regression import regression
 from engram.metrics.detection import auroc
 from engram.metrics.frechet import frechet_distance
@@ -23,6 +24,7 @@ from engram.metrics.manifold import coverage, expected_coverage
 from engram.metrics.memorisation import memorisation
 from engram.training import Batch, Finding
 from engram.training.nets import Nets
+from engram.training.session import seeded
 
 if TYPE_CHECKING:
     from engram.models.gan import GAN
@@ -34,6 +36,10 @@ COMPONENTS = 16  # along which rows are compared
 NEIGHBOURS = 5
 SURE = 0.999  # share of pairs of a held-out and a generated row that a saturated discriminator tells apart
 COVERED = 0.5  # share of the coverage to be expected, below which modes are missing
+GROUPS = 10  # that rows are divided into, to see whether some have no generated ones
+SCARCE = 0.1  # share of what a group should have, below which it has next to none
+EXPECTED = 10  # generated rows that a group should have, below which nothing is said of it
+LOST = 0.03  # share of the rows in such groups that is worth a finding
 ALIKE = 0.5  # share of the real rows' mean distance from each other, below which generated rows are alike
 COPIES = 0.9  # how often a generated row is nearer to a training row than a held-out one is, where .5 is to be expected
 TOLD = 0.05  # share of the variance that y explains, above which a condition means something
@@ -127,12 +133,27 @@ def collapsed(played: Played) -> Iterator[Finding]:
         return  # there is but one row to reach
     if between[0] < ALIKE * between[1]:
         told = f"generated rows are alike: {between[0]:.3g} apart on average, real ones {between[1]:.3g}"
+    elif (lost := _lost(played.places)) > LOST:
+        told = f"groups that hold {lost:.0%} of the rows have next to no generated ones"
     elif share < COVERED:
         told = f"generated rows reach {share:.0%} of the held-out rows' neighbourhoods that as many real rows would"
     else:
         return
     advice = "Use penalty='r1r2' with the automatic weight, train longer, or pack=2; without a penalty games drop modes"
     yield Finding("mode-collapse", told, advice)
+
+
+def _lost(places: dict[str, Array]) -> float:
+    """Return the share of real rows in groups (of k-means) that have less than `SCARCE` of their share of generated rows."""
+    known, generated = (torch.from_numpy(places[name]) for name in ("training", "generated"))
+    if len(known) < FEWEST * GROUPS:
+        return 0.0
+    with seeded(0):
+        middles = k_means(known[:, None], GROUPS)
+    groups = [nearest(z[:, None], middles)[:, 0] for z in (known, generated)]
+    shares = [torch.bincount(group, minlength=GROUPS) / len(group) for group in groups]
+    scarce = (shares[1] < SCARCE * shares[0]) & (shares[0] * len(generated) >= EXPECTED)
+    return float(shares[0][scarce].sum())
 
 
 def ignored(played: Played) -> Iterator[Finding]:

@@ -25,14 +25,13 @@ from engram.training.callbacks import reporter
 from engram.training.checkpoint import Checkpoints
 from engram.training.findings import Finding
 from engram.training.nets import Nets
-from engram.training.run import resumable
+from engram.training.run import SAMPLES, resumable
 from engram.training.staging import put
 
 if TYPE_CHECKING:
     from engram.models.model import Model
 
 Progress = Callable[[dict[str, Any]], None]
-SAMPLES = "samples"  # the folder of sheets in a run folder
 ACROSS = 8  # pictures in a line, and lines
 GROWTH = 1.25  # times the steps of the last sheet, after which the next one is due: about 30 in a fit of 10,000 steps
 SMALLEST, LARGEST = 32, 128  # pixels of a picture on a sheet

@@ -9,6 +9,7 @@
     report.json          the results, where they were computed
     README.md            a model card
     *.png                pictures
+    samples/             of a game of pictures: what it drew on the way
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from engram.training.staging import SUFFIX, put, staged, sweep, sync_folder, wri
 SCHEMA = 1
 FILES = ("config.json", "kind.json", "weights.safetensors", "log.jsonl", "README.md")  # what a fit writes at its end
 CHECKPOINTS = "checkpoint"  # the folder of an unfinished fit's checkpoints
+SAMPLES = "samples"  # the folder of what a game of pictures drew on the way
 UNFINISHED = "unfinished.json"  # in the folder of a fit that has not ended: what it was begun with
 RESTORE = "Restore the folder from a copy, or fit again."
 LARGEST_JSON = 64 << 20  # bytes of a config.json or kind.json that are still read
@@ -161,7 +163,8 @@ def abandon(path: Path, *, hopeless: bool = False) -> None:
     if not held(path):
         return
     if not (path / "config.json").exists() and (hopeless or not resumable(path)):
-        shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+        for folder in (CHECKPOINTS, SAMPLES):
+            shutil.rmtree(path / folder, ignore_errors=True)
         for name in (*FILES, UNFINISHED):
             for left in (path / name, path / f".{name}{SUFFIX}"):
                 with contextlib.suppress(OSError):

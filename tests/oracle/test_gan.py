@@ -223,6 +223,13 @@ def test_each_failure_is_found_and_fresh_rows_are_not_blamed() -> None:
     assert "mode-collapse" in kinds(lambda y, n: 0.01 * fresh(y, n), rows, held_out)
     half = torch.tensor([1.0, 1, 0, 0, 0, 0])
     assert "mode-collapse" in kinds(lambda y, n: (torch.randn(n, 6) * half) @ mix, rows, held_out)
+    three = torch.tensor([[0.0, 0], [8, 0], [0, 8]])
+
+    def cluster(n: int, many: int) -> Tensor:
+        return three[torch.arange(n) % many] + 0.3 * torch.randn(n, 2)
+
+    assert kinds(lambda y, n: cluster(n, 3), cluster(2000, 3), cluster(500, 3)) == set()
+    assert "mode-collapse" in kinds(lambda y, n: cluster(n, 2), cluster(2000, 3), cluster(500, 3))
     assert "memorised-rows" in kinds(lambda y, n: rows[:n] + 1e-4, rows, held_out)
     assert "no-progress" in kinds(lambda y, n: fresh(y, n) + 20, rows, held_out)
     y = torch.nn.functional.one_hot(torch.arange(2000) % 2, 2).float()
