@@ -76,8 +76,7 @@ def is_fitted_on(model: Any, given: Given) -> bool:
 def report_files(folder: Path, model: Any, report: Any) -> list[str]:
     """Add the report and its pictures to a run folder, ``report.json`` last; return the names of the files that are worth opening."""
     from engram.evaluation.pictures import loss_curve
-    from engram.models.sheets import SAMPLES
-    from engram.training.run import add
+    from engram.training.run import SAMPLES, add
 
     pictures: dict[str, bytes | None] = {"loss_curve": loss_curve(model)}
     if report is not None:

@@ -16,8 +16,8 @@ from PIL import Image
 import engram
 from engram.errors import DivergedError
 from engram.models import model as module
-from engram.models.sheets import GROWTH, SAMPLES, given, sheet, sheets_in
-from engram.training.run import claim
+from engram.models.sheets import GROWTH, given, sheet, sheets_in
+from engram.training.run import SAMPLES, claim
 
 SETTINGS = {"network": "mlp", "hidden": (8,), "code_size": 2, "max_epochs": 60, "random_state": 0, "augment": "none"}
 
