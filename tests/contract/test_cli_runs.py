@@ -199,7 +199,7 @@ def test_an_interrupted_fit_is_resumed_to_the_same_weights(home: Path, tmp_path:
     args = ("fit", "vae", home / "t.csv", "--hidden", "8", "--max-epochs", "60", "--quiet", "-o")
     engram(*args, tmp_path / "whole")
     with monkeypatch.context() as patched:
-        patched.setattr("engram.models.model.reporter", stop_at_third_report)
+        patched.setattr("engram.models.sheets.reporter", stop_at_third_report)
         assert "--resume" in engram(*args, tmp_path / "run", code=130).stderr
     assert "was interrupted" in engram(*args, tmp_path / "run", code=4).stderr
     engram(*args, tmp_path / "run", "--resume")

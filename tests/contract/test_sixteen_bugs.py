@@ -22,7 +22,8 @@ from engram.training import Batch
 from engram.training.checkpoint import Checkpoints
 
 NAMES = [name for name in MODELS.names() if not MODELS[name].parameters.get("conditional")]
-NAMES = [name for name in NAMES if MODELS[name].parameters.get("network") != "conv"]
+NAMES = [name for name in NAMES if MODELS[name].parameters.get("network", "mlp") == "mlp"]
+NAMES = [name for name in NAMES if hasattr(MODELS[name].value, "score_samples")]
 DETERMINISTIC = ("transform", "score_samples", "reconstruct")
 
 
