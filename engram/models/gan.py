@@ -47,13 +47,8 @@ SMALL_SET = 5000  # pictures, below which "auto" augments
 @MODELS.register("lsgan", "GAN that minimises least squares", loss="least-squares", **PLAIN)
 @MODELS.register("sngan", "GAN with spectral normalisation and the hinge loss", loss="hinge", **PLAIN,
                  constraint="spectral")  # fmt: skip
-@MODELS.register(
-    "r3gan",
-    "GAN of the relativistic game with R1 + R2, norm-free",
-    loss="relativistic",
-    penalty="r1r2",
-    network="norm-free",
-)
+@MODELS.register("r3gan", "GAN of the relativistic game with R1 + R2, norm-free", loss="relativistic", penalty="r1r2",
+                 network="norm-free")  # fmt: skip
 @MODELS.register(
     "dcgan", "Deep convolutional GAN with batch normalisation", loss="non-saturating", **PLAIN, network="dcgan"
 )
@@ -71,9 +66,10 @@ SMALL_SET = 5000  # pictures, below which "auto" augments
 class GAN(Model):
     """Generative adversarial network, arXiv:1406.2661: minimise D_loss(D(x), D(G(z))) + penalty, and G_loss(D(x), D(G(z))), in turns.
 
-    A game has no loss that says when to stop, so a fit goes on to its last epoch: the automatic budget is 5,000 steps of 256 rows for
-    tables, and 10,000 steps of 64 for pictures. Held-out rows are not stopped by, but looked at: findings say when modes are missing.
-    Fitted with y, it is conditional, and draws rows for a given y.
+    The first is the discriminator's turn, the second the generator's. A game has no loss that says when to stop, so a fit goes on to
+    its last epoch: the automatic budget is 5,000 steps of 256 rows for tables, and 10,000 steps of 64 for pictures; the learning rate
+    is held, then falls. Held-out rows are not stopped by, but looked at: findings say when modes are missing. Fitted with y, it is
+    conditional, and draws rows for a given y.
 
     Parameters
     ----------
@@ -87,7 +83,8 @@ class GAN(Model):
     penalty : str or None
         On the discriminator's slope: "r1" (at real rows), "r2" (at generated ones), "r1r2", or "gp" (to be 1, in between).
     penalty_weight : float or "auto"
-        Its weight, for rows of variance 1; "auto" fades over the fit, from keeping all modes to making them sharp.
+        Its weight, for rows of variance 1; "auto" grows with the values of a row, and fades over the fit, from keeping all modes to
+        making them sharp (that of "gp" stays).
     constraint : str or None
         On the discriminator: "clip" (weights within .01) or "spectral" (layers that stretch nothing).
     pack : int
@@ -104,6 +101,9 @@ class GAN(Model):
         "auto" is 6 for tables, 0 for pictures.
     augment : str
         Differentiable augmentation of pictures that the discriminator sees: "auto" (below 5,000 pictures), "none" or "all".
+    ema : float or "auto"
+        Average the weights; after this share of training an old weight counts half. 0 is off; "auto" is .03 for pictures,
+        else 0.
     """
 
     network: Literal["auto", "mlp", "dcgan", "residual", "norm-free"] = "auto"  # type: ignore[assignment]
