@@ -27,14 +27,13 @@ from engram.models.game_findings import looked_at, too_few_turns
 from engram.models.model import Model
 from engram.models.options import Auto
 from engram.models.parts import Shapes
+from engram.models.sampling import sampled
 from engram.networks import Network
 from engram.networks.discriminator import Discriminator
 from engram.networks.players import PLAYERS, players
-from engram.parameters import checked_value
 from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn
 from engram.training.nets import Nets
-from engram.training.session import seed_from
 
 PLAIN: dict[str, Any] = {"penalty": None}  # of games whose papers have no penalty
 BINARY = 6  # dimensions of a table's noise that are -1 or 1: 64 places that nothing joins
@@ -83,7 +82,7 @@ class GAN(Model):
     penalty : str or None
         On the discriminator's slope: "r1" (at real rows), "r2" (at generated ones), "r1r2", or "gp" (to be 1, in between).
     penalty_weight : float or "auto"
-        Its weight, for rows of variance 1; "auto" grows with the values of a row, and fades over the fit, from keeping all modes to
+        Its weight, for rows of variance 1; "auto" grows with the size of rows, and fades over the fit, from keeping all modes to
         making them sharp (that of "gp" stays).
     constraint : str or None
         On the discriminator: "clip" (weights within .01) or "spectral" (layers that stretch nothing).
@@ -259,12 +258,8 @@ class GAN(Model):
         random_state : int, RandomState or None
             Seed of the noise.
         """
-        n = checked_value("n", n, Annotated[int, Ge(1)])
-        with self.fitted() as nets:
-            generator = torch.Generator().manual_seed(seed_from(random_state))
-            given = self.given_y(y, n, one_for_all=True)
-            z = self.draw_codes(n, generator)
-            pieces = [torch.split(t, 4096) for t in (z,) + (() if given is None else (given,))]
-            likelihood = self.kind_.likelihood()  # which knows the range of values
-            rows = [likelihood.relaxed(nets.generator(*piece), generator) for piece in zip(*pieces, strict=True)]
-            return self.kind_.decode(torch.cat(rows))
+
+        def rows(nets: Nets, given: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+            return self.kind_.likelihood().relaxed(nets.generator(*given), generator)  # which knows the range of values
+
+        return sampled(self, n, y, random_state, codes=self.draw_codes, rows=rows)
