@@ -103,6 +103,9 @@ def test_too_few_rows_and_what_a_gan_does_not_give_are_notes() -> None:
     few = evaluate(model, table(39, 1))
     assert not few.metrics
     assert "a quarter of 39 rows is too few" in " ".join(few.protocol["notes"])
+    assert few.headline().startswith("No metric could be computed.")
+    assert few.to_text().startswith("39 rows (")
+    assert "No metric could be computed; the notes say why." in few.to_text()
     assert few.to_html()
     report = evaluate(model, table(120, 1), metrics=["r2", "agreement"])
     assert not report.metrics
