@@ -78,7 +78,7 @@ def refuse_modules(model: object, shapes: Shapes) -> None:
 
 @torch.no_grad()
 def begin(nets: Nets, generator: Decoder, x: Tensor) -> None:
-    """Let the discriminator see pictures with mean 0 and variance 1, and the generator begin at the mean of rows."""
+    """Let the discriminator see pictures with mean 0 and variance 1, and the generator's last layer begin at the mean of rows."""
     nets.discriminator.standardise(x)
     coder = generator.network.network if isinstance(generator.network, Conditional) else generator.network
     head = cast("Coder", coder).head

@@ -74,6 +74,9 @@ class GAN(Model):
     ----------
     code_size : int or "auto"
         Dimensions of the noise; "auto" is that of the rows, at most 64: more than rows need makes narrow modes wide.
+    hidden : tuple of int or "auto"
+        Widths of the hidden layers of the discriminator, reversed in the generator; with "auto" a fully connected generator has a linear
+        path beside it.
     network : str
         "auto" ("mlp" for tables, "dcgan" for pictures), "mlp", "dcgan", "residual" or "norm-free". The discriminator of "dcgan" has no
         batch normalisation where there is a penalty or a constraint.
@@ -231,7 +234,7 @@ class GAN(Model):
         return condition_loss(self.given_, nets.discriminator.tell(x), nets.discriminator.packed(batch.given[0]))
 
     def _augmented(self, x: Tensor) -> Tensor:
-        """Return pictures, each changed in its own way, where asked; of a single pixel nothing would be left."""
+        """Return pictures where asked with changes drawn anew for each, real or generated; of a single pixel nothing would be left."""
         small = self.augment == "auto" and self.data_["trained_on"] < SMALL_SET
         if x.dim() < 4 or x.shape[2:].numel() == 1 or not (small or self.augment == "all"):
             return x
