@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 GAME = {  # reasons that are others where a game teaches a generator
     "code_size": "dimensions of the noise: as many as a row has values, at most 64",
-    "network": "strided convolutions suit pictures, fully connected layers rows of a table",
+    "network": "the pair of players that suits rows of this kind",
     "hidden": "widths of the discriminator's hidden layers, from the size of a row; reversed in the generator",
     "batch_size": "256 rows of tables, 64 pictures",
     "max_epochs": "5,000 steps for tables, 10,000 for pictures",
