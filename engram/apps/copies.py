@@ -23,8 +23,9 @@ from engram.training.nets import Nets
 
 
 def model_from(given: str | dict[str, Any] | Model) -> Model:
-    """Return the model that a name, a name with parameters or an unfitted model stands for; raise `UsageError` where it cannot be a
-    member.
+    """Return the model that a name, a name with parameters or an unfitted model stands for.
+
+    Raises `UsageError` where it cannot be a member: it has no encoder, or is conditional.
     """
     if isinstance(given, Model):
         model = cast("Model", clone(given))

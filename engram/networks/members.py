@@ -68,5 +68,5 @@ class MemberCoder(nn.Module):
         y = x
         for layer in self.layers[:-1]:
             y = functional.silu(layer(y))
-        y = self.head(y)
+        y = cast("Tensor", self.head(y))
         return y if self.skip is None else y + cast("Tensor", self.skip(x))
