@@ -215,8 +215,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         Of rows like those it was fitted to, about a share a or less has a p-value of at most a, whatever their distribution
         (for certain at most 2 a; Vovk 2015).
         """
-        found: Array = np.minimum(1.0, np.exp(self.score_samples(X)) + 1 / (self.n_held_ + 1))
-        return found
+        return self.scored(X)["pvalue"]
 
     @property
     def offset_(self) -> float:
@@ -251,6 +250,12 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             return np.where(discoveries(torch.from_numpy(self.pvalues(X)), rate).numpy(), -1, 1)
         rate = self.alert_rate if alert_rate is None else checked_value("alert_rate", alert_rate, Share)
         return np.where(self.score_samples(X) < self._offset(rate), -1, 1)
+
+    def scored(self, X: Any) -> dict[str, Array]:
+        """Return what is said of each row, (rows,) each: score, pvalue, and whether it is an anomaly at `alert_rate`."""
+        score = self.score_samples(X)
+        p = np.minimum(1.0, np.exp(score) + 1 / (self.n_held_ + 1))
+        return {"score": score, "pvalue": p, "anomaly": score < self.offset_}
 
     def explain(self, X: Any, top: int | None = None) -> pd.DataFrame:
         """Return which cells make each row strange: columns row, column, share, value, expected; of a row the largest share first.

@@ -135,7 +135,7 @@ class Surprise:
     # --- scores ---
 
     def parts(self, views: Views, *, known: bool = False) -> dict[str, Tensor]:
-        """Return the parts of the score, each (members, rows), in their own units; ``known`` says that columns were learned from these rows."""
+        """Return the parts of the score, each (members, rows), in their own units; of ``known`` rows columns were learned."""
         found = {}
         ranked = (
             self.ranked(views.x) if any(a is not None and a.ranks for _, a in PARTS[self.clean].values()) else views.x
