@@ -22,13 +22,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engram.apps.ensemble import CLIP
 from engram.maths.conformal import Yardstick, cross_conformal, surprise, yardstick
 from engram.maths.prototypes import Prototypes, prototypes, reach
 
 ROWS = 4096  # rows that prototypes and residuals of a member are estimated from
 HELD = 4096  # held-out scores kept of each fold
+KNOTS = 1024  # held-out values kept of each part
 GRID = 1025  # most quantiles kept of a column
-VALUES = 1 << 20  # ... and of all columns together
+BINS = 1024  # of a column, evenly over the values that standardised numbers can have
+VALUES = 1 << 20  # most quantiles, and bins, of all columns together
 RIDGE = (1e-3, 0.05)  # added to the variances of residuals: this, and this share of themselves
 TRIMMED = 0.2  # share of the rows, the furthest from any prototype, that prototypes of dirty rows are made without
 
@@ -54,9 +57,9 @@ PARTS: dict[
         "marginals": (1, None),
     },
     False: {
-        "residual": (1, None),
-        "near": (0.5, Around(10, 400, roomy=True, trimmed=TRIMMED)),
-        "crowd": (0.5, Around(40, 100, roomy=True, trimmed=TRIMMED)),
+        "residual": (0.5, None),
+        "near": (1, Around(10, 400, roomy=True, trimmed=TRIMMED)),
+        "crowd": (1, Around(40, 100, roomy=True, trimmed=TRIMMED)),
         "marginals": (1, None),
     },
 }
@@ -113,9 +116,9 @@ class Surprise:
         self.tensors |= {name: _stacked(values) for name, values in found.items()}
         parts = self.parts(views, known=True)
         own = {name: torch.cat([v[m, unseen] for m, unseen in enumerate(held)]) for name, v in parts.items()}
-        self.sticks = {name: yardstick(_some(values, generator)) for name, values in own.items()}
+        self.sticks = {name: yardstick(_some(values, generator, KNOTS)) for name, values in own.items()}
         whole = self.combined(parts)
-        self.folds = [yardstick(_some(whole[m, unseen], generator)) for m, unseen in enumerate(held)]
+        self.folds = [yardstick(_some(whole[m, unseen], generator, HELD)) for m, unseen in enumerate(held)]
 
     def _estimated(self, views: Views, member: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what one member's parts need, from rows that it learned from."""
@@ -180,9 +183,8 @@ class Surprise:
         """
         x, measured, rare = views.x, self.measured, self.tensors["rare"]
         values = torch.zeros_like(x)
-        least = self.tensors["least"]
-        below, above = self._counted(x)
-        share = 2 * torch.minimum(below, above) + (0 if known else least)
+        least, tails = self.tensors["least"], self.tensors["tails"]
+        share = tails.gather(1, _bins(x[:, measured], tails.shape[1]).T) + (0 if known else least)
         values[:, measured] = -torch.maximum(share, least).clamp(max=1).log().T
         flags, single = x[:, ~measured], self.single[~measured]
         values[:, ~measured] = flags * -rare.log() + torch.where(single, (1 - flags) * -(1 - rare).log(), 0.0)
@@ -192,21 +194,12 @@ class Surprise:
         gone = self.tensors["missing"]
         return torch.where(views.mask, found - (1 - gone).log(), -gone.log())
 
-    def _counted(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the shares of known cells at or below, and at or above, each number: (numbers, rows) twice."""
-        grid, first = self.tensors["grid"], self.tensors["first"].long()
-        numbers = x[:, self.measured].T.contiguous()
-        at = torch.searchsorted(grid, numbers, right=True)
-        before = (at - 1).clamp(min=0)
-        equal = (at > 0) & (grid.gather(1, before) == numbers)
-        smaller = torch.where(equal, first.gather(1, before), at)
-        return at / grid.shape[1], 1 - smaller / grid.shape[1]
-
     def ranked(self, x: Tensor) -> Tensor:
-        """Return rows with their numbers made normal by their ranks in their columns, (rows, values)."""
-        below, above = self._counted(x)
-        n = self.tensors["grid"].shape[1]
-        level = ((below + 1 - above) / 2).clamp(0.5 / n, 1 - 0.5 / n)
+        """Return rows with their numbers made normal by their ranks in their columns, (rows, values); ties share their mean rank."""
+        grid, numbers = self.tensors["grid"], x[:, self.measured].T.contiguous()
+        n = grid.shape[1]
+        counted = torch.searchsorted(grid, numbers, right=True) + torch.searchsorted(grid, numbers)
+        level = (counted / (2 * n)).clamp(0.5 / n, 1 - 0.5 / n)
         found = x.clone()
         found[:, self.measured] = torch.special.ndtri(level).T
         return found
@@ -230,7 +223,7 @@ class Surprise:
             "rare": weight * mine["rare"] + (1 - weight) * theirs["rare"],
         }
         grid = _pooled(mine["grid"], theirs["grid"], weight)
-        found.tensors |= {"grid": grid, "first": torch.searchsorted(grid, grid).float()}
+        found.tensors |= {"grid": grid, "tails": weight * mine["tails"] + (1 - weight) * theirs["tails"]}
         missing = [state["missing"] for state in (mine, theirs) if "missing" in state]
         if missing:
             none = torch.full_like(missing[0], 0.5 / (known + new + 1))
@@ -282,16 +275,29 @@ def _covariance(residuals: Tensor) -> dict[str, Tensor]:
 def _columns(views: Views, measured: Tensor) -> dict[str, Tensor]:
     """Return what is known of each column by itself: quantiles, where ties begin, frequencies of flags and categories, missing shares."""
     n, numbers = len(views.x), views.x[:, measured]
-    count = min(GRID, max(65, VALUES // max(1, numbers.shape[1])))
-    at = torch.linspace(0, n - 1, count).round().long()
+    most = max(65, VALUES // max(1, numbers.shape[1]))
+    at = torch.linspace(0, n - 1, min(GRID, most)).round().long()
     grid = numbers.sort(0).values[at].T.contiguous()
-    first = torch.searchsorted(grid, grid)
     least = torch.tensor(1 / (n + 1))
     rare = (views.x[:, ~measured].mean(0)).clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))
-    found = {"grid": grid, "first": first.float(), "least": least, "rare": rare}
+    found = {"grid": grid, "tails": _tails(numbers, min(BINS, most)), "least": least, "rare": rare}
     if views.mask is not None:
         found["missing"] = (~views.mask).float().mean(0).clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))
     return found
+
+
+def _bins(numbers: Tensor, count: int) -> Tensor:
+    """Return the number of the bin of each standardised number."""
+    return ((numbers + CLIP) * (count / (2 * CLIP))).long().clamp_(0, count - 1)
+
+
+def _tails(numbers: Tensor, count: int) -> Tensor:
+    """Return twice the smaller tail of each bin of each column, the bin itself included, (numbers, count): shares of the rows."""
+    masses = torch.zeros(numbers.shape[1], count, dtype=torch.float64)
+    masses.scatter_add_(1, _bins(numbers, count).T, torch.ones_like(numbers.T, dtype=torch.float64))
+    below = masses.cumsum(1)
+    found: Tensor = 2 * torch.minimum(below, below[:, -1:] - below + masses) / len(numbers)
+    return found.float()
 
 
 def _stacked(values: list[Tensor]) -> Tensor:
@@ -300,8 +306,8 @@ def _stacked(values: list[Tensor]) -> Tensor:
     return torch.stack([functional.pad(v, (0, 0) * (v.dim() - 1) + (0, most - len(v))) for v in values])
 
 
-def _some(values: Tensor, generator: torch.Generator) -> Tensor:
-    return values[torch.randperm(len(values), generator=generator)[:HELD]]
+def _some(values: Tensor, generator: torch.Generator, most: int) -> Tensor:
+    return values[torch.randperm(len(values), generator=generator)[:most]]
 
 
 def _pooled(mine: Tensor, theirs: Tensor, weight: float) -> Tensor:
