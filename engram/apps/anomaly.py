@@ -171,13 +171,13 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         """Return rows on the scale that members see, (rows, values)."""
         return self._members.standard(nets, batch)
 
-    def made_of(self, nets: Nets, x: Tensor) -> Tensor:
-        """Return what the members make of standardised rows on average, (rows, values)."""
-        return self._members.means(nets, x).mean(0)
+    def settled(self, nets: Nets, x: Tensor) -> Tensor:
+        """Return what each cell of standardised rows is expected to be, given the others, (rows, values)."""
+        return self._score.settled(self._seen(nets, x, None), self._members.means(nets, x).mean(0))
 
     def strangeness(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
         """Return the members' mean score of standardised rows, (rows,) float64: higher is stranger."""
-        return self._score.combined(self._score.parts(self._seen(nets, x, mask))).mean(0)
+        return self._score.sharp(self._seen(nets, x, mask)).mean(0)
 
     @property
     def score_parts(self) -> Surprise:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 ROUNDS = 4  # of filling a hidden cell with what is made of it
 
-Means = Callable[[Tensor], Tensor]  # standardised rows (rows, values) -> what is made of them, on the same scale
+Settled = Callable[
+    [Tensor], Tensor
+]  # standardised rows (rows, values) -> what each cell is expected to be, given the others
 Strangeness = Callable[[Tensor], Tensor]  # standardised rows (rows, values) -> how strange each is, (rows,)
 
 
@@ -19,15 +21,15 @@ def columns_of(values: int, groups: Tensor | None) -> Tensor:
     return owner == torch.arange(int(owner.max()) + 1)[:, None]
 
 
-def expected_cells(x: Tensor, groups: Tensor | None, means: Means) -> Tensor:
+def expected_cells(x: Tensor, groups: Tensor | None, settled: Settled) -> Tensor:
     """Return rows in which one cell was replaced by what the others lead one to expect, (columns, rows, values).
 
-    The cell is hidden (set to its mean), filled with what the model makes of it there, and filled again until it hardly moves.
+    The cell is hidden (set to its mean), filled with what it is expected to be, and filled again until it hardly moves.
     """
     owned = columns_of(x.shape[1], groups)[:, None, :]
     filled = torch.where(owned, 0.0, x)
     for _ in range(ROUNDS):
-        made = means(filled.flatten(0, 1)).view_as(filled)
+        made = settled(filled.flatten(0, 1)).view_as(filled)
         filled = torch.where(owned, made, filled)
     return filled
 

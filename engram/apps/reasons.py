@@ -51,7 +51,7 @@ def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: 
         mask = None if rows.mask is None else rows.mask.repeat(times, 1)
         return detector.strangeness(nets, changed, mask)
 
-    expected = expected_cells(x, kind.groups, lambda changed: detector.made_of(nets, changed))
+    expected = expected_cells(x, kind.groups, lambda changed: detector.settled(nets, changed))
     shares = shares_of(x, expected, strangeness)
     groups = torch.arange(columns) if kind.groups is None else kind.groups
     together = expected[groups, :, torch.arange(x.shape[1])].T  # every cell as its others lead one to expect

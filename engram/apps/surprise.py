@@ -33,6 +33,10 @@ GRID = 1025  # most quantiles kept of a column
 BINS = 1024  # of a column, evenly over the values that standardised numbers can have
 VALUES = 1 << 20  # most quantiles, and bins, of all columns together
 RIDGE = (1e-3, 0.05)  # added to the variances of residuals: this, and this share of themselves
+SHARP = (
+    1e-4,
+    1e-3,
+)  # ... where it is asked which cell is to blame: columns that nearly repeat each other are told apart
 TRIMMED = 0.2  # share of the rows, the furthest from any prototype, that prototypes of dirty rows are made without
 
 
@@ -122,7 +126,9 @@ class Surprise:
 
     def _estimated(self, views: Views, member: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what one member's parts need, from rows that it learned from."""
-        found = _covariance(views.residuals[member])
+        found = _covariance(views.residuals[member], "root", RIDGE) | _covariance(
+            views.residuals[member], "sharp", SHARP
+        )
         for name, (_, around) in PARTS[self.clean].items():
             if around is None:
                 continue
@@ -153,6 +159,24 @@ class Surprise:
                 found[name] = marginals.expand(len(views.residuals), -1)
         return found
 
+    def departure(self, views: Views) -> Tensor:
+        """Return squared Mahalanobis distances by which cells are blamed, (members, rows): columns that nearly repeat each other are
+        told apart.
+        """
+        return self._distance(views, "sharp").square()
+
+    def settled(self, views: Views, made: Tensor) -> Tensor:
+        """Return what each cell of rows is expected to be, given the others, (rows, values); ``made`` is what members make of the rows.
+
+        Of numbers x - (P r)_j / P_jj with the precision P of residuals r: their conditional mean, were the reconstruction fixed.
+        """
+        mean, root = self.tensors["mean"], self.tensors["sharp"]
+        pulled = torch.bmm(torch.bmm(views.residuals - mean, root), root.mT)
+        step = (pulled / root.square().sum(-1)[:, None]).mean(0)
+        found = made.clone()
+        found[:, self.measured] = views.x[:, self.measured] - step[:, : int(self.measured.sum())]
+        return found
+
     def combined(self, parts: dict[str, Tensor]) -> Tensor:
         """Return the weighted mean of the parts' surprises, (members, rows) float64."""
         weights = {name: weight for name, (weight, _) in PARTS[self.clean].items()}
@@ -166,7 +190,10 @@ class Surprise:
 
     def residual(self, views: Views) -> Tensor:
         """Mahalanobis distances of residuals, (members, rows)."""
-        mean, root = self.tensors["mean"], self.tensors["root"]
+        return self._distance(views, "root")
+
+    def _distance(self, views: Views, name: str) -> Tensor:
+        mean, root = self.tensors["mean"], self.tensors[name]
         return torch.baddbmm(-torch.bmm(mean, root), views.residuals, root).square().sum(-1).sqrt()
 
     def _reach(self, name: str, x: Tensor, around: Around) -> Tensor:
@@ -229,7 +256,8 @@ class Surprise:
             none = torch.full_like(missing[0], 0.5 / (known + new + 1))
             shares = weight * mine.get("missing", none) + (1 - weight) * theirs.get("missing", none)
             found.tensors["missing"] = shares
-        found.tensors |= _pooled_covariance(mine, theirs, weight)
+        for root in ("root", "sharp"):
+            found.tensors |= _pooled_covariance(mine, theirs, weight, root)
         for name, (_, around) in PARTS[self.clean].items():
             for field in Prototypes._fields if around is not None else ():
                 found.tensors[f"{name}.{field}"] = torch.cat([mine[f"{name}.{field}"], theirs[f"{name}.{field}"]], 1)
@@ -262,14 +290,14 @@ class Surprise:
         self.folds = [stick(f"fold.{m}") for m in range(members)]
 
 
-def _covariance(residuals: Tensor) -> dict[str, Tensor]:
-    """Return the mean of residuals (rows, residuals) and a root of the inverse of their covariance with a ridge."""
+def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dict[str, Tensor]:
+    """Return the mean of residuals (rows, residuals) and, by this name, a root of the inverse of their covariance with a ridge."""
     values = residuals.double()
     mean = values.mean(0)
     covariance = (values - mean).T @ (values - mean) / len(values)
-    covariance = covariance + torch.diag(RIDGE[0] + RIDGE[1] * covariance.diagonal())
+    covariance = covariance + torch.diag(ridge[0] + ridge[1] * covariance.diagonal())
     root = torch.linalg.inv(torch.linalg.cholesky(covariance)).T
-    return {"mean": mean.float()[None], "root": root.float()}
+    return {"mean": mean.float()[None], name: root.float()}
 
 
 def _columns(views: Views, measured: Tensor) -> dict[str, Tensor]:
@@ -324,18 +352,20 @@ def _pooled(mine: Tensor, theirs: Tensor, weight: float) -> Tensor:
     return values.gather(1, found)
 
 
-def _pooled_covariance(mine: dict[str, Tensor], theirs: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+def _pooled_covariance(
+    mine: dict[str, Tensor], theirs: dict[str, Tensor], weight: float, name: str
+) -> dict[str, Tensor]:
     """Return the mean of residuals and a root of the inverse of their covariance, of two lots of rows."""
 
     def moments(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        root = state["root"].double()
+        root = state[name].double()
         return state["mean"].double(), torch.linalg.inv(root @ root.mT)
 
     (first, ours), (second, other) = moments(mine), moments(theirs)
     gap = first - second
     pooled = weight * ours + (1 - weight) * other + weight * (1 - weight) * gap.mT @ gap
     root = torch.linalg.inv(torch.linalg.cholesky(pooled)).mT
-    return {"mean": (weight * first + (1 - weight) * second).float(), "root": root.float()}
+    return {"mean": (weight * first + (1 - weight) * second).float(), name: root.float()}
 
 
 def _longer(mine: Yardstick, theirs: Yardstick, weight: float) -> Yardstick:
