@@ -175,9 +175,9 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         """Return what each cell of standardised rows is expected to be, given the others, (rows, values)."""
         return self._score.settled(self._seen(nets, x, None), self._members.means(nets, x).mean(0))
 
-    def strangeness(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the members' mean score of standardised rows, (rows,) float64: higher is stranger."""
-        return self._score.sharp(self._seen(nets, x, mask)).mean(0)
+    def departure(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return how far standardised rows depart from what members make of them, (rows,): squared Mahalanobis distances on average."""
+        return self._score.departure(self._seen(nets, x, mask)).mean(0)
 
     @property
     def score_parts(self) -> Surprise:
@@ -260,8 +260,8 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     def explain(self, X: Any, top: int | None = None) -> pd.DataFrame:
         """Return which cells make each row strange: columns row, column, share, value, expected; of a row the largest share first.
 
-        A cell's share is how much less strange the row would be with the value that its other cells lead one to expect, of all columns
-        together.
+        A cell's share is how much less the row would depart from its reconstruction, in squared Mahalanobis distance, with the value that
+        its other cells lead one to expect; of all columns together.
 
         Parameters
         ----------

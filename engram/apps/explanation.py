@@ -1,4 +1,4 @@
-"""Which cells make a row strange: how much less strange it would be if a cell were what the others lead one to expect."""
+"""Which cells make a row strange: how much less it would depart from what is expected if a cell were what the others lead one to expect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ ROUNDS = 4  # of filling a hidden cell with what is made of it
 Settled = Callable[
     [Tensor], Tensor
 ]  # standardised rows (rows, values) -> what each cell is expected to be, given the others
-Strangeness = Callable[[Tensor], Tensor]  # standardised rows (rows, values) -> how strange each is, (rows,)
+Departure = Callable[
+    [Tensor], Tensor
+]  # standardised rows (rows, values) -> how far each departs from what is expected, (rows,)
 
 
 def columns_of(values: int, groups: Tensor | None) -> Tensor:
@@ -34,13 +36,13 @@ def expected_cells(x: Tensor, groups: Tensor | None, settled: Settled) -> Tensor
     return filled
 
 
-def shares_of(x: Tensor, expected: Tensor, strangeness: Strangeness) -> Tensor:
-    """Return each column's share in what makes a row strange, (rows, columns): 0 to 1, summing to 1 where there is anything.
+def shares_of(x: Tensor, expected: Tensor, departure: Departure) -> Tensor:
+    """Return each column's share in how far a row departs, (rows, columns): 0 to 1, summing to 1 where there is anything.
 
-    A column's part is how much less strange the row is with the expected cell in its place.
+    A column's part is how much less the row departs with the expected cell in its place.
     """
-    base = strangeness(x)
-    without = strangeness(expected.flatten(0, 1)).view(len(expected), len(x))
+    base = departure(x)
+    without = departure(expected.flatten(0, 1)).view(len(expected), len(x))
     gain = (base - without).clamp(min=0).T
     total = gain.sum(1, keepdim=True)
     return torch.where(total > 0, gain / total.clamp(min=1e-12), 0.0)

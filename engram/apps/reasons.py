@@ -46,13 +46,13 @@ def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: 
     x = detector.standardised(nets, Batch(rows.x, rows.mask))
     columns = len(kind.columns)
 
-    def strangeness(changed: Tensor) -> Tensor:
+    def departure(changed: Tensor) -> Tensor:
         times = len(changed) // n
         mask = None if rows.mask is None else rows.mask.repeat(times, 1)
-        return detector.strangeness(nets, changed, mask)
+        return detector.departure(nets, changed, mask)
 
     expected = expected_cells(x, kind.groups, lambda changed: detector.settled(nets, changed))
-    shares = shares_of(x, expected, strangeness)
+    shares = shares_of(x, expected, departure)
     groups = torch.arange(columns) if kind.groups is None else kind.groups
     together = expected[groups, :, torch.arange(x.shape[1])].T  # every cell as its others lead one to expect
     typed = kind.typed(part)

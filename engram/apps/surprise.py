@@ -160,9 +160,7 @@ class Surprise:
         return found
 
     def departure(self, views: Views) -> Tensor:
-        """Return squared Mahalanobis distances by which cells are blamed, (members, rows): columns that nearly repeat each other are
-        told apart.
-        """
+        """Return squared Mahalanobis distances by which cells are blamed, (members, rows): near repetitions of a column are told apart."""
         return self._distance(views, "sharp").square()
 
     def settled(self, views: Views, made: Tensor) -> Tensor:
