@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.copies import Copies, described, model_from
-from engram.apps.ensemble import Ensemble, fold_of, numbers_of, residuals_of, spread_out
+from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of, residuals_of, spread_out
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise, Views
 from engram.corruptions import corrupted
@@ -190,7 +190,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take the score back."""
-        measured = cast("Tensor", self._members.roles()["standard"].measured)
+        measured = measured_values(self._members.likelihood)
         self._score = Surprise(self._clean, measured, self.kind_.groups)
         self._score.restore(tensors, self.n_models)
 

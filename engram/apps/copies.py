@@ -79,7 +79,7 @@ class Copies(Ensemble):
             own = copy.roles(copy.shapes_)
             copy._turns = (Turn(type(copy).__name__.lower(), tuple(own)),)
             found |= {f"{role}{member}": net for role, net in own.items()}
-        return found | {"standard": Standard(self.kind.likelihood())}
+        return found | {"standard": Standard(self.own)}
 
     def own(self, nets: Nets, member: int) -> Nets:
         """Return the networks of one copy by their own roles."""

@@ -104,13 +104,14 @@ class Surprise:
     def __init__(self, clean: bool | None, measured: Tensor, groups: Tensor | None) -> None:
         self.clean, self.measured, self.groups = clean, measured, groups
         self.single = torch.ones_like(measured) if groups is None else torch.bincount(groups)[groups] == 1
+        self.columns = len(measured) if groups is None else int(groups.max()) + 1
         self.tensors: dict[str, Tensor] = {}  # of columns, and of members, which then come first
         self.sticks: dict[str, Yardstick] = {}  # of the parts
         self.folds: list[Yardstick] = []  # of the whole score, by member
 
     def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator) -> None:
         """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from."""
-        self.tensors = _columns(views, self.measured)
+        self.tensors = _columns(views, self.measured, self.columns)
         found: dict[str, list[Tensor]] = {}
         for member, unseen in enumerate(held):
             chosen = (unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0]
@@ -233,7 +234,7 @@ class Surprise:
         """Sum values (rows, values) over the user's columns, (rows, columns)."""
         if self.groups is None:
             return values
-        return values.new_zeros(len(values), int(self.groups.max()) + 1).index_add_(1, self.groups, values)
+        return values.new_zeros(len(values), self.columns).index_add_(1, self.groups, values)
 
     def merged(self, other: Surprise, known: int, new: int) -> Surprise:
         """Return the score of both: this one's of so many known rows, the other's of new ones.
@@ -243,17 +244,9 @@ class Surprise:
         weight = known / (known + new)
         found = Surprise(self.clean, self.measured, self.groups)
         mine, theirs = self.tensors, other.tensors
-        found.tensors = {
-            "least": torch.tensor(1 / (known + new + 1)),
-            "rare": weight * mine["rare"] + (1 - weight) * theirs["rare"],
-        }
+        shares = {name: weight * mine[name] + (1 - weight) * theirs[name] for name in ("rare", "tails", "missing")}
         grid = _pooled(mine["grid"], theirs["grid"], weight)
-        found.tensors |= {"grid": grid, "tails": weight * mine["tails"] + (1 - weight) * theirs["tails"]}
-        missing = [state["missing"] for state in (mine, theirs) if "missing" in state]
-        if missing:
-            none = torch.full_like(missing[0], 0.5 / (known + new + 1))
-            shares = weight * mine.get("missing", none) + (1 - weight) * theirs.get("missing", none)
-            found.tensors["missing"] = shares
+        found.tensors = shares | {"grid": grid, "least": torch.tensor(1 / (known + new + 1))}
         for root in ("root", "sharp"):
             found.tensors |= _pooled_covariance(mine, theirs, weight, root)
         for name, (_, around) in PARTS[self.clean].items():
@@ -298,8 +291,8 @@ def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dic
     return {"mean": mean.float()[None], name: root.float()}
 
 
-def _columns(views: Views, measured: Tensor) -> dict[str, Tensor]:
-    """Return what is known of each column by itself: quantiles, where ties begin, frequencies of flags and categories, missing shares."""
+def _columns(views: Views, measured: Tensor, columns: int) -> dict[str, Tensor]:
+    """Return what is known of each column by itself: quantiles, tails, frequencies of flags and categories, missing shares."""
     n, numbers = len(views.x), views.x[:, measured]
     most = max(65, VALUES // max(1, numbers.shape[1]))
     at = torch.linspace(0, n - 1, min(GRID, most)).round().long()
@@ -307,9 +300,8 @@ def _columns(views: Views, measured: Tensor) -> dict[str, Tensor]:
     least = torch.tensor(1 / (n + 1))
     rare = (views.x[:, ~measured].mean(0)).clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))
     found = {"grid": grid, "tails": _tails(numbers, min(BINS, most)), "least": least, "rare": rare}
-    if views.mask is not None:
-        found["missing"] = (~views.mask).float().mean(0).clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))
-    return found
+    gone = torch.zeros(columns) if views.mask is None else (~views.mask).float().mean(0)
+    return found | {"missing": gone.clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))}
 
 
 def _bins(numbers: Tensor, count: int) -> Tensor:
