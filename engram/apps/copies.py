@@ -81,7 +81,7 @@ class Copies(Ensemble):
             found |= {f"{role}{member}": net for role, net in own.items()}
         return found | {"standard": Standard(self.own)}
 
-    def own(self, nets: Nets, member: int) -> Nets:
+    def nets_of(self, nets: Nets, member: int) -> Nets:
         """Return the networks of one copy by their own roles."""
         if member not in self._views:
             suffix = str(member)
@@ -98,7 +98,7 @@ class Copies(Ensemble):
         folds = fold_of(numbers_of(few), self.folds)
         for member, copy in enumerate(self.copies):
             learned = folds != member
-            copy.start(self.own(nets, member), few.take(learned) if bool(learned.any()) else few)
+            copy.start(self.nets_of(nets, member), few.take(learned) if bool(learned.any()) else few)
 
     def turns(self, step: int, settings: Settings) -> Sequence[Turn]:
         """The turns of all copies, one copy after the other."""
@@ -114,12 +114,12 @@ class Copies(Ensemble):
     def terms(self, turn: Turn, nets: Nets, batch: Batch, noise: Noise | None) -> dict[str, Tensor]:
         """The terms of a copy on the rows that it learns from."""
         member, own = self._turns[turn.name]
-        return self.copies[member].terms(own, self.own(nets, member), self._learned(batch, member))
+        return self.copies[member].terms(own, self.nets_of(nets, member), self._learned(batch, member))
 
     def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
         """What a copy does after its step."""
         member, own = self._turns[turn.name]
-        self.copies[member].after_step(own, self.own(nets, member), self._learned(batch, member))
+        self.copies[member].after_step(own, self.nets_of(nets, member), self._learned(batch, member))
 
     def _learned(self, batch: Batch, member: int) -> Batch:
         """Return the rows of a batch that a copy learns from; where that is none, all."""
@@ -137,7 +137,7 @@ class Copies(Ensemble):
         rows = (rows if seen is None else torch.where(seen, rows, 0.0)).view(len(x), *self.kind.shape)
         found = []
         for member, copy in enumerate(self.copies):
-            own: Any = self.own(nets, member)
+            own: Any = self.nets_of(nets, member)
             code = cast("Any", copy).encode(own, Batch(rows, mask))
             means = own.decoder.likelihood.mean(own.decoder(code))
             found.append(nets.standard(means.flatten(1)))
