@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -29,6 +29,7 @@ from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.maths.conformal import discoveries
 from engram.models.blocks import over_blocks
+from engram.models.intake import Intake
 from engram.models.model import Model
 from engram.models.options import Corruption, Level
 from engram.models.parts import Shapes
@@ -36,6 +37,7 @@ from engram.models.scores import Scores
 from engram.parameters import checked_value
 from engram.registry import APPS
 from engram.training import Batch, Finding, Turn
+from engram.training.checkpoint import Checkpoints
 from engram.training.nets import Nets
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Share = Annotated[float, Gt(0), Lt(1)]
 SPECTRUM = 0.9  # share of the variance that the code keeps
 MOST_CODE = 64  # dimensions
+MOST_ROWS = 100_000  # that are learned from: 400 steps see no more
 STEPS = (150, 400)  # of a fit: of the smallest tables, of all others
 FEW = 500  # rows, from which on a fit takes the larger number
 LOOKED_AT = 4 * (ROWS + HELD)  # rows that the score is estimated from
@@ -97,6 +100,22 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             return size
         steps = round(STEPS[0] + (STEPS[1] - STEPS[0]) * min(1.0, n / FEW))
         return size | {"steps": steps, "batch_size": min(256, max(16, n // 4))}
+
+    def _train(
+        self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None
+    ) -> None:
+        """Small networks have learned all they can from `MOST_ROWS`: of more, and of streams, a sample is learned from."""
+        rows = given.rows
+        if self.model is None and (given.stream is not None or len(rows) > MOST_ROWS):
+            generator = torch.Generator().manual_seed(seed)
+            rows = rows.take(torch.randperm(len(rows), generator=generator)[:MOST_ROWS].sort().values)
+            told = f"learned from a sample of {len(rows):,} of {given.n_rows:,} rows, which is enough for networks this small"
+            self.findings_.append(Finding("sample", told))
+            given = replace(given, stream=None)
+            self.data_["trained_on"] = len(rows)
+        if given.stream is None:
+            rows = replace(rows, index=torch.arange(len(rows)))  # as the loop numbers them: folds are told by number
+        super()._train(replace(given, rows=rows), values, seed, continued=continued, checkpoints=checkpoints)
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The members' networks, and the scale of the rows."""
