@@ -94,7 +94,7 @@ class Grouped(Likelihood):
 
     def __init__(self, part: Likelihood, groups: Tensor) -> None:
         super().__init__(part.shape)
-        self.part = part
+        self.part, self.groups = part, groups
         self._groups = [int(group) for group in groups]
         self._widths = torch.bincount(groups).tolist()
 
