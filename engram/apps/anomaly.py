@@ -170,7 +170,8 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     @property
     def _clean(self) -> bool | None:
-        return None if self.clean == "auto" else bool(self.clean)
+        clean = checked_value("clean", self.clean, bool | Literal["auto"])  # "no" is false, as it is for every parameter
+        return None if clean == "auto" else clean
 
     @property
     def n_held_(self) -> int:

@@ -16,7 +16,7 @@ from engram.data.rows import Rows
 from engram.errors import UsageError
 from engram.models.model import Model
 from engram.models.resolve import checked_parameters, resolve_shapes, settled
-from engram.parameters import parameters_of
+from engram.parameters import check_names, parameters_of
 from engram.registry import MODELS, name_of
 from engram.training import Batch, Settings, Turn
 from engram.training.nets import Nets
@@ -31,7 +31,10 @@ def model_from(given: str | dict[str, Any] | Model) -> Model:
         model = cast("Model", clone(given))
     else:
         wanted = {"name": given} if isinstance(given, str) else dict(given)
-        entry = MODELS[str(wanted.pop("name", None))]
+        if "name" not in wanted:
+            raise UsageError(f"model={given!r} has no name. Give one: {{'name': 'vae', 'beta': 2}}.")
+        entry = MODELS[str(wanted.pop("name"))]
+        check_names(entry.value, wanted)
         model = entry.value(**{**entry.parameters, **wanted})
     if not hasattr(model, "encode") or model.conditional is True:
         raise UsageError(

@@ -129,12 +129,15 @@ def _can(model: Model, run: str) -> str:
 
 def _results(model: Any, get: str, suffix: str, given: Given, first: int = 0) -> Any:
     """Return what is written of some rows, the ``first`` of which has this number."""
+    import pandas as pd
+
     if get == "explanations":
         found = model.explain(given.rows)
-        return found.assign(row=found["row"] + first)
+        own = found["row"].to_numpy()
+        return _labelled(found.assign(row=own + first), given, own)
     if get == "scores" and hasattr(model, "scored") and suffix != ".npy":
-        found = model.scored(given.rows)
-        return table(get, found.pop("score"), given, first).assign(**{name: found[name] for name in found})
+        scored = model.scored(given.rows)
+        return _labelled(pd.DataFrame({"row": range(first, first + len(scored["score"])), **scored}), given)
     rows = getattr(model, METHODS[get])(given.rows, **({"y": given.y} if model.given_ is not None else {}))
     return rows if suffix in (".npy", ".png") else table(get, rows, given, first)
 
@@ -151,8 +154,15 @@ def table(get: str, rows: Any, given: Given, first: int = 0) -> Any:
         found = pd.DataFrame(rows, columns=[f"code{i}" for i in range(rows.shape[1])])
     if given.names is not None:
         found.insert(0, "file", given.names)
+    return _labelled(found, given)
+
+
+def _labelled(found: Any, given: Given, rows: Any = slice(None)) -> Any:
+    """Put the label beside results of these rows, where one was named."""
+    import numpy as np
+
     if given.label is not None:
         if given.label in found.columns:
             raise UsageError(f"the label {given.label!r} is called like a column of the result. Rename it.")
-        found.insert(0, given.label, given.y)
+        found.insert(0, given.label, np.asarray(given.y)[rows])
     return found
