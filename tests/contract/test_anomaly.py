@@ -232,7 +232,7 @@ def test_false_discoveries_are_controlled_over_all_rows_of_a_call() -> None:
 
 def test_stranger_rows_have_lower_scores_without_end() -> None:
     model, row = of_numbers(), correlated(1, 0)
-    scores = model.score_samples(np.concatenate([row + [0, 0, t, 0, 0, 0] for t in (0, 1, 2, 3, 4, 6, 8)]))
+    scores = model.score_samples(np.concatenate([row + t * np.eye(6)[2] for t in (0, 1, 2, 3, 4, 6, 8)]))
     assert (np.diff(scores[1:]) < 0).all()
     assert model.pvalues(row + 1000)[0] == pytest.approx(1 / (model.n_held_ + 1), rel=0.01)
 
