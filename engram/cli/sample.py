@@ -32,6 +32,8 @@ def sample(run: str, n: int, output: str | None, label: str | None, seed: int, f
 
     voice = console()
     model = load_model(run)
+    if not hasattr(model, "sample"):
+        raise UsageError(f"{type(model).__name__} draws no rows. Fit a model that does: engram list models")
     if label is not None and model.given_ is None:
         raise UsageError(f"--label is for conditional models, and {run!r} is none: it was fitted without y.")
     y = None if label is None or model.given_ is None else model.given_.read(label)
