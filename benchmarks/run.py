@@ -30,6 +30,8 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "rae_claim": True,
     "fashion_gans": True,
     "stacked_mnist": True,
+    "anomaly_detection": True,
+    "anomaly_decisions": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }

@@ -178,7 +178,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     @property
     def n_held_(self) -> int:
         """How many held-out scores p-values are measured by."""
-        return sum(len(stick.scores) for stick in self._score.folds)
+        return self._score.held
 
     def views(self, nets: Nets, batch: Batch) -> Views:
         """Return rows as the score sees them."""

@@ -44,5 +44,7 @@ def shares_of(x: Tensor, expected: Tensor, departure: Departure) -> Tensor:
     base = departure(x)
     without = departure(expected.flatten(0, 1)).view(len(expected), len(x))
     gain = (base - without).clamp(min=0).T
+    moved = (expected - x).square().sum(-1).T  # where no cell helps by itself, how far each is from what is expected
+    gain = torch.where(gain.sum(1, keepdim=True) > 0, gain, moved)
     total = gain.sum(1, keepdim=True)
     return torch.where(total > 0, gain / total.clamp(min=1e-12), 0.0)

@@ -32,7 +32,10 @@ KNOTS = 1024  # held-out values kept of each part
 GRID = 1025  # most quantiles kept of a column
 BINS = 1024  # of a column, evenly over the values that standardised numbers can have
 VALUES = 1 << 20  # most quantiles, and bins, of all columns together
-RIDGE = (1e-3, 0.05)  # added to the variances of residuals: this, and this share of themselves
+RIDGE = (
+    1e-3,
+    0.05,
+)  # added to the variances of residuals; share by which covariances shrink, more where rows are few for the columns
 SHARP = (
     1e-4,
     1e-3,
@@ -124,6 +127,8 @@ class Surprise:
         self.sticks = {name: yardstick(_some(values, generator, KNOTS)) for name, values in own.items()}
         whole = self.combined(parts)
         self.folds = [yardstick(_some(whole[m, unseen], generator, HELD)) for m, unseen in enumerate(held)]
+        rows = torch.stack(list(held)).any(0).sum()  # fewer than the scores, where members share their held-out rows
+        self.tensors["held"] = torch.minimum(rows, torch.tensor(self._scores()))
 
     def _estimated(self, views: Views, member: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what one member's parts need, from rows that it learned from."""
@@ -183,9 +188,17 @@ class Surprise:
         each = [weights[name] / total * surprise(self.sticks[name], value) for name, value in parts.items()]
         return torch.stack(each).sum(0)
 
+    def _scores(self) -> int:
+        return sum(len(stick.scores) for stick in self.folds)
+
+    @property
+    def held(self) -> int:
+        """How many held-out rows p-values are measured by."""
+        return int(self.tensors["held"])
+
     def log_p(self, views: Views) -> Tensor:
         """Return the log of a cross-conformal p-value for each row, (rows,) float64."""
-        return cross_conformal(self.folds, self.combined(self.parts(views)))
+        return cross_conformal(self.folds, self.combined(self.parts(views)), self.held)
 
     def residual(self, views: Views) -> Tensor:
         """Mahalanobis distances of residuals, (members, rows)."""
@@ -256,6 +269,7 @@ class Surprise:
         both = [(self.sticks[name], other.sticks[name]) for name in self.sticks]
         found.sticks = dict(zip(self.sticks, (_longer(*pair, weight) for pair in both), strict=True))
         found.folds = [_longer(*pair, weight) for pair in zip(self.folds, other.folds, strict=True)]
+        found.tensors["held"] = torch.tensor(min(self.held + other.held, found._scores()))
         return found
 
     # --- to tensors and back ---
@@ -287,7 +301,9 @@ def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dic
     values = residuals.double()
     mean = values.mean(0)
     covariance = (values - mean).T @ (values - mean) / len(values)
-    covariance = covariance + torch.diag(ridge[0] + ridge[1] * covariance.diagonal())
+    n, size = values.shape
+    share = max(ridge[1], size / (n + size))
+    covariance = (1 - share) * covariance + torch.diag(ridge[0] + share * covariance.diagonal())
     root = torch.linalg.inv(torch.linalg.cholesky(covariance)).T
     return {"mean": mean.float()[None], name: root.float()}
 
@@ -319,9 +335,7 @@ def _bins(numbers: Tensor, count: int) -> Tensor:
 
 
 def _tails(numbers: Tensor, seen: Tensor, count: int) -> Tensor:
-    """Return twice the smaller tail of each bin of each column, the bin itself included, (numbers, count): shares of the cells that are
-    there.
-    """
+    """Return twice the smaller tail of each bin of each column, (numbers, count): shares of the cells, the bin's included."""
     masses = torch.zeros(numbers.shape[1], count, dtype=torch.float64)
     masses.scatter_add_(1, _bins(numbers, count).T, seen.T.double())
     below = masses.cumsum(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -43,16 +44,18 @@ def surprise(stick: Yardstick, scores: Tensor) -> Tensor:
     return -log_exceedance(stick, scores)
 
 
-def cross_conformal(sticks: list[Yardstick], scores: Tensor) -> Tensor:
+def cross_conformal(sticks: list[Yardstick], scores: Tensor, n: int | None = None) -> Tensor:
     """Return the log of a p-value per row from the scores that the members of a cross-fit give, (members, rows) -> (rows,).
 
     The cross-conformal p-value (Vovk, Cross-conformal predictors, Annals of Mathematics and Artificial Intelligence 74, 2015, equation 2)
     is (1 + sum over members k of #{held-out scores of fold k at or beyond member k's score}) / (n + 1); counts are continuous here and
-    never smaller than the exact ones, so that rows seldom tie and the p-value is never smaller than the exact one.
+    never smaller than the exact ones, so that rows seldom tie and the p-value is never smaller than the exact one. ``n`` is the number of
+    rows where members share them, so that a row counts once.
     """
-    n = sum(len(stick.scores) for stick in sticks)
-    logs = [log_count(stick, row) for stick, row in zip(sticks, scores, strict=True)]
-    return torch.logsumexp(torch.stack(logs), 0) - torch.tensor(float(n + 1), dtype=torch.float64).log()
+    total = sum(len(stick.scores) for stick in sticks)
+    rows = total if n is None else n
+    logs = torch.stack([log_count(stick, row) for stick, row in zip(sticks, scores, strict=True)])
+    return torch.logsumexp(logs, 0) + math.log(rows / total) - math.log(rows + 1)
 
 
 def log_count(stick: Yardstick, scores: Tensor) -> Tensor:
