@@ -126,7 +126,9 @@ def measure(options: Options) -> Page:
     page = Page("anomaly_detection", "Anomaly detection on ADBench's tables", TEXT)
     for title, chosen in (("All tables", np.ones(len(sets), bool)), (f"Tables of {SMALL} rows and more", large)):
         for protocol, told in PROTOCOLS.items():
-            page.tables.append(compared(f"{title}: {told}", protocol, found, chosen, list(methods)))
+            page.tables.append(
+                compared(f"{title}: {told}", protocol, found, chosen, list(methods), [s[0] for s in sets])
+            )
     if seconds:
         page.tables.append(costs(seconds))
     return page
@@ -175,8 +177,8 @@ TOLD = {
 }  # better than by
 
 
-def compared(title: str, protocol: str, found: Any, chosen: Array, methods: list[str]) -> Table:
-    rows = []
+def compared(title: str, protocol: str, found: Any, chosen: Array, methods: list[str], names: list[str]) -> Table:
+    rows, names = [], [name for name, use in zip(names, chosen, strict=True) if use]
     methods = [m for m in methods if (protocol, m) in found and chosen.any()]
     values = {m: np.array([np.mean(v) for v in found[protocol, m]])[chosen] for m in methods}
     for method in methods:
@@ -193,8 +195,15 @@ def compared(title: str, protocol: str, found: Any, chosen: Array, methods: list
             other, least = TOLD[protocol, method]
             cells[f"better than {other} by"] = Spread.of([float((values[method] - values[other]).mean())])
             goal = Goal(f"better than {other} by", least)
-        rows.append(Row(method, cells, (goal,) if goal and title.startswith("All") else ()))
+        note = "" if method == "engram" else extremes(gain, names)
+        rows.append(Row(method, cells, (goal,) if goal and title.startswith("All") else (), note))
     return Table(title, rows, show=("mean",))
+
+
+def extremes(gain: Array, names: list[str]) -> str:
+    """Say where engram loses and gains the most."""
+    worst, best = int(gain.argmin()), int(gain.argmax())
+    return f"from {gain[worst]:+.1f} ({names[worst]}) to {gain[best]:+.1f} ({names[best]})"
 
 
 def costs(seconds: dict[str, list[float]]) -> Table:

@@ -36,7 +36,7 @@ from engram.training import Batch, Finding, Turn
 from engram.training.nets import Nets
 
 PLAIN: dict[str, Any] = {"penalty": None}  # of games whose papers have no penalty
-BINARY = 6  # dimensions of a table's noise that are -1 or 1: 64 places that nothing joins
+BINARY = 8  # dimensions of a table's noise that are -1 or 1: 256 places that nothing joins
 SMALL_SET = 5000  # pictures, below which "auto" augments
 
 
