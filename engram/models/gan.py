@@ -37,6 +37,7 @@ from engram.training.nets import Nets
 
 PLAIN: dict[str, Any] = {"penalty": None}  # of games whose papers have no penalty
 BINARY = 8  # dimensions of a table's noise that are -1 or 1: 256 places that nothing joins
+FEWER = 6  # ... of a fit that is cut short, which could not fill so many places
 SMALL_SET = 5000  # pictures, below which "auto" augments
 
 
@@ -154,7 +155,9 @@ class GAN(Model):
         """Return how many dimensions of the noise are -1 or 1."""
         if self.binary != "auto":
             return self.binary
-        return BINARY if len(shapes.row) == 1 else 0
+        if len(shapes.row) != 1:
+            return 0
+        return BINARY if self.max_epochs == "auto" else FEWER
 
     def turns(self, step: int) -> Sequence[Turn]:
         """The discriminator's turn, and after every so many of them the generator's."""
