@@ -101,7 +101,7 @@ class GAN(Model):
         or "auxiliary" (it tells y from the row).
     binary : int or "auto"
         Dimensions of the noise, beside the code size, that are -1 or 1: a generator of normal noise alone joins clusters that lie apart.
-        "auto" is 6 for tables, 0 for pictures.
+        "auto" is 8 for tables (6 where ``max_epochs`` is given), 0 for pictures.
     augment : str
         Differentiable augmentation of pictures that the discriminator sees: "auto" (below 5,000 pictures), "none" or "all".
     ema : float or "auto"
