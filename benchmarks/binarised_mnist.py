@@ -10,19 +10,26 @@ from measure import Goal, Options, Page, Row, Spread, Table, cpu_seconds, run_sc
 
 from engram import VAE
 
-DRAWS, PART, EPOCHS, SHORT = 200, 10_000, 150, 20
+DRAWS, PART, EPOCHS, SHORT = 200, 10_000, 30, 10
+FEW = 2_000  # test rows that the variants are compared on, every fifth: they are sorted by digit
 NETWORK: dict[str, Any] = {"hidden": (400,), "code_size": 40, "network": "mlp", "likelihood": "bernoulli"}
+STEPS: dict[str, Any] = {"batch_size": 64, "learning_rate": 3e-3, "ema": 0.02, "warmup": 0.0}
 TEXT = """\
 Fixed binarisation (Larochelle's rows): 50,000 to learn from, 10,000 to choose the weights by, 10,000 to test on, scored
-once. The network is 784-400-40 and back, a Bernoulli for each of the 784 pixels; the seed is 0 and all else is what
+once. The network is 784-400-40 and back, a Bernoulli for each of the 784 pixels; the seed is 0. Steps are of 64 rows at a
+learning rate of 3e-3, weights are averaged (half-life 2 % of training), there is no warm-up of the KL: chosen on the
+validation rows, never on test rows, by fits of 10 epochs (NLL of the first 2,000 of them with k = 50: 102.2 as Engram
+chooses; 100.9 at 64 rows and 1e-3; 97.7 at 2e-3 with averages and a warm-up of a tenth; 96.1 with these). All else is what
 Engram chooses, but for the epochs in the table. NLL is the importance-sampled estimate of - log p(x) with k = 200 even
 draws a row from q(z | x), in nats per test row, an upper bound in expectation; 'error' is its standard error over rows;
 ELBO is `score_samples` (16 fixed noise vectors).
 
-Published for this network and estimator: pythae's VAE 89.78 (500 epochs), arXiv:1505.05770 89.9.
+Published for this network and estimator: pythae's VAE 89.78 (500 epochs of 500 steps), arXiv:1505.05770 89.9. The budget here
+is 30 epochs of 782 steps, a tenth of that, and too short for the goal.
 
-The variants are compared at the same number of epochs on the first 10,000 training rows; importance weighting with k draws
-costs about k decoder passes a step, which CPU minutes show.
+The variants are compared at the same number of epochs on the first 10,000 training rows and on every fifth test row (test
+rows are sorted by digit: the first 2,000 would be zeros and ones alone); 'error of that' is the standard error over rows of
+the difference. Importance weighting with k draws costs about k decoder passes a step, which CPU minutes show.
 """
 VARIANTS: dict[str, dict[str, Any]] = {
     "VAE": {},
@@ -43,34 +50,47 @@ def digits(options: Options) -> dict[str, Array]:
     }
 
 
-def values(data: dict[str, Array], rows: int, epochs: int, **given: Any) -> dict[str, Spread]:
-    model = VAE(random_state=0, max_epochs=epochs, **NETWORK, **given)
+def fitted(
+    data: dict[str, Array], rows: int, test_rows: int, epochs: int, **given: Any
+) -> tuple[dict[str, Spread], Array]:
+    """Return the cells of a row, and log p(x) of each test row."""
+    model = VAE(random_state=0, max_epochs=epochs, **NETWORK, **STEPS, **given)
+    test = data["test"][:: max(1, len(data["test"]) // test_rows)]
     seconds = cpu_seconds(lambda: model.fit(data["train"][:rows], validation=data["valid"]))
-    likely = model.log_likelihood(data["test"], n=DRAWS)
+    likely = model.log_likelihood(test, n=DRAWS)
     found = {
         "NLL": -likely.mean(),
         "error": likely.std() / len(likely) ** 0.5,
-        "ELBO": model.score(data["test"]),
+        "ELBO": model.score(test),
         "KL": model.kl_.sum(),
-        "active units": (model.transform(data["test"]).var(0) > 0.01).sum(),
+        "active units": (model.transform(test).var(0) > 0.01).sum(),
         "epochs": model.n_iter_,
         "CPU minutes": seconds / 60,
     }
-    return {name: Spread.of([float(value)]) for name, value in found.items()}
+    return cells(found), likely
+
+
+def cells(values: dict[str, float]) -> dict[str, Spread]:
+    return {name: Spread.of([float(value)]) for name, value in values.items()}
 
 
 def measure(options: Options) -> Page:
     data, quick = digits(options), options.quick
     page = Page("binarised_mnist", "VAEs on fixed-binarised MNIST", TEXT)
-    whole = values(data, len(data["train"]), 2 if quick else EPOCHS)
-    page.tables.append(Table("All training rows", [Row("VAE", whole, (Goal("NLL", 89.9, below=True),))]))
     found: list[Row] = []
+    plain: Array | None = None
     for name, given in VARIANTS.items():
-        cells, goals = values(data, PART, 1 if quick else SHORT, **given), ()
-        if found:
-            cells["below the VAE's NLL"] = Spread.of([found[0].cells["NLL"].median - cells["NLL"].median])
+        row, likely = fitted(data, PART, FEW, 1 if quick else SHORT, **given)
+        goals: tuple[Goal, ...] = ()
+        if plain is None:
+            plain = likely
+        else:
+            less = likely - plain
+            row |= cells({"below the VAE's NLL": less.mean(), "error of that": less.std() / len(less) ** 0.5})
             goals = (Goal("below the VAE's NLL", 0.0),)
-        found.append(Row(name, cells, goals))
+        found.append(Row(name, row, goals))
+    row, _ = fitted(data, len(data["train"]), len(data["test"]), 2 if quick else EPOCHS)
+    page.tables.append(Table("All training rows", [Row("VAE", row, (Goal("NLL", 89.9, below=True),))]))
     page.tables.append(Table(f"The first {PART:,} training rows, {SHORT} epochs", found))
     return page
 

@@ -25,7 +25,9 @@ decoder together, so at most k times the time is the goal.
 
 Networks: 784-512-256-32 and back without a linear path on 2,560 made rows, and what Engram chooses for the 1,797 digits of
 scikit-learn as a table of 64 columns with 22 code units (64-64-64-22 and back, a linear path beside it). At 64 columns a
-step is mostly the calls themselves, hardly arithmetic.
+step is mostly the calls themselves, hardly arithmetic, so that what a penalty adds counts for more: beta-TC compares each draw
+of a batch with each posterior in each unit, 128 x 128 x 22 = 360,000 densities forward and back however small the network is,
+and a probe calls the encoder's layers once more in each direction.
 """
 HUTCHINSON = Goal("ratio", 2.2, below=True)
 DRAWS = 5
