@@ -164,16 +164,21 @@ class Bins:
         return np.where((found < low) | (found > high), np.clip(cells, low, high), found)
 
     def levels(self, bins: Array, random: np.random.Generator) -> Array:
-        """Return for each cell a level of the column's distribution function, (0, 1): drawn evenly within its bin's share."""
-        total = np.cumsum(np.asarray(self.counts, dtype=np.float64))
-        share = np.asarray(self.counts) / total[-1]
-        found: Array = (total / total[-1] - share)[bins] + share[bins] * random.random(len(bins))
-        return np.clip(found, 1e-7, 1 - 1e-7)
+        """Return for each number a level of their distribution function, (0, 1): drawn evenly within the share of its bin."""
+        upto = self._shares()
+        share = np.diff(upto, prepend=0.0)
+        found: Array = upto[bins] - share[bins] * random.random(len(bins))
+        return np.clip(found, 1e-6, 1 - 1e-6)
 
     def at_levels(self, levels: Array) -> Array:
-        """Return the bins that levels of the distribution function lie in."""
-        total = np.cumsum(np.asarray(self.counts, dtype=np.float64))
-        return np.minimum(np.searchsorted(total / total[-1], levels, side="right"), self.size - 1)
+        """Return the bins of numbers that levels of their distribution function lie in."""
+        return np.minimum(np.searchsorted(self._shares(), levels), len(self.knots) - 1)
+
+    def _shares(self) -> Array:
+        """Return the share of numbers up to each bin, (bins,); missing cells do not count."""
+        total = np.cumsum(np.asarray(self.counts[: len(self.knots)], dtype=np.float64))
+        shares: Array = total / total[-1]
+        return shares
 
     # --- saving ---
 

@@ -25,6 +25,7 @@ NUMBERS = ("number", "count", "date")
 RENEWED = ("key", "text")
 MOST_VALUES = 4096  # bins of all number columns together, about, that a table is cut into
 FEWEST_BINS = 16
+PATTERN = "(missing cells)"  # name of the place that says which cells are missing together
 OTHER = "other"  # what stands for a rare text
 Cell = str | int | float | bool | None
 
@@ -45,6 +46,8 @@ class Place:
         Of a combination: the cells of each bin.
     offset : float
         Of a number: what is taken off before it is cut into bins (the time of day that all dates have).
+    pattern : bool
+        Whether it says which of its columns are missing: ``cells`` are True where one is.
     """
 
     name: str
@@ -52,11 +55,17 @@ class Place:
     columns: tuple[str, ...]
     cells: list[list[Cell]] = field(default_factory=list)
     offset: float = 0.0
+    pattern: bool = False
 
     @property
     def is_gap(self) -> bool:
         """Whether it is how much one column is above another."""
         return len(self.columns) == 2 and self.bins.sort == "number"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether cells are written from it: it is no gap and no pattern."""
+        return not (self.is_gap or self.pattern)
 
 
 class Coding:
@@ -102,6 +111,7 @@ class Coding:
         self._lay_out([place for place, _ in found])
         cells = {place.name: numbers for place, numbers in found}
         found += [self._gap(order, cells, most) for order in self.constraints.orders]
+        found += self._pattern(found)
         self._lay_out([place for place, _ in found])
         for limit in self.constraints.limits:
             check_limit(limit, cells[limit.column])
@@ -174,6 +184,21 @@ class Coding:
             return [None if k < 0 else c.values[k] for k in numbers.tolist()]
         return [None if cell != cell else cell for cell in numbers_in(c, series, self.notes).tolist()]
 
+    def _pattern(self, found: list[tuple[Place, Array]]) -> list[tuple[Place, Array]]:
+        """Return the place of which cells are missing together, where several columns have missing ones; frequent patterns are kept."""
+        several = [(place, place.bins.of(numbers)) for place, numbers in found if place.is_own and place.bins.missing]
+        if len(several) < 2:
+            return []
+        gone = np.column_stack([place.bins.is_missing(bins) for place, bins in several])
+        different, numbers = np.unique(gone, axis=0, return_inverse=True)
+        numbers = numbers.reshape(-1)
+        values = list(range(len(different)))
+        bins = Bins.of_categories(numbers, numbers >= 0, values, self.min_count)
+        cells = [different[int(v)].tolist() for v in bins.values]
+        which = _renumbered(numbers, numbers >= 0, values, bins)
+        bins = Bins("category", [], list(range(len(cells))), bins.counts, bins.pooled, bins.missing)
+        return [(Place(PATTERN, bins, tuple(place.name for place, _ in several), cells, pattern=True), which)]
+
     def _gap(self, order: Order, cells: dict[str, Array], most: int) -> tuple[Place, Array]:
         """Return the place of how much one column is above another."""
         low, high = self.field(order.low), self.field(order.high)
@@ -206,7 +231,7 @@ class Coding:
                 c.scale, c.values, c.form = 1.0, [], {}
             elif c.type == "category":
                 place = next((p for p in self.places if p.columns == (str(c.name),)), None)
-                combined = next((p for p in self.places if p.cells and str(c.name) in p.columns), None)
+                combined = next((p for p in self.places if p.cells and p.is_own and str(c.name) in p.columns), None)
                 if combined is not None:
                     at = combined.columns.index(str(c.name))
                     kept: list[Any] = [v for v in dict.fromkeys(cells[at] for cells in combined.cells) if v is not None]
@@ -233,7 +258,7 @@ class Coding:
 
     def place_of(self, name: str) -> Place:
         """Return the place that a column stands in, with others where it is in a combination."""
-        return next(p for p in self.places if name in p.columns and not p.is_gap)
+        return next(p for p in self.places if p.is_own and name in p.columns)
 
     @property
     def sizes(self) -> list[int]:
@@ -252,6 +277,11 @@ class Coding:
         return np.column_stack(found) if found else np.zeros((len(frame), 0), dtype=np.int64)
 
     def _encoded(self, place: Place, frame: pd.DataFrame) -> Array:
+        if place.pattern:
+            of = [self._place(name) for name in place.columns]
+            gone = np.column_stack([p.bins.is_missing(self._encoded(p, frame)) for p in of])
+            kept = {tuple(cells): i for i, cells in enumerate(place.cells)}
+            return self._known(place, np.array([kept.get(tuple(row), len(kept)) for row in gone.tolist()], dtype=np.int64))
         columns = [self.field(name) for name in place.columns]
         series = [frame[c.name] for c in columns]
         if place.is_gap:

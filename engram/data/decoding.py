@@ -30,6 +30,8 @@ def decoded(coding: Coding, bins: Mapping[str, Array], numbers: Mapping[str, Arr
         For new keys, and for what stands in the place of rare cells.
     """
     n = len(next(iter(bins.values())))
+    joined = [place for place in coding.places if place.cells and place.is_own]
+    bins = {**bins, **{p.name: _unpooled(p.bins, bins[p.name], random) for p in joined if p.name in bins}}
     series = {c.name: _column(coding, c, bins, numbers, n, random) for c in coding.fields if c.type != "drop"}
     return pd.DataFrame(series)
 
@@ -48,9 +50,8 @@ def _column(
     if c.type == "constant":
         return _with_holes(_restored(c, np.full(n, c.values[0])), place.bins.is_missing(found))
     if place.cells:
-        kept = _unpooled(place.bins, found, random)
         column = [cells[place.columns.index(name)] for cells in place.cells]
-        cells = np.array(column, dtype=object)[kept]
+        cells = np.array(column, dtype=object)[found]
         gone = np.array([cell is None for cell in cells], dtype=bool)
         return _written(c, cells, gone)
     if c.type in NUMBERS:

@@ -49,14 +49,20 @@ def _place(letters: Array, least: int) -> str:
 
 def renewed(column: Column, shape: dict[str, Any], n: int, random: np.random.Generator) -> pd.Series[Any]:
     """Return n new cells, all different: numbers above those at fit, texts of the shape, or the column's name with a number."""
+    cells = _made(column, shape, n, random)
+    try:
+        return pd.Series(cells, name=column.name, dtype=column.dtype)
+    except (ValueError, TypeError, OverflowError):
+        return pd.Series(cells, name=column.name)
+
+
+def _made(column: Column, shape: dict[str, Any], n: int, random: np.random.Generator) -> Any:
     if shape["start"]:
-        numbers = shape["start"] + np.arange(n, dtype=np.int64)
-        whole = column.dtype.lower().startswith(("int", "uint")) and numbers[-1] <= np.iinfo(column.dtype.lower()).max
-        return pd.Series(numbers, name=column.name, dtype=column.dtype if whole else None)
+        return shape["start"] + np.arange(n, dtype=np.int64)
     places = shape["shape"]
     room = float(np.prod([len(ALPHABETS.get(p, " ")) for p in places])) if places else 0.0
     if room < ROOM * n:
-        return pd.Series([f"{column.name} {i}" for i in range(1, n + 1)], name=column.name, dtype=object)
+        return [f"{column.name} {i}" for i in range(1, n + 1)]
     found: dict[str, None] = {}
     while len(found) < n:
         letters = [
@@ -66,4 +72,4 @@ def renewed(column: Column, shape: dict[str, Any], n: int, random: np.random.Gen
             for p in places
         ]
         found |= dict.fromkeys("".join(row) for row in zip(*letters, strict=True))
-    return pd.Series(list(found)[:n], name=column.name, dtype=object)
+    return list(found)[:n]

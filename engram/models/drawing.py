@@ -6,8 +6,7 @@ is drawn instead of the other end; whatever is drawn lies between the bounds tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,44 +14,29 @@ from torch import Tensor
 
 from engram.data.cells import Array
 from engram.data.coding import Coding, Place
+from engram.data.known_cells import Given
 from engram.models.masked_vae import MaskedVAE
 
 BLOCK = 1024  # rows drawn in one order, at most
 ORDERS = 8  # orders at least, where rows are that many
 
 
-@dataclass
-class Given:
-    """Cells that drawn rows are to have.
+class Picker(Protocol):
+    """What proposes the bins of a place."""
 
-    Parameters
-    ----------
-    bins : dict of array
-        (rows,) bins of places by name.
-    numbers : dict of array
-        (rows,) exact numbers of the places that are numbers, NaN where missing.
-    allowed : dict of array
-        (rows, bins) bool: of places that are known in part (a combination), which bins fit.
-    """
-
-    bins: dict[str, Array] = field(default_factory=dict)
-    numbers: dict[str, Array] = field(default_factory=dict)
-    allowed: dict[str, Array] = field(default_factory=dict)
-
-    def part(self, rows: slice) -> Given:
-        """Return these rows of it."""
-        return Given(*({k: v[rows] for k, v in each.items()} for each in (self.bins, self.numbers, self.allowed)))
+    def pick(self, block: Block, place: Place, allowed: Array | None) -> Array:
+        """Return bins of a place for the rows of a block, (rows,); only of ``allowed`` (rows, bins) ones, where a row has such."""
 
 
 def draw_cells(
-    model: MaskedVAE | None, coding: Coding, n: int, random: np.random.Generator, given: Given | None = None
+    picker: Picker, coding: Coding, n: int, random: np.random.Generator, given: Given | None = None
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Draw n rows; return the bins of all places and the numbers of those that are numbers, by name, (rows,) each.
 
     Parameters
     ----------
-    model : MaskedVAE or None
-        Fitted to the coded places; None where none of them varies.
+    picker : Picker
+        What bins are drawn by: `ByVAE`, say.
     coding : Coding
         The fitted coding.
     n : int
@@ -65,25 +49,28 @@ def draw_cells(
     given = given or Given()
     size = max(1, min(BLOCK, -(-n // ORDERS)))
     found = [
-        _Block(model, coding, min(size, n - at), random, given.part(slice(at, at + size))).drawn() for at in range(0, n, size)
+        Block(picker, coding, slice(at, min(at + size, n)), random, given.part(slice(at, at + size))).drawn()
+        for at in range(0, n, size)
     ]
     bins, numbers = ({name: np.concatenate([part[i][name] for part in found]) for name in found[0][i]} for i in (0, 1))
     return bins, numbers
 
 
-class _Block:
+class Block:
     """Some rows under way: what is known of them, and the next place."""
 
     def __init__(
-        self, model: MaskedVAE | None, coding: Coding, n: int, random: np.random.Generator, given: Given
+        self, picker: Picker, coding: Coding, rows: slice, random: np.random.Generator, given: Given
     ) -> None:
-        self.model, self.coding, self.n, self.random, self.given = model, coding, n, random, given
+        self.picker, self.coding, self.rows, self.random, self.given = picker, coding, rows, random, given
+        self.n = n = rows.stop - rows.start
         self.generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         self.cells = torch.zeros(n, len(coding.coded), dtype=torch.long)
         self.known = torch.zeros(n, len(coding.coded), dtype=torch.bool)
         self.bins: dict[str, Array] = {}
         self.numbers: dict[str, Array] = {}
-        self.own = [place for place in coding.places if not place.is_gap]
+        self.holes: dict[str, tuple[Array, Array]] = {}  # by place: where it is decided, and whether the cell is missing there
+        self.own = [place for place in coding.places if place.is_own]
         self.between = {place.columns: place for place in coding.places if place.is_gap}
         self.ends = {p.name: _ends(p) for p in self.own if p.bins.sort == "number"}
 
@@ -92,6 +79,9 @@ class _Block:
         for place in self.own:
             if place.name in self.given.bins:
                 self._keep(place, self.given.bins[place.name], self.given.numbers.get(place.name))
+        for place in self.coding.places:
+            if place.pattern:
+                self._which_are_missing(place)
         open_places = [place for place in self.own if place.name not in self.given.bins]
         for i in self.random.permutation(len(open_places)):
             place = open_places[i]
@@ -103,6 +93,22 @@ class _Block:
                 bins = self._pick(place)
                 self._keep(place, bins, place.bins.numbers(bins, self.random) + place.offset)
         return self.bins, self.numbers
+
+    def _which_are_missing(self, pattern: Place) -> None:
+        """Draw which cells are missing together, among the patterns that fit the given cells; a rare pattern decides nothing."""
+        table = np.array(pattern.cells, dtype=bool).reshape(-1, len(pattern.columns))
+        fits = np.ones((self.n, len(table)), dtype=bool)
+        own = {place.name: place for place in self.own}
+        for j, name in enumerate(pattern.columns):
+            if name in self.bins:
+                fits &= own[name].bins.is_missing(self.bins[name])[:, None] == table[None, :, j]
+        rare = np.ones((self.n, pattern.bins.size - len(table)), dtype=bool)
+        bins = self._pick(pattern, np.column_stack([fits, rare]))
+        self._mark(pattern, bins)
+        decided = bins < len(table)
+        for j, name in enumerate(pattern.columns):
+            gone = table[np.minimum(bins, len(table) - 1), j] if len(table) else np.zeros(self.n, dtype=bool)
+            self.holes[name] = (decided, gone)
 
     def _keep(self, place: Place, bins: Array, numbers: Array | None) -> None:
         """Take the cells of a place as known, and gaps that are known by them."""
@@ -125,14 +131,15 @@ class _Block:
             self.known[:, i] = True
 
     def _pick(self, place: Place, allowed: Array | None = None) -> Array:
-        """Draw bins of a place given all that is known; where none is allowed, among all."""
-        i = self.coding.number_of.get(place.name)
-        if i is None or self.model is None:
+        """Return proposed bins of a place; one that does not vary has its only one."""
+        if place.name not in self.coding.number_of:
             return np.full(self.n, int(np.argmax(place.bins.counts)))
-        logits = self.model.logits(self.cells, self.known, i, self.generator)
-        if allowed is not None:
-            logits = _within(logits, torch.from_numpy(allowed))
-        return torch.multinomial(logits.softmax(1), 1, generator=self.generator)[:, 0].numpy()
+        if place.name in self.holes:
+            decided, gone = self.holes[place.name]
+            last = np.arange(place.bins.size) == place.bins.size - 1
+            fits = ~decided[:, None] | (gone[:, None] == last[None])
+            allowed = fits if allowed is None else np.where((fits & allowed).any(1, keepdims=True), fits & allowed, fits)
+        return self.picker.pick(self, place, allowed)
 
     def _ordered(self, place: Place) -> None:
         """Draw a number between the bounds that known columns leave it: by its gap to one of them where there is one."""
@@ -175,6 +182,20 @@ class _Block:
         none = low > high  # what other columns ask for comes before the column's own range
         only = np.where(most < own_low, most, least)
         return np.where(none, only, low), np.where(none, only, high)
+
+
+class ByVAE:
+    """Bins drawn from a masked VAE, given all that is known of a row by then."""
+
+    def __init__(self, model: MaskedVAE) -> None:
+        self.model = model
+
+    def pick(self, block: Block, place: Place, allowed: Array | None) -> Array:
+        """Draw from the conditional distribution; where no bin is allowed, from all."""
+        logits = self.model.logits(block.cells, block.known, block.coding.number_of[place.name], block.generator)
+        if allowed is not None:
+            logits = _within(logits, torch.from_numpy(allowed))
+        return np.asarray(torch.multinomial(logits.softmax(1), 1, generator=block.generator)[:, 0])
 
 
 def _ends(place: Place) -> tuple[float, float]:

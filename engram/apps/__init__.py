@@ -1,0 +1,1 @@
+"""Applications: a model put to one use, in the user's words."""
