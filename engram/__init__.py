@@ -13,6 +13,7 @@ from engram.version import VERSION
 __version__ = VERSION
 
 _HOME = {
+    "AnomalyDetector": "engram.apps.anomaly",
     "GAN": "engram.models.gan",
     "VAE": "engram.models.vae",
     "Autoencoder": "engram.models.autoencoder",
@@ -23,10 +24,11 @@ _HOME = {
     "load": "engram.loading",
     "metrics": "engram.metrics",
 }
-__all__ = ["GAN", "VAE", "Autoencoder", "compare", "create", "data", "evaluate", "load", "metrics"]
+__all__ = ["GAN", "VAE", "AnomalyDetector", "Autoencoder", "compare", "create", "data", "evaluate", "load", "metrics"]
 
 if TYPE_CHECKING:
     from engram import data, metrics
+    from engram.apps.anomaly import AnomalyDetector
     from engram.evaluation import compare, evaluate
     from engram.loading import create, load
     from engram.models.autoencoder import Autoencoder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engram.models.saving import load_model
 from engram.parameters import check_names
-from engram.registry import MODELS
+from engram.registry import fitting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def create(name: str, **parameters: Any) -> Model:
-    """Return an unfitted model by its registered name; ``parameters`` go beyond or against the variant's own.
+    """Return an unfitted model or application by its registered name; ``parameters`` go beyond or against the variant's own.
 
     Raises `UsageError` for an unknown name or parameter, with the nearest known ones.
     """
-    entry = MODELS[name]
+    entry = fitting(name)
     check_names(entry.value, parameters)
     model: Model = entry.value(**{**entry.parameters, **parameters})
     return model

@@ -101,3 +101,23 @@ class Registry(Generic[T]):
 MODELS: Registry[type] = Registry("model", "engram.models")
 METRICS: Registry[Callable[..., float]] = Registry("metric", "engram.metrics")
 BASELINES: Registry[type] = Registry("baseline", "engram.evaluation.baselines")
+APPS: Registry[type] = Registry("application", "engram.apps")
+
+
+def fittable() -> list[Entry[type]]:
+    """All that can be fitted by a name: models, then applications."""
+    return [*MODELS, *APPS]
+
+
+def fitting(name: str) -> Entry[type]:
+    """Return the model or application of this name; raise `UsageError` with the nearest ones."""
+    if name in APPS:
+        return APPS[name]
+    if name in MODELS:
+        return MODELS[name]
+    raise UsageError(f"unknown model or application {name!r}. {nearest(name, [entry.name for entry in fittable()])}")
+
+
+def name_of(cls: type) -> str:
+    """Return the plain name of a model or application."""
+    return APPS.name_of(cls) if any(entry.value is cls for entry in APPS) else MODELS.name_of(cls)

@@ -1,1 +1,1 @@
-"""Applications: a model put to one use, in the user's words."""
+"""Applications: a model put to one use, in the words of those who use it; found by being here."""

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engram.cli.console import console
-from engram.cli.options import (
-    common,
-    force_parameter,
-    header_parameter,
-    label_parameter,
-    seed_parameter,
-    with_parameters,
-)
+from engram.cli.options import common, judging_parameters, with_parameters
 from engram.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,15 +29,7 @@ class Apart:
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.argument("source", metavar="SOURCE")
-@click.option("--train", metavar="SOURCE", help="The rows the models were fitted on: baselines are fitted on them too.")
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="A metric to compute; engram list metrics.")
-@click.option("-o", "--output", metavar="FILE", help="Write the comparison as .html or .json too.")
-@with_parameters(
-    label_parameter("The column of labels; two values bring the metrics of detection (anomaly: the rarer)."),
-    header_parameter(),
-    seed_parameter(),
-    force_parameter("a file"),
-)
+@with_parameters(*judging_parameters("comparison", "models were"))
 @common
 def compare(
     runs: tuple[str, ...],
@@ -63,8 +48,8 @@ def compare(
     of rows that no run has seen. Where SOURCE is what `engram fit` was given for all runs, the numbers are of the part
     that it held out of them.
     """
-    from engram.cli.evaluate import save
-    from engram.cli.output import replaced, target
+    from engram.cli.judge import keep
+    from engram.cli.output import target
     from engram.cli.sources import opened
     from engram.evaluation import compare as compared
     from engram.evaluation.compare_runs import check_alike
@@ -87,10 +72,8 @@ def compare(
     voice.say(f"judging {len(runs)} run{'s' * (len(runs) > 1)} on {len(test)} rows, beside baselines ...")
     found = compared(models, test.rows, test.y, train=fitted, metrics=metrics or None, random_state=seed)
     found.findings[:0] = apart.findings
-    if to is not None and to.path is not None:
-        with replaced(to.path) as path:
-            save(found, path)
-        voice.say(f"wrote {to.name}.")
+    if to is not None:
+        keep(found, to)
     text = found.to_text() if to is not None else found.to_text() + "\nWith -o compare.html it is a page with charts.\n"
     voice.finish("compare", {"rows": len(test), "comparison": found.to_dict()}, text)
 

@@ -7,28 +7,13 @@ from pathlib import Path
 import click
 
 from engram.cli.console import console
-from engram.cli.options import (
-    common,
-    force_parameter,
-    header_parameter,
-    label_parameter,
-    seed_parameter,
-    with_parameters,
-)
+from engram.cli.options import common, judging_parameters, with_parameters
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
 @click.argument("source", metavar="SOURCE")
-@click.option("--train", metavar="SOURCE", help="The rows the model was fitted on: baselines are fitted on them too.")
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="A metric to compute; engram list metrics.")
-@click.option("-o", "--output", metavar="FILE", help="Write the report as .html or .json too.")
-@with_parameters(
-    label_parameter("The column of labels; two values bring the metrics of detection (anomaly: the rarer)."),
-    header_parameter(),
-    seed_parameter(),
-    force_parameter("a file"),
-)
+@with_parameters(*judging_parameters("report", "model was"))
 @common
 def evaluate(
     run: str,
@@ -46,8 +31,8 @@ def evaluate(
     SOURCE is best of rows that the model has not seen. Where SOURCE is what `engram fit` was given, the numbers are of
     the part that it held out.
     """
-    from engram.cli.judge import apart, judged
-    from engram.cli.output import replaced, target
+    from engram.cli.judge import apart, judged, keep
+    from engram.cli.output import target
     from engram.cli.sources import opened
     from engram.models.saving import load_model
 
@@ -61,13 +46,6 @@ def evaluate(
         voice.note(told)
     voice.say(f"judging {run} on {len(test)} rows, beside baselines ...")
     report = judged(model, test, fitted, seed=seed, metrics=metrics, run=Path(run))
-    if to is not None and to.path is not None:
-        with replaced(to.path) as path:
-            save(report, path)
-        voice.say(f"wrote {to.name}.")
+    if to is not None:
+        keep(report, to)
     voice.finish("evaluate", {"run": run, "rows": len(test), "report": report.to_dict()}, report.to_text())
-
-
-def save(report: object, path: Path) -> None:
-    """Write a report in the form that the suffix says."""
-    getattr(report, f"save_{path.suffix[1:].lower()}")(path)

@@ -45,22 +45,23 @@ class FitGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the models."""
-        from engram.registry import MODELS
+        from engram.registry import fittable
 
-        return MODELS.names()
+        return [entry.name for entry in fittable()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a model, or None for an unknown name."""
-        from engram.registry import MODELS
+        from engram.registry import fitting
 
-        return model_command(MODELS[cmd_name]) if cmd_name in MODELS else None
+        return model_command(fitting(cmd_name)) if cmd_name in self.list_commands(ctx) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the models."""
-        from engram.registry import MODELS
+        """List applications and models."""
+        from engram.registry import APPS, MODELS
 
-        with formatter.section("Models"):
-            formatter.write_dl([(entry.name, entry.summary) for entry in MODELS])
+        for heading, registry in (("Applications", APPS), ("Models", MODELS)):
+            with formatter.section(heading):
+                formatter.write_dl([(entry.name, entry.summary) for entry in registry])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -72,7 +73,9 @@ class FitGroup(click.Group):
         name = name.lower().replace("_", "-")
         if name not in self.list_commands(ctx):
             found = nearest(name, self.list_commands(ctx))
-            raise click.UsageError(f"unknown model {args[0]!r}. {found} Write: engram fit NAME SOURCE -o RUN", ctx)
+            raise click.UsageError(
+                f"unknown model or application {args[0]!r}. {found} Write: engram fit NAME SOURCE -o RUN", ctx
+            )
         return name, self.get_command(ctx, name), args[1:]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -113,7 +113,8 @@ class Job:
         if self.test is None:
             lines += [f"{n} row{'s' * (n > 1)}: {NOT_CHECKED}", "", findings_text(model.findings_), ""]
         else:
-            told = f"the numbers are of {len(self.test)} held-out rows that it has not seen."
+            what = "the numbers are of" if report.metrics else "there are no numbers of the"
+            told = f"{what} {len(self.test)} held-out rows that it has not seen."
             lines += [f"Fitted on {len(self.fitted)} rows; {told}", "", report.to_text()]
         lines += [f"Run folder: {self.target} ({', '.join(names)})", "", "What next:"]
         return "\n".join([*lines, next_steps(model, str(self.target), self.given)])

@@ -60,9 +60,9 @@ def contents(folder: Path) -> dict[str, Any]:
 def given_parameters(model: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters that are not the model's defaults."""
     from engram.parameters import parameters_of, to_json
-    from engram.registry import MODELS
+    from engram.registry import fitting
 
-    defaults = to_json({name: p.default for name, p in parameters_of(MODELS[model].value).items()})
+    defaults = to_json({name: p.default for name, p in parameters_of(fitting(model).value).items()})
     return {name: value for name, value in parameters.items() if name not in defaults or value != defaults[name]}
 
 

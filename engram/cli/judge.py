@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engram.cli.console import console
+
 if TYPE_CHECKING:
+    from engram.cli.output import Target
     from engram.cli.sources import Given
     from engram.models.model import Model
 
@@ -89,6 +92,16 @@ def report_files(folder: Path, model: Any, report: Any) -> list[str]:
         report.save_json(folder / REPORT)
     found = sorted(path.name for path in folder.iterdir() if path.suffix in (".html", ".png"))
     return [*found, SAMPLES] if (folder / SAMPLES).is_dir() else found
+
+
+def keep(found: object, to: Target) -> None:
+    """Write a report or a comparison to a file, in the form that its suffix says, and say so."""
+    from engram.cli.output import replaced
+
+    if to.path is not None:
+        with replaced(to.path) as path:
+            getattr(found, f"save_{to.suffix[1:]}")(path)
+        console().say(f"wrote {to.name}.")
 
 
 def is_unjudged(folder: Path) -> bool:

@@ -120,6 +120,22 @@ def header_parameter() -> click.Option:
     return click.Option(["--header/--no-header"], default=None, help=told)
 
 
+def judging_parameters(told: str, models: str) -> list[click.Parameter]:
+    """Return the options of commands that judge what is fitted, written as ``told``; ``models`` says what was fitted."""
+    train = f"The rows the {models} fitted on: baselines are fitted on them too."
+    return [
+        click.Option(["--train"], metavar="SOURCE", help=train),
+        click.Option(
+            ["--metric", "metrics"], multiple=True, metavar="NAME", help="A metric to compute; engram list metrics."
+        ),
+        click.Option(["-o", "--output"], metavar="FILE", help=f"Write the {told} as .html or .json too."),
+        label_parameter("The column of labels; two values bring the metrics of detection (anomaly: the rarer)."),
+        header_parameter(),
+        seed_parameter(),
+        force_parameter("a file"),
+    ]
+
+
 def with_parameters(*parameters: click.Parameter) -> Callable[[F], F]:
     """Add ready parameters to a command, in this order."""
 

@@ -54,9 +54,8 @@ def plan(model: Model, rows: Any, y: Any = None) -> dict[str, Any]:
     values = settled(values, model.automatic(kind))
     if y is not None:
         given = Conditions.fit(y, len(encoded))
-        part = replace(
-            part, y=given.encode(y, len(encoded), said=False)[: len(part)]
-        )  # which of them does not change shapes
+        # which of them does not change shapes
+        part = replace(part, y=given.encode(y, len(encoded), said=False)[: len(part)])
     model.shapes_ = shapes = resolve_shapes(kind, values, model.families, 0 if y is None else given.size)
     device = auto_device() if model.device == "auto" else model.device
     with seeded(seed):

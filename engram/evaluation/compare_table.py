@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engram.evaluation.compare_runs import Run
+from engram.evaluation.headline import NO_METRIC
 from engram.evaluation.report import ARROWS, REFERENCES, save
 from engram.training import Finding
 from engram.training.run import dumps
@@ -126,7 +127,7 @@ class Comparison:
     def headline(self) -> str:
         """Return in a sentence which model is best by the first metric, and how the best baseline does."""
         if not self.standings:
-            return "No metric could be computed."
+            return f"{NO_METRIC}."
         name = self.names()[0]
         found = [s for s in self.standings if s.name == name]
         sign = 1 if found[0].better == "higher" else -1

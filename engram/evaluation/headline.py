@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 
 BESIDE = {"pca": "PCA with the same code size", "knn": "nearest neighbours", "isolation-forest": "an isolation forest"}
 
+NO_METRIC = "No metric could be computed"
 BESIDE_GENERATED = {"real rows": "real rows among themselves:", "gaussian-mixture": "a Gaussian mixture:"}
 
 
 def headline(report: Report) -> str:
     """Return what came out in plain words: reconstruction, detection where labels allow, generated rows, and how many findings."""
     parts = [told for told in (_reconstruction(report), _detection(report), _generation(report)) if told]
+    if not report.metrics:
+        parts = [f"{NO_METRIC}."]
     count = len(report.findings)
     tail = "No findings." if not count else f"{count} finding{'s' * (count > 1)}."
     return " ".join([*parts, tail])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engram.errors import RunError
 from engram.evaluation.facts import Look
-from engram.evaluation.headline import headline
+from engram.evaluation.headline import NO_METRIC, headline
 from engram.training import Finding
 from engram.training.run import add, dumps
 from engram.version import VERSION
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 ARROWS = {"higher": "↑", "lower": "↓"}
-REAL, BOOTSTRAP = (
-    "real rows",
-    "bootstrap",
-)  # subjects that generate nothing new: other real rows, training rows once more
+REAL, BOOTSTRAP = "real rows", "bootstrap"  # they generate nothing new: other real rows, training rows once more
 UNRANKED = ("memorisation",)  # .5 is best: less is further from the training rows than real rows are
 MOST_BESIDE = 6  # metrics
 REFERENCES = (REAL, BOOTSTRAP)
@@ -164,6 +161,10 @@ class Report:
 
     def to_text(self) -> str:
         """Return a table for a terminal; a star marks the best, ± is the standard error over rows."""
+        return "\n".join([*(self._table() if self.metrics else []), *self._told()]) + "\n"
+
+    def _table(self) -> list[str]:
+        """Return the lines of the table, the last one empty."""
         heads = [f"{r.name} {ARROWS[r.better]}" for r in self.metrics]
         columns = [self.cells(name) for name in self.names()]
         lines = [["", *heads]]
@@ -178,14 +179,16 @@ class Report:
             "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
             for line in lines
         ]
-        rows = f"{self.protocol['rows']} row{'s' if self.protocol['rows'] != 1 else ''}"
-        told = [
-            f"{rows} ({self.protocol['split']}); baselines {self.protocol['baseline_rows']}. * best, ± standard error"
-        ]
+        return [*(line.rstrip() for line in table), ""]
+
+    def _told(self) -> list[str]:
+        """Return in lines how the numbers came about, or that there are none, and notes and findings."""
+        rows = f"{self.protocol['rows']} row{'s' if self.protocol['rows'] != 1 else ''} ({self.protocol['split']})"
+        legend = f"{rows}; baselines {self.protocol['baseline_rows']}. * best, ± standard error"
+        told = [legend if self.metrics else f"{rows}. {NO_METRIC}; the notes say why."]
         told += [f"generated rows: {self.protocol['generated']}"] if "generated" in self.protocol else []
         told += [f"note  {note}" for note in self.protocol.get("notes", [])]
-        told += [f"finding  {finding}" for finding in self.findings]
-        return "\n".join([*(line.rstrip() for line in table), "", *told]) + "\n"
+        return told + [f"finding  {finding}" for finding in self.findings]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; what is not finite becomes null when it is written."""

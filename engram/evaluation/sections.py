@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from engram.evaluation import charts
+from engram.evaluation.headline import NO_METRIC
 
 if TYPE_CHECKING:
     from engram.evaluation.report import Report
@@ -46,7 +47,7 @@ def sentence(text: str) -> str:
 def results(report: Report) -> str:
     """The model and the baselines by metric, and the protocol."""
     if not report.metrics:
-        return '<p class="say">No metric could be computed; the notes below say why.</p>' + protocol(report)
+        return f'<p class="say">{NO_METRIC}; the notes below say why.</p>' + protocol(report)
     table = _below(report) if report.is_wide else _beside(report)
     return f'<div class="scroll">{table}</div>' + protocol(report)
 

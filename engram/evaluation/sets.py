@@ -23,12 +23,7 @@ from engram.training import Finding
 if TYPE_CHECKING:
     from engram.data.kind import Kind
 
-OF_ROWS = {
-    "x",
-    "reconstruction",
-    "log_prob",
-    "scores",
-}  # arrays of which a metric of the same rows, one by one, needs some
+OF_ROWS = {"x", "reconstruction", "log_prob", "scores"}  # a metric of rows, one by one, needs some of these arrays
 ELSEWHERE = {  # registered metrics that take more than rows
     "inception-score": "it takes the probabilities of a classifier: engram.metrics.inception_score",
     "path-length": "it takes rows along paths of the noise: engram.metrics.path_length",

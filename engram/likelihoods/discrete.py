@@ -1,8 +1,10 @@
-"""Distributions of yes or no, of categories and of counts out of a known number. The output is the logits."""
+"""Distributions of yes or no, of categories and of counts out of a known number. The output is the logits.
+
+Relaxed draws are decided ones with the gradient of soft ones (Jang, Gu & Poole 2017, arXiv:1611.01144, straight-through).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -10,16 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from engram.likelihoods.likelihood import COUNTS, Likelihood, Link, Support, masked
+from engram.maths.quantise import straight_through
 
 NEVER = -1e30  # logit of what cannot be
 SOFT = 0.5  # temperature of the gradient through a draw
 RARE = 0.02  # link slopes are clipped as if no value were rarer: 1 / p explodes for a category seen once
-
-
-def hard(noisy: Tensor, soft: Callable[[Tensor], Tensor], decide: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return a decided draw with the gradient of a soft one (Jang, Gu & Poole 2017, arXiv:1611.01144, straight-through)."""
-    relaxed = soft(noisy)
-    return relaxed + (decide(relaxed) - relaxed).detach()
 
 
 def _even(like: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -46,7 +43,8 @@ class Bernoulli(Likelihood):
         return torch.bernoulli(output.sigmoid(), generator=generator)
 
     def relaxed(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return hard(output + torch.logit(_even(output, generator)), lambda noisy: (noisy / SOFT).sigmoid(), torch.round)
+        soft = ((output + torch.logit(_even(output, generator))) / SOFT).sigmoid()
+        return straight_through(soft, soft.round())
 
     def link(self, mean: Tensor) -> Link:
         p = mean.clamp(RARE / 10, 1 - RARE / 10)
@@ -72,8 +70,8 @@ class Categorical(Likelihood):
         return torch.zeros_like(output).scatter_(1, drawn, 1.0)
 
     def relaxed(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        noisy = output - (-_even(output, generator).log()).log()
-        return hard(noisy, lambda noisy: (noisy / SOFT).softmax(1), _one_hot)
+        soft = ((output - (-_even(output, generator).log()).log()) / SOFT).softmax(1)
+        return straight_through(soft, _one_hot(soft))
 
     def link(self, mean: Tensor) -> Link:
         return Link(mean.clamp(min=RARE / 10).log(), 1 / mean.clamp(min=RARE))

@@ -1,8 +1,8 @@
 """Differentiable augmentation of pictures, against a discriminator that learns a small set by heart.
 
 Zhao, Liu, Lin, Zhu & Han, Differentiable Augmentation for Data-Efficient GAN Training, 2020 (arXiv:2006.10738), section 4 and its
-published settings: brightness, saturation, contrast, translation, cutout, in this order. Real and generated pictures are changed
-alike in both players' turns, and the generator learns through the change, so that it is not taught to draw the changes.
+published settings: brightness, saturation, contrast, translation, cutout, in this order. Real and generated pictures are changed in
+the same ways in both players' turns, and the generator learns through the change, so that it is not taught to draw the changes.
 Values are taken to span 2 (from -1 to 1), as in the paper; for another span pass it to `draw`.
 """
 

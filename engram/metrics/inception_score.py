@@ -54,9 +54,8 @@ def _scores(probabilities: Array, splits: int, random_state: int) -> list[float]
     if len(p) < splits:
         raise DataError(f"{splits} parts need as many rows, these are {len(p)}. Give more rows, or fewer splits.")
     contents = np.ascontiguousarray(p).view(np.dtype((np.void, p.strides[0]))).ravel()
-    order = np.argsort(
-        contents
-    )  # any order that the rows alone decide: a shuffle of it knows nothing of the order given
+    # any order that the rows alone decide: a shuffle of it knows nothing of the order given
+    order = np.argsort(contents)
     shuffled = p[order[np.random.default_rng(random_state).permutation(len(p))]]
     return [_score(part) for part in np.array_split(shuffled, splits)]
 

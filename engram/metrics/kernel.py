@@ -52,19 +52,8 @@ def kernel_estimate(real: Array, generated: Array, *, block: int = BLOCK) -> tup
 
     The variance is that of the U-statistic by Hoeffding's decomposition, its parts without bias but for terms of order 1 / rows
     of themselves: the first-order part that a jackknife sees, and the second-order part that is all there is for equal
-    distributions, of which a jackknife sees twice as much.
-
-    Parameters
-    ----------
-    real, generated : array
-        Features, (rows, ...), at least four rows each.
-    block : int
-        Rows whose kernel values are computed at a time.
-
-    Raises
-    ------
-    DataError
-        Arrays of other shapes, too few rows, different widths, values that are not finite.
+    distributions, of which a jackknife sees twice as much. Parameters and errors are those of `kernel_distance`, but that it takes
+    at least four rows each.
     """
     x, y = feature_rows(4, real=real, generated=generated)
     xx, yy, xy = _all_sums(x, y, block)

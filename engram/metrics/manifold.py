@@ -61,11 +61,10 @@ def manifold(
     recalled, covered = np.zeros((2, len(x)), dtype=bool)
     inside = 0
     for one in blocks(x, y, block=block):
-        rows = slice(one.first, one.first + len(one.d2))
-        precise |= one.below(narrow[rows, None], strict=False).any(0)
-        recalled[rows] = one.below(own, strict=False).any(1)
-        balls = one.below(wide[rows, None], strict=True)
-        covered[rows] = balls.any(1)
+        precise |= one.below(narrow[one.place, None], strict=False).any(0)
+        recalled[one.place] = one.below(own, strict=False).any(1)
+        balls = one.below(wide[one.place, None], strict=True)
+        covered[one.place] = balls.any(1)
         inside += int(balls.sum())
     return Manifold(
         float(precise.mean()), float(recalled.mean()), inside / (k_coverage * len(y)), float(covered.mean())
@@ -128,9 +127,7 @@ def density(real: Array, generated: Array, k: int = 5) -> float:
     """
     x, y = _points(real, generated, k)
     radii = kth_nearest(x, x, k)
-    inside = sum(
-        int(one.below(radii[one.first : one.first + len(one.d2), None], strict=True).sum()) for one in blocks(x, y)
-    )
+    inside = sum(int(one.below(radii[one.place, None], strict=True).sum()) for one in blocks(x, y))
     return inside / (k * len(y))
 
 
@@ -151,7 +148,7 @@ def coverage(real: Array, generated: Array, k: int = 5) -> float:
     """
     x, y = _points(real, generated, k)
     radii = kth_nearest(x, x, k)
-    found = [one.below(radii[one.first : one.first + len(one.d2), None], strict=True).any(1) for one in blocks(x, y)]
+    found = [one.below(radii[one.place, None], strict=True).any(1) for one in blocks(x, y)]
     return float(np.concatenate(found).mean())
 
 
@@ -196,5 +193,5 @@ def _share_inside(balls: Points, rows: Points, k: int) -> float:
     radii = kth_nearest(balls, balls, k)
     found = np.zeros(len(rows), dtype=bool)
     for one in blocks(balls, rows):
-        found |= one.below(radii[one.first : one.first + len(one.d2), None], strict=False).any(0)
+        found |= one.below(radii[one.place, None], strict=False).any(0)
     return float(found.mean())

@@ -49,7 +49,7 @@ class Points:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Squared distances of some points ``a[first:first + len(d2)]`` to all points ``b``, rounding included."""
+    """Squared distances of some points ``a[place]`` to all points ``b``, rounding included; ``first`` is the number of the first."""
 
     a: Points
     b: Points
@@ -57,10 +57,14 @@ class Block:
     d2: Array
 
     @property
+    def place(self) -> slice:
+        """Where the rows of the block stand among those of a."""
+        return slice(self.first, self.first + len(self.d2))
+
+    @property
     def bound(self) -> Array:
         """What no error of a distance in the same row exceeds, (rows of the block,)."""
-        norms = self.a.norms[self.first : self.first + len(self.d2)]
-        bound: Array = self._unit() * (norms + self.b.norms.max())
+        bound: Array = self._unit() * (self.a.norms[self.place] + self.b.norms.max())
         return bound
 
     def exactly(self, i: Array, j: Array) -> Array:

@@ -16,12 +16,12 @@ from engram.errors import DataError, UsageError
 from engram.maths.mixture import Mixture, checked_mixture, draw, fit_mixture
 from engram.models.blocks import over_blocks, padded
 from engram.models.parts import start_at_components
+from engram.models.sampling import sampled
 from engram.models.scores import Array, Scores
 from engram.models.walks import Walks
 from engram.parameters import checked_value
 from engram.training import Batch, Finding
 from engram.training.nets import Nets
-from engram.training.session import seed_from
 
 if TYPE_CHECKING:
     from engram.models.model import Model
@@ -201,15 +201,15 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         random_state : int, RandomState or None
             Seed of the draw.
         """
-        n = checked_value("n", n, Annotated[int, Ge(1)])
-        with self.fitted() as nets:
-            generator = torch.Generator().manual_seed(seed_from(random_state))
-            given = self.given_y(y, n, one_for_all=True)
+
+        def codes(n: int, generator: torch.Generator) -> Tensor:
             density = self.density_
-            codes = self.draw_codes(n, generator) if density is None else draw(n, density, generator)
-            pieces = [torch.split(t, 4096) for t in (codes,) + (() if given is None else (given,))]
-            outputs = (nets.decoder(*piece) for piece in zip(*pieces, strict=True))
-            return self.kind_.decode(torch.cat([self.drawn(nets, output, generator) for output in outputs]))
+            return self.draw_codes(n, generator) if density is None else draw(n, density, generator)
+
+        def rows(nets: Nets, given: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+            return self.drawn(nets, nets.decoder(*given), generator)
+
+        return sampled(self, n, y, random_state, codes=codes, rows=rows)
 
     def drawn(self, nets: Nets, output: Tensor, generator: torch.Generator) -> Tensor:
         """Return encoded rows for a decoder's output: draws from the likelihood."""

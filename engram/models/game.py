@@ -1,7 +1,7 @@
 """What games share: the recipe that "auto" stands for, weights that fade, constraints, and how badly y is told from rows.
 
-The recipe's figures were found on mixtures in the plane and on pictures of clothes (docs/decisions/0010): what decides is the penalty's
-weight, which is large at first, so that all modes are kept, and small at the end, so that they become sharp.
+The recipe's figures were found on mixtures in the plane, a table and pictures of clothes (docs/decisions/0010): what decides is the
+penalty's weight, which is large at first, so that all modes are kept, and small at the end, so that they become sharp.
 """
 
 from __future__ import annotations
@@ -23,17 +23,10 @@ from engram.networks.conditional import Conditional
 from engram.training.nets import Nets
 
 Losses = Literal["relativistic", "non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]
-SIZES = (
-    2,
-    30,
-    784,
-)  # values of a row, at which the weights of penalties were found; between them they go evenly in logarithms
+# weights of penalties at three sizes of a row (its values): found by trials (docs/decisions/0010), between them even in logarithms
+SIZES = (2, 30, 784)
 FADES = ((1.0, 1e-3), (3.0, 0.1), (10.0, 0.1))  # of R1 and R2, at first and at last
-STEADY = (
-    0.1,
-    1.0,
-    10.0,
-)  # of a gradient penalty: .1 in the plane, 10 for pictures (Gulrajani et al. 2017, arXiv:1704.00028)
+STEADY = (0.1, 1.0, 10.0)  # of a gradient penalty; 10 for pictures is the paper's (arXiv:1704.00028)
 BETAS = (0.5, 0.99)  # of Adam: with .9 and .999 games lose modes
 WIDEST = 64  # dimensions of noise
 STEPS = {"table": 5000, "images": 10_000}
@@ -57,9 +50,10 @@ def recipe(kind: Kind, network: str) -> dict[str, Any]:
 
 
 def faded(weight: float | str, progress: float, *, shape: tuple[int, ...], penalty: str = "r1r2") -> float:
-    """Return a penalty's weight: the given one or, for "auto", one that goes evenly in logarithms from the first value to the last.
+    """Return a penalty's weight at a share of training: the given one or, for "auto", that of rows of this shape.
 
-    A row of many values gives the discriminator more ways to be steep, so that the weight must be larger.
+    That of R1 and R2 goes evenly in logarithms from its first value to its last, that of the gradient penalty stays. A row of many
+    values gives the discriminator more ways to be steep, so that the weight must be larger.
     """
     if weight != "auto":
         return float(weight)
@@ -70,6 +64,7 @@ def faded(weight: float | str, progress: float, *, shape: tuple[int, ...], penal
 
 
 def _at_size(weights: tuple[float, ...], shape: tuple[int, ...]) -> float:
+    """Return the weight for rows of a shape from those at `SIZES`; beyond the smallest and the largest it stays theirs."""
     return math.exp(np.interp(math.log(math.prod(shape)), np.log(SIZES), np.log(weights)))
 
 
@@ -83,7 +78,7 @@ def refuse_modules(model: object, shapes: Shapes) -> None:
 
 @torch.no_grad()
 def begin(nets: Nets, generator: Decoder, x: Tensor) -> None:
-    """Let the discriminator see pictures with mean 0 and variance 1, and the generator begin at the mean of rows."""
+    """Let the discriminator see pictures with mean 0 and variance 1, and the generator's last layer begin at the mean of rows."""
     nets.discriminator.standardise(x)
     coder = generator.network.network if isinstance(generator.network, Conditional) else generator.network
     head = cast("Coder", coder).head

@@ -27,14 +27,13 @@ from engram.models.game_findings import looked_at, too_few_turns
 from engram.models.model import Model
 from engram.models.options import Auto
 from engram.models.parts import Shapes
+from engram.models.sampling import sampled
 from engram.networks import Network
 from engram.networks.discriminator import Discriminator
 from engram.networks.players import PLAYERS, players
-from engram.parameters import checked_value
 from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn
 from engram.training.nets import Nets
-from engram.training.session import seed_from
 
 PLAIN: dict[str, Any] = {"penalty": None}  # of games whose papers have no penalty
 BINARY = 6  # dimensions of a table's noise that are -1 or 1: 64 places that nothing joins
@@ -47,13 +46,8 @@ SMALL_SET = 5000  # pictures, below which "auto" augments
 @MODELS.register("lsgan", "GAN that minimises least squares", loss="least-squares", **PLAIN)
 @MODELS.register("sngan", "GAN with spectral normalisation and the hinge loss", loss="hinge", **PLAIN,
                  constraint="spectral")  # fmt: skip
-@MODELS.register(
-    "r3gan",
-    "GAN of the relativistic game with R1 + R2, norm-free",
-    loss="relativistic",
-    penalty="r1r2",
-    network="norm-free",
-)
+@MODELS.register("r3gan", "GAN of the relativistic game with R1 + R2, norm-free", loss="relativistic", penalty="r1r2",
+                 network="norm-free")  # fmt: skip
 @MODELS.register(
     "dcgan", "Deep convolutional GAN with batch normalisation", loss="non-saturating", **PLAIN, network="dcgan"
 )
@@ -71,14 +65,18 @@ SMALL_SET = 5000  # pictures, below which "auto" augments
 class GAN(Model):
     """Generative adversarial network, arXiv:1406.2661: minimise D_loss(D(x), D(G(z))) + penalty, and G_loss(D(x), D(G(z))), in turns.
 
-    A game has no loss that says when to stop, so a fit goes on to its last epoch: the automatic budget is 5,000 steps of 256 rows for
-    tables, and 10,000 steps of 64 for pictures. Held-out rows are not stopped by, but looked at: findings say when modes are missing.
-    Fitted with y, it is conditional, and draws rows for a given y.
+    The first is the discriminator's turn, the second the generator's. A game has no loss that says when to stop, so a fit goes on to
+    its last epoch: the automatic budget is 5,000 steps of 256 rows for tables, and 10,000 steps of 64 for pictures; the learning rate
+    is held, then falls. Held-out rows are not stopped by, but looked at: findings say when modes are missing. Fitted with y, it is
+    conditional, and draws rows for a given y.
 
     Parameters
     ----------
     code_size : int or "auto"
         Dimensions of the noise; "auto" is that of the rows, at most 64: more than rows need makes narrow modes wide.
+    hidden : tuple of int or "auto"
+        Widths of the hidden layers of the discriminator, reversed in the generator; with "auto" a fully connected generator has a linear
+        path beside it.
     network : str
         "auto" ("mlp" for tables, "dcgan" for pictures), "mlp", "dcgan", "residual" or "norm-free". The discriminator of "dcgan" has no
         batch normalisation where there is a penalty or a constraint.
@@ -87,7 +85,8 @@ class GAN(Model):
     penalty : str or None
         On the discriminator's slope: "r1" (at real rows), "r2" (at generated ones), "r1r2", or "gp" (to be 1, in between).
     penalty_weight : float or "auto"
-        Its weight, for rows of variance 1; "auto" fades over the fit, from keeping all modes to making them sharp.
+        Its weight, for rows of variance 1; "auto" grows with the size of rows, and fades over the fit, from keeping all modes to
+        making them sharp (that of "gp" stays).
     constraint : str or None
         On the discriminator: "clip" (weights within .01) or "spectral" (layers that stretch nothing).
     pack : int
@@ -104,6 +103,9 @@ class GAN(Model):
         "auto" is 6 for tables, 0 for pictures.
     augment : str
         Differentiable augmentation of pictures that the discriminator sees: "auto" (below 5,000 pictures), "none" or "all".
+    ema : float or "auto"
+        Average the weights; after this share of training an old weight counts half. 0 is off; "auto" is .03 for pictures,
+        else 0.
     """
 
     network: Literal["auto", "mlp", "dcgan", "residual", "norm-free"] = "auto"  # type: ignore[assignment]
@@ -232,7 +234,7 @@ class GAN(Model):
         return condition_loss(self.given_, nets.discriminator.tell(x), nets.discriminator.packed(batch.given[0]))
 
     def _augmented(self, x: Tensor) -> Tensor:
-        """Return pictures, each changed in its own way, where asked; of a single pixel nothing would be left."""
+        """Return pictures where asked with changes drawn anew for each, real or generated; of a single pixel nothing would be left."""
         small = self.augment == "auto" and self.data_["trained_on"] < SMALL_SET
         if x.dim() < 4 or x.shape[2:].numel() == 1 or not (small or self.augment == "all"):
             return x
@@ -259,12 +261,8 @@ class GAN(Model):
         random_state : int, RandomState or None
             Seed of the noise.
         """
-        n = checked_value("n", n, Annotated[int, Ge(1)])
-        with self.fitted() as nets:
-            generator = torch.Generator().manual_seed(seed_from(random_state))
-            given = self.given_y(y, n, one_for_all=True)
-            z = self.draw_codes(n, generator)
-            pieces = [torch.split(t, 4096) for t in (z,) + (() if given is None else (given,))]
-            likelihood = self.kind_.likelihood()  # which knows the range of values
-            rows = [likelihood.relaxed(nets.generator(*piece), generator) for piece in zip(*pieces, strict=True)]
-            return self.kind_.decode(torch.cat(rows))
+
+        def rows(nets: Nets, given: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+            return self.kind_.likelihood().relaxed(nets.generator(*given), generator)  # which knows the range of values
+
+        return sampled(self, n, y, random_state, codes=self.draw_codes, rows=rows)

@@ -27,7 +27,7 @@ from engram.models.resolve import checked_parameters, resolve_settings, resolve_
 from engram.models.saving import run_files
 from engram.models.sheets import listening
 from engram.networks import NETWORKS, Network
-from engram.registry import MODELS
+from engram.registry import name_of
 from engram.training import Batch, Finding, Turn, train
 from engram.training.checkpoint import Checkpoints
 from engram.training.divergence import NotFiniteError
@@ -67,6 +67,10 @@ class Model(Options, ABC):
 
     def automatic(self, kind: Kind) -> dict[str, Any]:
         """Return what "auto" stands for where this model differs from others, by parameter."""
+        return {}
+
+    def suited(self, rows: Rows) -> dict[str, Any]:
+        """Return what "auto" stands for as a function of the rows, where a model has that; see `automatic`."""
         return {}
 
     def turns(self, step: int) -> Sequence[Turn]:
@@ -131,7 +135,7 @@ class Model(Options, ABC):
         values = checked_parameters(self)
         values["conditional"] = self.conditional_on(y)
         if run is not None:
-            MODELS.name_of(type(self))  # one that is not registered could not be saved at the end
+            name_of(type(self))  # one that is not registered could not be saved at the end
         folder = None if run is None else claim(run, resume=resume)
         continued = self.warm_start and hasattr(self, "network_")
         held_out, held_out_y = pair_of(validation, self) if values["conditional"] else (validation, None)
@@ -193,7 +197,7 @@ class Model(Options, ABC):
         rows, held_out = given.rows, given.held_out
         device = usable_device(self.device)
         check_fits(self.corruption, rows.x)
-        values = settled(values, self.automatic(self.kind_))
+        values = settled(values, self.automatic(self.kind_) | self.suited(rows))
         self.shapes_ = resolve_shapes(self.kind_, values, self.families, 0 if self.given_ is None else self.given_.size)
         with seeded(seed, device.type):
             nets = self.network_ if continued else Nets(self.roles(self.shapes_))
@@ -235,6 +239,10 @@ class Model(Options, ABC):
             self.feature_names_in_ = np.array(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+
+    def described(self) -> dict[str, Any]:
+        """Return the parameters that JSON has otherwise, as it has them."""
+        return {}
 
     def fitted_tensors(self) -> dict[str, Tensor]:
         """Return what a fit found besides weights, to be saved."""

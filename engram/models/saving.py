@@ -28,7 +28,7 @@ from engram.models.integrity import (
     settings_of,
 )
 from engram.parameters import checked, parameters_of, to_json
-from engram.registry import MODELS
+from engram.registry import fitting, name_of
 from engram.training.findings import Finding
 from engram.training.history import History
 from engram.training.nets import Nets
@@ -83,7 +83,7 @@ def state_of(model: Model) -> dict[str, torch.Tensor]:
 
 def config_of(model: Model) -> Config:
     """Return what ``config.json`` says of a fitted model."""
-    given = model.get_params(deep=False)
+    given = model.get_params(deep=False) | model.described()
     plain = {name: value for name, value in given.items() if name not in MODULES}
     if not isinstance(plain["random_state"], int | type(None)):
         plain["random_state"] = model.settings_.seed
@@ -91,7 +91,7 @@ def config_of(model: Model) -> Config:
     return Config(
         schema_version=SCHEMA,
         engram=VERSION,
-        model=MODELS.name_of(type(model)),
+        model=name_of(type(model)),
         parameters=to_json(plain),
         modules=[name for name in MODULES if given[name] is not None],
         shapes={
@@ -132,7 +132,7 @@ def load_model(path: str | Path, modules: dict[str, nn.Module] | None = None) ->
 
 
 def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Model:
-    cls: Any = MODELS[config.model].value
+    cls: Any = fitting(config.model).value
     known = parameters_of(cls)
     values = {name: checked(cls, name, value) for name, value in config.parameters.items() if name in known}
     if len(values) < len(config.parameters):

@@ -13,8 +13,8 @@ LEAST = 1e-3  # standard deviation, in standardised units, below which a code un
 
 
 @torch.no_grad()
-def codes_of(encoder: nn.Module, rows: Rows) -> Tensor:
-    """Return what an encoder makes of rows, block by block."""
+def encoded(encoder: nn.Module, rows: Rows) -> Tensor:
+    """Return what an encoder makes of rows, block by block; unlike `Codes.codes_of`, whatever the model makes of that."""
     return torch.cat([encoder(part.x) for part in rows.blocks(4096)])
 
 
@@ -24,7 +24,7 @@ def whiten(encoder: nn.Module, decoder: Decoder, rows: Rows) -> Tensor:
 
     Reconstructions stay what they were. The networks are such as `start_at_components` has set.
     """
-    codes = codes_of(encoder, rows)
+    codes = encoded(encoder, rows)
     spread = codes.std(0, unbiased=False)
     spread = torch.where(spread > LEAST, spread, 1.0)
     assert isinstance(encoder, Coder)

@@ -12,24 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from engram.data.kind import Kind
-from engram.data.rows import Rows
-from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
+from engram.maths.adversarial import PAIRS, Judgement
 from engram.maths.divergence import kl_normal, reparameterise
-from engram.models.codes import Codes
-from engram.models.game import BETAS, Losses, begin, faded, recipe, refuse_modules
-from engram.models.model import Model
-from engram.models.options import Auto
+from engram.models.coded_game import CodedGame
+from engram.models.game import BETAS, recipe, refuse_modules
 from engram.models.parts import Shapes
 from engram.models.priors import posterior
 from engram.networks.discriminator import Discriminator
-from engram.networks.players import PLAYERS
 from engram.registry import MODELS
 from engram.training import Batch, Turn
 from engram.training.nets import Nets
@@ -39,31 +35,19 @@ from engram.training.nets import Nets
     "vae-gan", "A VAE that compares rows as a discriminator sees them: codes, and rows that are not blurred"
 )
 @dataclass(eq=False, repr=False, kw_only=True)
-class VAEGAN(Codes, Model):
+class VAEGAN(CodedGame):
     """VAE-GAN, arXiv:1512.09300: minimise KL(q(z | x) || N(0, I)) + similarity |D_l(x) - D_l(G(z))|^2 / 2 in a game with D.
 
-    There is no loss that says when to stop, so training goes on to its last epoch.
+    There is no loss that says when to stop, so a fit goes on to its last epoch.
 
     Parameters
     ----------
-    loss : str
-        The game: "relativistic", "non-saturating", "minimax", "least-squares", "hinge" or "wasserstein".
-    penalty_weight : float or "auto"
-        Weight of R1 + R2; "auto" fades from 1 to .001.
     similarity : float
         Weight of the likeness of rows and their reconstructions, as the discriminator sees them.
     """
 
-    loss: Losses = "relativistic"
-    penalty_weight: Annotated[float, Ge(0)] | Auto = "auto"
     similarity: Annotated[float, Ge(0)] = 1.0
     network: Literal["auto", "mlp", "residual", "norm-free"] = "auto"  # type: ignore[assignment]
-    ema: Annotated[float, Interval(ge=0, lt=1)] | Auto = "auto"  # type: ignore[assignment]
-
-    families = PLAYERS
-    own_networks = False
-    watches: ClassVar[bool] = False
-    prior: ClassVar[str] = "normal"
 
     def automatic(self, kind: Kind) -> dict[str, Any]:
         """The same recipe as a GAN's; a code smaller than the row, as an autoencoder's."""
@@ -77,11 +61,6 @@ class VAEGAN(Codes, Model):
             "decoder": shapes.generator(self.families),
             "discriminator": Discriminator(self.families[shapes.family], shapes.row, shapes.widths, shapes.dropout),
         }
-
-    def start(self, nets: Nets, rows: Rows) -> bool:
-        """See `begin`."""
-        begin(nets, nets.decoder, rows.x)
-        return False
 
     def turns(self, step: int) -> Sequence[Turn]:
         """The discriminator's turn, the encoder's, the decoder's."""
@@ -102,7 +81,7 @@ class VAEGAN(Codes, Model):
         if turn.name == "encoder":
             return {"similarity": similarity, "kl": kl_normal(mean, log_var).sum(1)}
         judged = [nets.discriminator.judged(f) for f in (seen, features)]
-        drawn = nets.discriminator(self._rows(nets, self._noise(mean, batch), batch))
+        drawn = nets.discriminator(self._rows(nets, self.noise(mean, batch), batch))
         game = PAIRS[self.loss].generator
         return {
             "decoder-similarity": similarity,
@@ -114,20 +93,12 @@ class VAEGAN(Codes, Model):
         with torch.no_grad():
             mean, log_var = self._posterior(nets, batch)
             code = reparameterise(mean, log_var, batch.generator)
-            code[::2] = self._noise(code, batch)[::2]
+            code[::2] = self.noise(code, batch)[::2]
             generated = self._rows(nets, code, batch)
-        judged = Judgement(nets.discriminator, real, generated)
-        weight = faded(self.penalty_weight, batch.progress, shape=self.kind_.shape)
-        return {
-            "discriminator": PAIRS[self.loss].discriminator(judged.of_real, judged.of_generated),
-            "penalty": weight * PENALTIES["r1r2"](judged),
-        }
+        return self.told_apart(Judgement(nets.discriminator, real, generated), batch)
 
     def _posterior(self, nets: Nets, batch: Batch) -> tuple[Tensor, Tensor]:
         return posterior(nets.encoder(nets.discriminator.standardised(batch.x)))
-
-    def _noise(self, like: Tensor, batch: Batch) -> Tensor:
-        return torch.randn(like.shape, generator=batch.generator, dtype=like.dtype, device=like.device)
 
     def _rows(self, nets: Nets, code: Tensor, batch: Batch) -> Tensor:
         """Return the decoder's rows as the discriminator sees them."""
@@ -138,11 +109,3 @@ class VAEGAN(Codes, Model):
     def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the posterior means, (rows, code size)."""
         return self._posterior(nets, batch)[0]
-
-    def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw codes from the prior, (n, code size)."""
-        return torch.randn(n, self.shapes_.code_size, generator=generator)
-
-    def drawn(self, nets: Nets, output: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the generator's rows as they are."""
-        return self.kind_.likelihood().relaxed(output, generator)

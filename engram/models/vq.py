@@ -23,7 +23,7 @@ from engram.maths.quantise import commitment, straight_through
 from engram.models.discrete import Discrete, divided, together
 from engram.models.model import Model
 from engram.models.parts import Shapes
-from engram.models.scaling import codes_of
+from engram.models.scaling import encoded
 from engram.networks.codebook import Codebook
 from engram.registry import MODELS
 from engram.training import Batch, Turn
@@ -69,7 +69,7 @@ class VQVAE(Discrete, Model):
         """Begin at principal components where the networks have a linear path, with entries at cluster centres."""
         began = super().start(nets, rows)
         some = rows.within(1 << 24, 256, 8192)
-        nets.codebook.start(divided(codes_of(nets.encoder, some), len(nets.codebook.entries)))
+        nets.codebook.start(divided(encoded(nets.encoder, some), len(nets.codebook.entries)))
         return began
 
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:

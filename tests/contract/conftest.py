@@ -99,10 +99,7 @@ def able_to_draw(case: Case) -> bool:
     return case.cls.draw_codes is not Model.draw_codes or case.cls.sample is not Codes.sample
 
 
-LOSSES = {
-    "loss",
-    "penalty",
-}  # what rows of the registry may differ in, whose data go no other way than the plain name's
+LOSSES = {"loss", "penalty"}  # rows of the registry that differ in these alone take the plain name's data
 
 
 def only_by_loss(model: str) -> bool:

@@ -96,9 +96,8 @@ def test_every_registered_model_can_be_compared(each_model: Any) -> None:
     y = np.arange(len(X)) % 2  # of a conditional model what rows are given, else labels
     model = each_model.create().fit(X[:80], y[:80])
     found = engram.compare([model], X[80:], y[80:], train=X[:80])
-    assert bool(found.standings) == hasattr(
-        model, "score_samples"
-    )  # 20 rows are too few for generated ones: a note says so
+    # 20 rows are too few for generated ones: a note says so
+    assert bool(found.standings) == hasattr(model, "score_samples")
     assert found.runs[0].model == each_model.model
     assert found.to_text()
     assert found.to_html().startswith("<!DOCTYPE html>")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner, Result
+from commands import engram
+from striped import pictures
 
 import engram as library
-from engram.cli import program
 from engram.errors import UsageError
 from engram.evaluation import Report, evaluate
 from engram.evaluation.headline import headline
@@ -31,14 +31,6 @@ def table(n: int = 200, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"x": z + 0.1 * rng.normal(size=n), "y <b>": z, "sort": np.where(z > 0, "up", "down")})
 
 
-def pictures(n: int = 160) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, n)
-    x = rng.random((n, 8, 8)) * 0.2
-    x[np.arange(n), 2 * y] += 0.8
-    return x, y
-
-
 @pytest.fixture(scope="module")
 def of_table() -> Report:
     return evaluate(library.GAN(**QUICK).fit(table()), table(120, 1), train=table())
@@ -46,7 +38,7 @@ def of_table() -> Report:
 
 @pytest.fixture(scope="module")
 def of_pictures() -> Report:
-    x, y = pictures()
+    x, y = pictures(160, 8)
     model = library.GAN(network="mlp", **QUICK).fit(x[:80], y[:80])
     return evaluate(model, x[80:], y[80:], train=x[:80])
 
@@ -111,6 +103,9 @@ def test_too_few_rows_and_what_a_gan_does_not_give_are_notes() -> None:
     few = evaluate(model, table(39, 1))
     assert not few.metrics
     assert "a quarter of 39 rows is too few" in " ".join(few.protocol["notes"])
+    assert few.headline().startswith("No metric could be computed.")
+    assert few.to_text().startswith("39 rows (")
+    assert "No metric could be computed; the notes say why." in few.to_text()
     assert few.to_html()
     report = evaluate(model, table(120, 1), metrics=["r2", "agreement"])
     assert not report.metrics
@@ -119,7 +114,7 @@ def test_too_few_rows_and_what_a_gan_does_not_give_are_notes() -> None:
 
 
 def test_a_conditional_model_needs_y() -> None:
-    x, y = pictures()
+    x, y = pictures(160, 8)
     model = library.GAN(network="mlp", **QUICK).fit(x, y)
     with pytest.raises(UsageError, match="conditional: give y="):
         evaluate(model, x)
@@ -220,18 +215,11 @@ def test_gans_are_compared_by_what_they_generate_and_seeds_are_taken_together() 
 # --- the command line ---
 
 
-def engram(*args: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(program, [str(arg) for arg in args])
-    assert result.exit_code == code, (result.exit_code, result.stdout, result.stderr)
-    assert "Traceback" not in result.stderr
-    return result
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("games")
     table(300).to_csv(folder / "t.csv", index=False)
-    np.save(folder / "p.npy", pictures(240)[0])
+    np.save(folder / "p.npy", pictures(240, 8)[0])
     engram("fit", "gan", folder / "t.csv", "-o", folder / "run", "--label", "sort", *FLAGS)
     engram("fit", "gan", folder / "p.npy", "-o", folder / "pictures", "--network", "mlp", *FLAGS)
     return folder

@@ -116,9 +116,8 @@ def test_the_log_holds_the_terms_whose_sum_was_minimised(case: Any) -> None:
     (report,) = model.history_.reports
     assert report["terms"].keys() == terms.keys()
     for name, value in terms.items():
-        near = (
-            1e-6 if name in first else 1e-4
-        )  # Adam's first step turns rounding of a gradient near zero into a whole step
+        # Adam's first step turns rounding of a gradient near zero into a whole step
+        near = 1e-6 if name in first else 1e-4
         assert report["terms"][name] == pytest.approx(float(averaged({name: value}, None)), rel=near, abs=near)
     assert model.loss_curve_ == [
         pytest.approx(float(averaged(terms, None)), rel=1e-6 if len(first) == len(terms) else 1e-4)

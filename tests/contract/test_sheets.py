@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from striped import pictures
 
 import engram
 from engram.errors import DivergedError
@@ -22,18 +23,10 @@ from engram.training.run import SAMPLES, claim
 SETTINGS = {"network": "mlp", "hidden": (8,), "code_size": 2, "max_epochs": 60, "random_state": 0, "augment": "none"}
 
 
-def pictures(n: int = 96) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, n)
-    x = rng.random((n, 6, 6)) * 0.2
-    x[np.arange(n), 2 * y] += 0.8
-    return x, y
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[engram.GAN, Path]:
     folder = tmp_path_factory.mktemp("sheets") / "run"
-    return engram.GAN(**SETTINGS, ema=0.1).fit(*pictures(), run=folder), folder
+    return engram.GAN(**SETTINGS, ema=0.1).fit(*pictures(96, 6), run=folder), folder
 
 
 def test_sheets_stand_in_the_run_folder_at_growing_distances(run: tuple[engram.GAN, Path]) -> None:
@@ -66,7 +59,7 @@ def test_a_fit_without_sheets_has_the_same_weights_to_the_bit(run: tuple[engram.
         yield None
 
     with mock.patch.object(module, "listening", nothing):
-        plain = engram.GAN(**SETTINGS, ema=0.1).fit(*pictures())
+        plain = engram.GAN(**SETTINGS, ema=0.1).fit(*pictures(96, 6))
     assert not hasattr(plain, "sheets_")
     mine = run[0].network_.state_dict()
     assert all(torch.equal(mine[name], value) for name, value in plain.network_.state_dict().items())
@@ -74,7 +67,7 @@ def test_a_fit_without_sheets_has_the_same_weights_to_the_bit(run: tuple[engram.
 
 def test_batch_normalisation_and_random_state_are_left_as_they_are() -> None:
     model = engram.create("dcgan", **{**SETTINGS, "network": "dcgan", "max_epochs": 1})
-    x = np.repeat(np.repeat(pictures(32)[0], 2, 1), 2, 2)[:, :8, :8]
+    x = np.repeat(np.repeat(pictures(32, 6)[0], 2, 1), 2, 2)[:, :8, :8]
     model.fit(x)
     made = module.listening(model, model.network_, None, None)
     model.network_.train()
@@ -89,14 +82,14 @@ def test_batch_normalisation_and_random_state_are_left_as_they_are() -> None:
 
 
 def test_what_is_no_game_of_pictures_has_none(tmp_path: Path) -> None:
-    engram.VAE(max_epochs=2, random_state=0).fit(pictures()[0], run=tmp_path / "vae")
+    engram.VAE(max_epochs=2, random_state=0).fit(pictures(96, 6)[0], run=tmp_path / "vae")
     table = engram.GAN(max_epochs=2, hidden=(4,), random_state=0).fit(
-        pictures()[0].reshape(96, 36), run=tmp_path / "table"
+        pictures(96, 6)[0].reshape(96, 36), run=tmp_path / "table"
     )
     assert not (tmp_path / "vae" / SAMPLES).exists()
     assert not (tmp_path / "table" / SAMPLES).exists()
     assert not hasattr(table, "sheets_")
-    both = engram.create("bigan", max_epochs=2, hidden=(4,), random_state=0).fit(pictures()[0])
+    both = engram.create("bigan", max_epochs=2, hidden=(4,), random_state=0).fit(pictures(96, 6)[0])
     assert both.sheets_
 
 
@@ -104,7 +97,7 @@ def test_what_is_no_game_of_pictures_has_none(tmp_path: Path) -> None:
 def test_a_fit_that_fails_leaves_no_sheets(tmp_path: Path, error: Exception) -> None:
     model = engram.GAN(**SETTINGS)
     with mock.patch.object(model, "finish", side_effect=error), pytest.raises(type(error)):
-        model.fit(*pictures(), run=tmp_path / "run")
+        model.fit(*pictures(96, 6), run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     claim(tmp_path / "run")  # free for another fit
 
@@ -113,7 +106,7 @@ def test_a_sheet_that_cannot_be_written_is_told_and_the_fit_goes_on(tmp_path: Pa
     (tmp_path / "run").mkdir()
     model = engram.GAN(**SETTINGS)
     with mock.patch("engram.models.sheets.put", side_effect=OSError(28, "No space left on device")):
-        model.fit(*pictures(), run=tmp_path / "run")
+        model.fit(*pictures(96, 6), run=tmp_path / "run")
     assert [f.kind for f in model.findings_].count("sheets") == 1
     assert "No space left" in next(f.message for f in model.findings_ if f.kind == "sheets")
     assert len(model.sheets_) > 2

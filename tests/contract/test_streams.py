@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from commands import engram
 
 import engram as library
 from engram.cli import output, pieces, program
@@ -25,14 +26,6 @@ from engram.training import staging
 
 N, GROUP, PIECE = 700, 90, 128
 QUICK = ("--max-epochs", "2", "--hidden", "8", "--code-size", "2")
-
-
-def engram(*args: str | Path, code: int = 0) -> Result:
-    """Run a command in this process and check its exit code."""
-    result = CliRunner().invoke(program, [str(arg) for arg in args])
-    assert result.exit_code == code, (result.exit_code, result.stdout, result.stderr)
-    assert "Traceback" not in result.stderr
-    return result
 
 
 def table() -> pd.DataFrame:

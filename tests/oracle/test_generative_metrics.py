@@ -266,9 +266,8 @@ def test_inception_score_of_one_part_is_its_formula() -> None:
 
 
 def test_inception_score_at_its_ends() -> None:
-    sure = np.eye(10)[
-        np.repeat(np.arange(10), 100)
-    ]  # in the order of the classes: without a shuffle each part has one class
+    # in the order of the classes: without a shuffle each part has one class
+    sure = np.eye(10)[np.repeat(np.arange(10), 100)]
     assert inception_score(sure, splits=1) == pytest.approx(10)
     assert 9.5 < inception_score(sure) <= 10
     assert inception_score(np.full((50, 4), 0.25)) == pytest.approx(1)

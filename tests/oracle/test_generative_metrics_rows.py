@@ -137,9 +137,8 @@ def test_expected_coverage_is_a_share_of_orders() -> None:
     assert expected_coverage(10**7, 10**7, 5) == pytest.approx(0.96875, abs=1e-6)
     assert expected_coverage(1000, 1000, 3) == pytest.approx(1 - 999 * 998 * 997 / (1999 * 1998 * 1997), rel=1e-12)
     assert expected_coverage(1000, 2000, 5) == pytest.approx(0.9959, abs=1e-4)
-    assert expected_coverage(3, 1, 2) == pytest.approx(
-        1 - 2 / 6
-    )  # of 6 orders of two real rows and a generated one, 2 begin with both real ones
+    # of 6 orders of two real rows and a generated one, 2 begin with both real ones
+    assert expected_coverage(3, 1, 2) == pytest.approx(1 - 2 / 6)
     for bad in ((5, 5, 5), (5, 0, 1), (5, 5, 0)):
         with pytest.raises(UsageError, match="1 <= k"):
             expected_coverage(*bad)
@@ -220,16 +219,12 @@ def test_modes_are_counted_by_hand() -> None:
         [np.repeat(RING[:1] + np.array([0.01, 0]), 60, 0), np.repeat(RING[1:2], 39, 0), RING[2:3], [[9, 9]] * 100]
     )
     found = mode_count(rows, RING, 0.01)
-    assert (found.found, found.strict, found.high_quality) == (
-        3,
-        2,
-        0.5,
-    )  # a tenth of the fair share: 200 / 8 / 10 = 2.5 rows
+    # a tenth of the fair share: 200 / 8 / 10 = 2.5 rows
+    assert (found.found, found.strict, found.high_quality) == (3, 2, 0.5)
     shares = np.array([0.60, 0.39, 0.01])
     assert found.reverse_kl == pytest.approx((shares * np.log(shares * 8)).sum(), rel=1e-9)
-    assert found.width == pytest.approx(
-        math.sqrt(0.6 / 2), rel=1e-6
-    )  # 60 of 100 are one sigma off, in one dimension of two
+    # 60 of 100 are one sigma off, in one dimension of two
+    assert found.width == pytest.approx(math.sqrt(0.6 / 2), rel=1e-6)
     given = np.array([0.60, 0.39, 0.01, 0, 0, 0, 0, 0])
     assert mode_count(rows, RING, 0.01, weights=given).reverse_kl == pytest.approx(0, abs=1e-12)
     assert mode_count(rows, RING, 0.01, n_sigmas=0.5).found == 2

@@ -1,0 +1,304 @@
+"""AnomalyDetector: which rows are unlike the others, how sure that is, and which cells are to blame.
+
+An ensemble of small denoising autoencoders, each blind to one fold of the rows, gives every row a held-out score; these are the yardstick
+for new rows. See `engram.apps.ensemble` for what is learned, `engram.apps.surprise` for the score and `engram.maths.conformal` for
+p-values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Lt
+from pydantic import InstanceOf
+from sklearn.base import OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from engram.apps.copies import Copies, described, model_from
+from engram.apps.ensemble import Ensemble, fold_of, numbers_of, residuals_of, spread_out
+from engram.apps.reasons import drifted, explained
+from engram.apps.surprise import HELD, ROWS, Surprise, Views
+from engram.corruptions import corrupted
+from engram.data.kind import Kind
+from engram.data.rows import Rows
+from engram.maths.conformal import discoveries
+from engram.models.blocks import over_blocks
+from engram.models.model import Model
+from engram.models.options import Corruption, Level
+from engram.models.parts import Shapes
+from engram.models.scores import Scores
+from engram.parameters import checked_value
+from engram.registry import APPS
+from engram.training import Batch, Finding, Turn
+from engram.training.nets import Nets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Share = Annotated[float, Gt(0), Lt(1)]
+SPECTRUM = 0.9  # share of the variance that the code keeps
+MOST_CODE = 64  # dimensions
+STEPS = (150, 400)  # of a fit: of the smallest tables, of all others
+FEW = 500  # rows, from which on a fit takes the larger number
+LOOKED_AT = 4 * (ROWS + HELD)  # rows that the score is estimated from
+LEAST = -1e9  # offset where nothing can be an anomaly
+
+
+@APPS.register("anomaly", "Unusual rows of a table, with p-values and the cells to blame")
+@dataclass(eq=False, repr=False, kw_only=True)
+class AnomalyDetector(Scores, OutlierMixin, Model):
+    """Find rows that are unlike the rows it was fitted to.
+
+    Parameters
+    ----------
+    model : str, dict, model or None
+        What the members of the ensemble are: small denoising autoencoders, trained as one (None), or copies of a model with an encoder,
+        by its name ("vae", "bigan"), by name and parameters ({"name": "vae", "beta": 2}), or the unfitted model itself.
+    n_models : int
+        Members of the ensemble, each blind to one fold of the rows.
+    alert_rate : float
+        Share of normal rows that may be called anomalies.
+    clean : bool or "auto"
+        Whether the rows it learns from are without anomalies (true), or some of them are anomalies (false); "auto" is made for both.
+    """
+
+    model: str | dict[str, Any] | InstanceOf[Model] | None = None
+    n_models: Annotated[int, Ge(1)] = 4
+    alert_rate: Share = 0.05
+    clean: bool | Literal["auto"] = "auto"
+    corruption: Corruption | None = "gaussian"
+    corruption_level: Level | tuple[Level, Level] = 0.2
+    kind: Literal["auto", "table"] = "table"
+    early_stopping: bool = False
+    watches = False
+    own_networks = False
+
+    # --- learning ---
+
+    def automatic(self, kind: Kind) -> dict[str, Any]:
+        """One hidden layer, and a learning rate that suits it; a given model has its own."""
+        if self.model is None:
+            return {"hidden": (64,), "learning_rate": 2e-3, "weight_decay": 0.0}
+        member = model_from(self.model)
+        found = member.automatic(kind) | {"warmup": getattr(member, "warmup", 0.0)}
+        return {name: value for name, value in found.items() if name not in ("code_size", "hidden")}
+
+    def suited(self, rows: Rows) -> dict[str, Any]:
+        """A code that keeps nine tenths of the variance; a few hundred steps, fewer for small tables."""
+        n, size = len(rows), {"code_size": spectral_size(rows)}
+        if self.model is not None:
+            return size
+        steps = round(STEPS[0] + (STEPS[1] - STEPS[0]) * min(1.0, n / FEW))
+        return size | {"steps": steps, "batch_size": min(256, max(16, n // 4))}
+
+    def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
+        """The members' networks, and the scale of the rows."""
+        if self.model is None:
+            self._members = Ensemble(self.kind_, self.n_models, shapes.code_size, shapes.widths)
+        else:
+            self._members = Copies(model_from(self.model), self.kind_, self.n_models, shapes.code_size)
+        return self._members.roles()
+
+    def start(self, nets: Nets, rows: Rows) -> bool:
+        """Begin at principal components, each member at those of its own rows."""
+        self._members.start(nets, rows)
+        return self.model is None
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """One turn for all members that are trained as one, else the turns of each."""
+        return self._members.turns(step, self.settings_)
+
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        """What members minimise, on the rows that they learn from."""
+        noise = self._noise if nets.training and self.corruption is not None else None
+        return self._members.terms(turn, nets, batch, noise)
+
+    def _noise(self, x: Tensor, batch: Batch) -> Tensor:
+        assert self.corruption is not None
+        return corrupted(self.corruption, x, self.corruption_level, self.kind_.groups, batch.generator, batch.mask)
+
+    def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
+        """What the members do after a step."""
+        self._members.after_step(turn, nets, batch)
+
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+        """Estimate the score: from rows that a member learned from, and on the scale of those that it did not."""
+        generator = torch.Generator().manual_seed(self.settings_.seed)
+        rows = spread_out(rows, LOOKED_AT)
+        folds = fold_of(numbers_of(rows), self._members.folds)
+        held = [folds == member for member in range(self.n_models)]
+        findings = []
+        if len(rows) < 2 * self._members.folds:
+            held = [torch.ones(len(rows), dtype=torch.bool)] * self.n_models
+            told = f"{len(rows)} row{'s are' if len(rows) > 1 else ' is'} too few to hold any out: scores are measured by learned rows"
+            findings.append(Finding("no-held-out-rows", told, "Collect more rows before trusting any alert"))
+        parts = [self.views(nets, Batch(part.x, part.mask)) for part in rows.blocks(4096)]
+        self._score = Surprise(self._clean, nets.standard.measured, self.kind_.groups)
+        self._score.fit(Views.joined(parts), held, generator)
+        if self.alert_rate * (self.n_held_ + 1) < 1:
+            told = (
+                f"no p-value is below {1 / (self.n_held_ + 1):.2g}, so that alert_rate={self.alert_rate:g} never alerts"
+            )
+            findings.append(Finding("alert-rate", told, "Choose a larger alert_rate, or fit to more rows"))
+        return findings
+
+    @property
+    def _clean(self) -> bool | None:
+        return None if self.clean == "auto" else bool(self.clean)
+
+    @property
+    def n_held_(self) -> int:
+        """How many held-out scores p-values are measured by."""
+        return sum(len(stick.scores) for stick in self._score.folds)
+
+    def views(self, nets: Nets, batch: Batch) -> Views:
+        """Return rows as the score sees them."""
+        return self._seen(nets, self._members.standard(nets, batch), batch.mask)
+
+    def _seen(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Views:
+        members = self._members
+        residuals = residuals_of(members.likelihood, nets.standard.measured, x, members.means(nets, x, mask))
+        return Views(x, mask, residuals if mask is None else residuals * mask[:, members.owners])
+
+    def standardised(self, nets: Nets, batch: Batch) -> Tensor:
+        """Return rows on the scale that members see, (rows, values)."""
+        return self._members.standard(nets, batch)
+
+    def made_of(self, nets: Nets, x: Tensor) -> Tensor:
+        """Return what the members make of standardised rows on average, (rows, values)."""
+        return self._members.means(nets, x).mean(0)
+
+    def strangeness(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the members' mean score of standardised rows, (rows,) float64: higher is stranger."""
+        return self._score.combined(self._score.parts(self._seen(nets, x, mask))).mean(0)
+
+    @property
+    def score_parts(self) -> Surprise:
+        """The fitted score."""
+        return self._score
+
+    def fitted_tensors(self) -> dict[str, Tensor]:
+        """Return what the score was estimated to be."""
+        return self._score.state()
+
+    def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take the score back."""
+        measured = cast("Tensor", self._members.roles()["standard"].measured)
+        self._score = Surprise(self._clean, measured, self.kind_.groups)
+        self._score.restore(tensors, self.n_models)
+
+    def described(self) -> dict[str, Any]:
+        """Return the parameters that JSON has otherwise: a model by its name and parameters."""
+        return {"model": described(self.model)}
+
+    # --- scores and decisions ---
+
+    def log_density(self, nets: Nets, batch: Batch) -> Tensor:
+        """Return the log of a p-value per row, (rows,) float64."""
+        return self._score.log_p(self.views(nets, batch))
+
+    def score_samples(self, X: Any, *, y: Any = None) -> Array:
+        """Return a score per row, (rows,): the log of its p-value, higher is more normal; without a floor, so that rows do not tie."""
+        scores: Array = over_blocks(self, X, self.log_density).numpy()
+        return scores
+
+    def pvalues(self, X: Any) -> Array:
+        """Return a cross-conformal p-value per row, (rows,), at least 1 / (held-out rows + 1).
+
+        Of rows like those it was fitted to, about a share a or less has a p-value of at most a, whatever their distribution
+        (for certain at most 2 a; Vovk 2015).
+        """
+        found: Array = np.minimum(1.0, np.exp(self.score_samples(X)) + 1 / (self.n_held_ + 1))
+        return found
+
+    @property
+    def offset_(self) -> float:
+        """The score below which a row is an anomaly at `alert_rate`."""
+        check_is_fitted(self, "network_")
+        return self._offset(self.alert_rate)
+
+    def _offset(self, rate: float) -> float:
+        allowed = rate * (self.n_held_ + 1) - 1  # held-out rows at or beyond a row that alerts
+        return math.log(allowed / (self.n_held_ + 1)) if allowed > 0 else LEAST
+
+    def decision_function(self, X: Any) -> Array:
+        """Return `score_samples` minus `offset_`, (rows,): negative for anomalies at `alert_rate`."""
+        found: Array = self.score_samples(X) - self.offset_
+        return found
+
+    def predict(self, X: Any, *, alert_rate: float | None = None, fdr: float | None = None) -> Array:
+        """Return 1 for normal rows and -1 for anomalies, (rows,).
+
+        Parameters
+        ----------
+        X : like the data of `fit`
+            Rows.
+        alert_rate : float, optional
+            Share of normal rows that may be called anomalies, instead of the one it was made with.
+        fdr : float, optional
+            Instead: the expected share of normal rows among those called anomalies, whatever their number (Benjamini & Hochberg, 1995). The
+            rows are then looked at together.
+        """
+        if fdr is not None:
+            rate = checked_value("fdr", fdr, Share)
+            return np.where(discoveries(torch.from_numpy(self.pvalues(X)), rate).numpy(), -1, 1)
+        rate = self.alert_rate if alert_rate is None else checked_value("alert_rate", alert_rate, Share)
+        return np.where(self.score_samples(X) < self._offset(rate), -1, 1)
+
+    def explain(self, X: Any, top: int | None = None) -> pd.DataFrame:
+        """Return which cells make each row strange: columns row, column, share, value, expected; of a row the largest share first.
+
+        A cell's share is how much less strange the row would be with the value that its other cells lead one to expect, of all columns
+        together.
+
+        Parameters
+        ----------
+        X : like the data of `fit`
+            Rows.
+        top : int, optional
+            Only so many columns of each row.
+        """
+        top = None if top is None else checked_value("top", top, Annotated[int, Ge(1)])
+        return explained(self, X, top)
+
+    def drift(self, X: Any) -> pd.DataFrame:
+        """Return whether rows come from where those of the fit came: columns column, statistic, pvalue, drifted.
+
+        Numbers by the two-sample Kolmogorov-Smirnov test, flags and categories by a chi-squared test with the total variation distance as
+        statistic, missing cells as a category of their own, and the row "(score)" by the p-values' distance from uniform; drifted at a
+        false-discovery rate of .05. With many rows small differences are sure, too: look at the statistic.
+        """
+        return drifted(self, X)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Go on learning from more rows, which then are the yardstick together with what is known; the first call is a fit."""
+        if not hasattr(self, "network_"):
+            return self.fit(X)
+        before, warm = self._score, self.warm_start
+        seen = self.data_["rows"]
+        try:
+            self.warm_start = True
+            self.fit(X)
+        finally:
+            self.warm_start = warm
+        self._score = before.merged(self._score, seen, self.data_["rows"])
+        self.data_["rows"] += seen
+        return self
+
+
+def spectral_size(rows: Rows) -> int:
+    """Return how many principal components keep nine tenths of the variance, at most `MOST_CODE` and fewer than there are values."""
+    x = spread_out(rows, ROWS).x.flatten(1).double()
+    spread = x.std(0, correction=0)
+    x = (x - x.mean(0)) / torch.where(spread > 1e-6, spread, 1.0)
+    values = torch.linalg.eigvalsh(x.T @ x).flip(0).clamp(min=0)
+    shares = values.cumsum(0) / values.sum().clamp(min=1e-12)
+    size = int((shares < SPECTRUM).sum()) + 1
+    return max(1, min(size, MOST_CODE, max(1, x.shape[1] - 1)))

@@ -1,0 +1,144 @@
+"""An ensemble of copies of any model with an encoder and a decoder: each learns from all folds of the rows but one, in turns of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from sklearn.base import clone
+from torch import Tensor, nn
+
+from engram.apps.ensemble import Ensemble, Noise, Standard, fold_of, numbers_of, seen_values, spread_out
+from engram.data.kind import Kind
+from engram.data.rows import Rows
+from engram.errors import UsageError
+from engram.models.model import Model
+from engram.models.resolve import checked_parameters, resolve_shapes, settled
+from engram.parameters import parameters_of
+from engram.registry import MODELS, name_of
+from engram.training import Batch, Settings, Turn
+from engram.training.nets import Nets
+
+
+def model_from(given: str | dict[str, Any] | Model) -> Model:
+    """Return the model that a name, a name with parameters or an unfitted model stands for.
+
+    Raises `UsageError` where it cannot be a member: it has no encoder, or is conditional.
+    """
+    if isinstance(given, Model):
+        model = cast("Model", clone(given))
+    else:
+        wanted = {"name": given} if isinstance(given, str) else dict(given)
+        entry = MODELS[str(wanted.pop("name", None))]
+        model = entry.value(**{**entry.parameters, **wanted})
+    if not hasattr(model, "encode") or model.conditional is True:
+        raise UsageError(
+            f"model={name_of(type(model))!r} cannot score rows: it has no encoder, or is conditional. "
+            "An autoencoder, a VAE, or of the GANs 'bigan' and 'vae-gan' can."
+        )
+    return model
+
+
+def described(given: str | dict[str, Any] | Model | None) -> str | dict[str, Any] | None:
+    """Return a model as JSON has it: its name, with the parameters that are not the defaults."""
+    if not isinstance(given, Model):
+        return given
+    defaults = {name: p.default for name, p in parameters_of(type(given)).items()}
+    changed = {name: value for name, value in given.get_params(deep=False).items() if value != defaults[name]}
+    return {"name": name_of(type(given)), **changed}
+
+
+class Copies(Ensemble):
+    """The members of a detector that was given a model.
+
+    Parameters
+    ----------
+    model : Model
+        An unfitted model.
+    kind, n_models, code_size
+        As for `Ensemble`; a code size that the model says itself is its own.
+    """
+
+    def __init__(self, model: Model, kind: Kind, n_models: int, code_size: int) -> None:
+        super().__init__(kind, n_models, code_size, ())
+        self.copies = [cast("Model", clone(model)) for _ in range(n_models)]
+        for copy in self.copies:
+            values = settled(checked_parameters(copy), copy.automatic(kind) | {"code_size": code_size})
+            copy.kind_, copy.given_ = kind, None
+            copy.shapes_ = resolve_shapes(kind, values, copy.families)
+        self._views: dict[int, Nets] = {}
+        self._turns: dict[str, tuple[int, Turn]] = {}
+
+    def roles(self) -> dict[str, nn.Module]:
+        """Return the networks of all copies, their numbers after the names of their roles, and the scale of the rows."""
+        self._views.clear()
+        found: dict[str, nn.Module] = {}
+        for member, copy in enumerate(self.copies):
+            own = copy.roles(copy.shapes_)
+            copy._turns = (Turn(type(copy).__name__.lower(), tuple(own)),)
+            found |= {f"{role}{member}": net for role, net in own.items()}
+        return found | {"standard": Standard(self.kind.likelihood())}
+
+    def own(self, nets: Nets, member: int) -> Nets:
+        """Return the networks of one copy by their own roles."""
+        if member not in self._views:
+            suffix = str(member)
+            roles = {
+                role.removesuffix(suffix): nets[role] for role in nets if role.endswith(suffix) and role != "standard"
+            }
+            self._views[member] = Nets(roles)
+        return self._views[member].train(nets.training)
+
+    def start(self, nets: Nets, rows: Rows) -> None:
+        """Set the scales, and let each copy begin as it does, on its own rows."""
+        few = spread_out(rows, 8192)
+        nets.standard.fit(few.x.flatten(1), seen_values(few.mask, self.kind.groups))
+        folds = fold_of(numbers_of(few), self.folds)
+        for member, copy in enumerate(self.copies):
+            learned = folds != member
+            copy.start(self.own(nets, member), few.take(learned) if bool(learned.any()) else few)
+
+    def turns(self, step: int, settings: Settings) -> Sequence[Turn]:
+        """The turns of all copies, one copy after the other."""
+        found = []
+        for member, copy in enumerate(self.copies):
+            copy.settings_ = settings
+            for turn in copy.turns(step):
+                name = f"{turn.name}{member}"
+                self._turns[name] = (member, turn)
+                found.append(replace(turn, name=name, roles=tuple(f"{role}{member}" for role in turn.roles)))
+        return found
+
+    def terms(self, turn: Turn, nets: Nets, batch: Batch, noise: Noise | None) -> dict[str, Tensor]:
+        """The terms of a copy on the rows that it learns from."""
+        member, own = self._turns[turn.name]
+        return self.copies[member].terms(own, self.own(nets, member), self._learned(batch, member))
+
+    def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
+        """What a copy does after its step."""
+        member, own = self._turns[turn.name]
+        self.copies[member].after_step(own, self.own(nets, member), self._learned(batch, member))
+
+    def _learned(self, batch: Batch, member: int) -> Batch:
+        """Return the rows of a batch that a copy learns from; where that is none, all."""
+        index = cast("Tensor", batch.index)
+        learns = fold_of(index, self.folds) != member
+        if not bool(learns.any()):
+            return batch
+        mask, y, weight = (None if t is None else t[learns] for t in (batch.mask, batch.y, batch.weight))
+        return Batch(batch.x[learns], mask, y, weight, index[learns], batch.progress, batch.generator)
+
+    def means(self, nets: Nets, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return what each copy makes of standardised rows x (rows, values): means on the same scale, (members, rows, values)."""
+        rows = nets.standard.back(x)
+        seen = seen_values(mask, self.kind.groups)
+        rows = (rows if seen is None else torch.where(seen, rows, 0.0)).view(len(x), *self.kind.shape)
+        found = []
+        for member, copy in enumerate(self.copies):
+            own: Any = self.own(nets, member)
+            code = cast("Any", copy).encode(own, Batch(rows, mask))
+            means = own.decoder.likelihood.mean(own.decoder(code))
+            found.append(nets.standard(means.flatten(1)))
+        return torch.stack(found)

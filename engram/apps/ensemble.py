@@ -1,0 +1,245 @@
+"""A small ensemble that is its own cross-fit: each member learns from all folds of the rows but one, and scores that one unseen.
+
+    minimise   - log p(x | decoder_m(encoder_m(corrupt(x))))     averaged over the rows of all folds but m, for every member m
+
+The members are one batched computation (a product of matrices for all of them at once), denoising autoencoders with a linear path
+that begins at the principal components of their own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from engram.data.kind import Kind
+from engram.data.rows import Rows
+from engram.likelihoods import Bernoulli, Blocks, Categorical, Likelihood, Normal
+from engram.maths.linear import principal_components
+from engram.models.parts import Decoder
+from engram.networks.members import MemberCoder
+from engram.training import Batch, Settings, Turn
+from engram.training.nets import Nets
+
+Noise = Callable[[Tensor, Batch], Tensor]
+CLIP = 10.0  # standard deviations from the mean, beyond which a number says no more
+DROPPED = 0.1  # share of a row's columns that are hidden while learning, beside the noise
+STARTS = 8192  # rows that principal components and scales are computed from
+NO_HOLDOUT = 5  # folds where there is one member: it learns from all but the first
+
+
+def folds_of(n_models: int) -> int:
+    """Return into how many folds rows go: one per member, and of one member a fifth is held out."""
+    return n_models if n_models > 1 else NO_HOLDOUT
+
+
+def fold_of(index: Tensor, folds: int) -> Tensor:
+    """Return the fold of each row by its number, (rows,): every ``folds`` rows in a row go to all folds, in an order that changes.
+
+    It is a function of the number alone, so that a row is in the same fold in memory, in a stream and after a resumed fit.
+    """
+    block = torch.div(index, folds, rounding_mode="floor")
+    shift = (block * 2_654_435_761 % 4_294_967_291) // 7  # a hash: neighbours in time do not fall into one fold
+    return (index + shift) % folds
+
+
+class Standard(nn.Module):
+    """Encoded rows on one scale: numbers with mean 0 and standard deviation 1, clipped; flags and categories as they are.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+        The kind's distribution of encoded rows, which says what each value is.
+    """
+
+    centre: Tensor
+    spread: Tensor
+    measured: Tensor
+
+    def __init__(self, likelihood: Likelihood) -> None:
+        super().__init__()
+        measured = measured_values(likelihood)
+        self.register_buffer("measured", measured, persistent=False)
+        self.register_buffer("centre", torch.zeros(len(measured)))
+        self.register_buffer("spread", torch.ones(len(measured)))
+
+    def fit(self, x: Tensor, seen: Tensor | None) -> None:
+        """Set the scales from encoded rows (rows, values); ``seen`` says which values are there."""
+        weight = torch.ones_like(x) if seen is None else seen.to(x.dtype)
+        n = weight.sum(0).clamp(min=1)
+        centre = (x * weight).sum(0) / n
+        spread = (((x - centre) * weight).square().sum(0) / n).sqrt()
+        self.centre.copy_(torch.where(self.measured, centre, 0.0))
+        self.spread.copy_(torch.where(self.measured & (spread > 1e-6), spread, 1.0))
+
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        found = torch.where(self.measured, ((x - self.centre) / self.spread).clamp(-CLIP, CLIP), x)
+        return found if seen is None else torch.where(seen, found, 0.0)
+
+    def back(self, x: Tensor) -> Tensor:
+        """Return standardised rows as encoded ones."""
+        return x * self.spread + self.centre
+
+
+def parts_of(likelihood: Likelihood) -> list[Likelihood]:
+    """Return the distributions side by side that make up that of a row."""
+    return cast("list[Likelihood]", list(likelihood.parts)) if isinstance(likelihood, Blocks) else [likelihood]
+
+
+def is_measured(part: Likelihood) -> bool:
+    """Whether values are numbers to be standardised: all but flags and categories."""
+    return not isinstance(part, Bernoulli | Categorical)
+
+
+def measured_values(likelihood: Likelihood) -> Tensor:
+    """Return which values are numbers, (values,) bool."""
+    return torch.cat([torch.full((part.size,), is_measured(part)) for part in parts_of(likelihood)])
+
+
+def standard_likelihood(likelihood: Likelihood) -> Blocks:
+    """Return the distribution of standardised rows: normal where the kind has any distribution of numbers, counts or dates."""
+    return Blocks([Normal((part.size,)) if is_measured(part) else part for part in parts_of(likelihood)])
+
+
+def seen_values(mask: Tensor | None, groups: Tensor | None) -> Tensor | None:
+    """Return which encoded values are there, (rows, values), of a mask of columns."""
+    return mask if mask is None or groups is None else mask[:, groups]
+
+
+class Ensemble:
+    """The members of a detector that was given no model: what they are built of, begin at and minimise.
+
+    Parameters
+    ----------
+    kind : Kind
+        The fitted kind of the rows.
+    n_models : int
+        Members.
+    code_size : int
+        Dimensions of each member's code.
+    widths : tuple of int
+        Widths of hidden layers.
+    """
+
+    def __init__(self, kind: Kind, n_models: int, code_size: int, widths: tuple[int, ...]) -> None:
+        self.kind, self.members, self.code_size, self.widths = kind, n_models, code_size, widths
+        self.folds = folds_of(n_models)
+        self.likelihood = standard_likelihood(kind.likelihood())
+
+    def roles(self) -> dict[str, nn.Module]:
+        """Return the encoders, the decoders and the scale of the rows."""
+        own = self.kind.likelihood()
+        size = own.size
+        encoder = MemberCoder(self.members, (size, *self.widths, self.code_size))
+        decoder = MemberCoder(self.members, (self.code_size, *reversed(self.widths), size))
+        return {
+            "encoder": encoder,
+            "decoder": Decoder(decoder, standard_likelihood(own)),
+            "standard": Standard(own),
+        }
+
+    def standard(self, nets: Nets, rows: Rows | Batch) -> Tensor:
+        """Return rows on the scale that members see, (rows, values)."""
+        found: Tensor = nets.standard(rows.x.flatten(1), seen_values(rows.mask, self.kind.groups))
+        return found
+
+    def turns(self, step: int, settings: Settings) -> Sequence[Turn]:
+        """One turn of encoders and decoders."""
+        return (Turn("ensemble", ("encoder", "decoder")),)
+
+    def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
+        """Nothing: weights move by the gradient alone."""
+
+    def start(self, nets: Nets, rows: Rows) -> None:
+        """Set the scales, and each member to the principal components of the rows that it learns from."""
+        rows = spread_out(rows, STARTS)
+        nets.standard.fit(rows.x.flatten(1), seen_values(rows.mask, self.kind.groups))
+        x = self.standard(nets, rows)
+        folds = fold_of(numbers_of(rows), self.folds)
+        likelihood, decoder = nets.decoder.likelihood, nets.decoder.network
+        residuals = []
+        for member in range(self.members):
+            own = x[folds != member] if bool((folds != member).any()) else x
+            found = principal_components(own, self.code_size)
+            vectors = found.vectors.float()
+            link = likelihood.link(found.mean.float())
+            nets.encoder.linear.weight.data[member] = vectors.T
+            nets.encoder.head.bias.data[member] = -(vectors @ found.mean.float())
+            decoder.linear.weight.data[member] = vectors * link.slope
+            decoder.head.bias.data[member] = link.output
+            residuals.append(found.residual)
+        likelihood.start(torch.stack(residuals).mean().float().sqrt().clamp(min=0.02))
+
+    def terms(self, turn: Turn, nets: Nets, batch: Batch, noise: Noise | None) -> dict[str, Tensor]:
+        """- log p(x | decoder_m(encoder_m(corrupt(x)))) per row, averaged over the members that learn from the row."""
+        x = self.standard(nets, batch)
+        noisy = x if noise is None else hidden_columns(noise(x, batch), self.kind.groups)
+        output = nets.decoder(nets.encoder(noisy.expand(self.members, -1, -1)))
+        mask = None if batch.mask is None else batch.mask.repeat(self.members, 1)
+        log_prob = nets.decoder.likelihood.log_prob(output.flatten(0, 1), x.repeat(self.members, 1), mask)
+        learns = (
+            fold_of(cast("Tensor", batch.index), self.folds) != torch.arange(self.members, device=x.device)[:, None]
+        )
+        share = learns / max(self.members - 1, 1)
+        return {"reconstruction": -(log_prob.view(self.members, -1) * share).sum(0)}
+
+    @property
+    def owners(self) -> Tensor:
+        """The number of the column that each residual is of, (residuals,)."""
+        return owners_of(self.likelihood, measured_values(self.likelihood), self.kind.groups)
+
+    def means(self, nets: Nets, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return what each member makes of standardised rows x (rows, values): means on the same scale, (members, rows, values)."""
+        output = nets.decoder(nets.encoder(x.expand(self.members, -1, -1)))
+        found: Tensor = nets.decoder.likelihood.mean(output.flatten(0, 1))
+        return found.view_as(output)
+
+
+def spread_out(rows: Rows, most: int) -> Rows:
+    """Return at most so many of the rows, evenly from the first to the last."""
+    return rows if len(rows) <= most else rows.take(torch.linspace(0, len(rows) - 1, most).long())
+
+
+def numbers_of(rows: Rows) -> Tensor:
+    """Return the numbers of rows in what they were taken from."""
+    return torch.arange(len(rows)) if rows.index is None else rows.index
+
+
+def hidden_columns(x: Tensor, groups: Tensor | None, share: float = DROPPED) -> Tensor:
+    """Return rows x (rows, values) with a share of their columns set to 0, the mean: what is left out is to be told from the rest."""
+    columns = x.shape[1] if groups is None else int(groups.max()) + 1
+    keep = torch.rand(len(x), columns, device=x.device) >= share
+    return x * (keep if groups is None else keep[:, groups])
+
+
+def residuals_of(likelihood: Blocks, measured: Tensor, x: Tensor, means: Tensor) -> Tensor:
+    """Return what a reconstruction leaves, (members, rows, residuals): differences of numbers first, then flags and categories.
+
+    Of standardised rows x (rows, values) and their means (members, rows, values). Of flags and categories it is the deviance residual
+    sqrt(- 2 log p) (McCullagh & Nelder, Generalized Linear Models, 1989, section 2.4).
+    """
+    found = [(x - means)[..., measured]]
+    for part, values in _discrete(likelihood):
+        one, p = x[:, values], means[..., values]
+        said = (one * p).sum(-1, keepdim=True) if isinstance(part, Categorical) else one * p + (1 - one) * (1 - p)
+        found.append((-2 * said.clamp(min=1e-12).log()).clamp(min=0).sqrt())
+    return torch.cat(found, -1)
+
+
+def owners_of(likelihood: Blocks, measured: Tensor, groups: Tensor | None) -> Tensor:
+    """Return the number of the column that each residual is of, (residuals,)."""
+    owner = torch.arange(len(measured)) if groups is None else groups
+    rest = [owner[values][: part.n_columns] for part, values in _discrete(likelihood)]
+    return torch.cat([owner[measured], *rest])
+
+
+def _discrete(likelihood: Blocks) -> list[tuple[Likelihood, slice]]:
+    """Return the distributions of flags and categories, each with its values."""
+    found, at = [], 0
+    for part in parts_of(likelihood):
+        if not is_measured(part):
+            found.append((part, slice(at, at + part.size)))
+        at += part.size
+    return found

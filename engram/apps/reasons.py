@@ -1,0 +1,122 @@
+"""Explanations and drift of an `AnomalyDetector` in the user's words: tables of columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from engram.apps.drift import against_uniform, of_numbers, of_shares
+from engram.apps.explanation import expected_cells, shares_of
+from engram.data.table import Table
+from engram.maths.conformal import discoveries
+from engram.training import Batch
+from engram.training.nets import Nets
+
+if TYPE_CHECKING:
+    from engram.apps.anomaly import AnomalyDetector
+
+VALUES = 1 << 21  # in a block of rows with a cell replaced
+RATE = 0.05  # of false discoveries among the columns that drifted
+
+
+def explained(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFrame:
+    """Return the columns' shares, values and expected values, a line for each row and column."""
+    kind = detector.kind_
+    assert isinstance(kind, Table)
+    with detector.fitted() as nets:
+        conformed = kind.conform(kind.opened(X), reader=type(detector).__name__)
+        columns = len(kind.columns)
+        size = max(1, VALUES // max(1, int(kind.shape[0]) * columns * detector.n_models))
+        found = [
+            _of_rows(detector, nets, conformed[at : at + size], at, top or columns)
+            for at in range(0, len(conformed), size)
+        ]
+    return pd.concat(found, ignore_index=True)
+
+
+def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: int) -> pd.DataFrame:
+    kind = detector.kind_
+    assert isinstance(kind, Table)
+    rows = kind.encode(part)
+    n = len(rows)
+    x = detector.standardised(nets, Batch(rows.x, rows.mask))
+    columns = len(kind.columns)
+
+    def strangeness(changed: Tensor) -> Tensor:
+        times = len(changed) // n
+        mask = None if rows.mask is None else rows.mask.repeat(times, 1)
+        return detector.strangeness(nets, changed, mask)
+
+    expected = expected_cells(x, kind.groups, lambda changed: detector.made_of(nets, changed))
+    shares = shares_of(x, expected, strangeness)
+    groups = torch.arange(columns) if kind.groups is None else kind.groups
+    together = expected[groups, :, torch.arange(x.shape[1])].T  # every cell as its others lead one to expect
+    typed = kind.typed(part)
+    means = kind.typed(kind.conform(kind.decode(nets.standard.back(together))))
+    order = shares.argsort(dim=1, descending=True, stable=True)[:, :top]
+    numbers, which = torch.arange(n).repeat_interleave(order.shape[1]), order.flatten()
+    return pd.DataFrame(
+        {
+            "row": numbers.numpy() + first,
+            "column": [kind.columns[i] for i in which],
+            "share": shares[numbers, which].double().numpy(),
+            "value": _cells(typed, kind.columns, numbers, which),
+            "expected": _cells(means, kind.columns, numbers, which),
+        }
+    )
+
+
+def _cells(frame: pd.DataFrame, columns: list[str], rows: Tensor, which: Tensor) -> list[Any]:
+    """Return the cells at these places, as Python has them."""
+    by_name = {str(name): frame[name].tolist() for name in frame}
+    return [by_name[columns[int(j)]][int(i)] for i, j in zip(rows, which, strict=True)]
+
+
+def drifted(detector: AnomalyDetector, X: Any) -> pd.DataFrame:
+    """Return the statistic and p-value of each column and of the score."""
+    kind = detector.kind_
+    rows = detector.encoded(X)
+    with detector.fitted() as nets:
+        x = detector.standardised(nets, Batch(rows.x, rows.mask))
+    owner = torch.arange(x.shape[1]) if kind.groups is None else kind.groups
+    score = detector.score_parts
+    numbers = torch.cumsum(score.measured.long(), 0) - 1
+    flags = torch.cumsum((~score.measured).long(), 0) - 1
+    known, found = detector.data_["rows"], []
+    for column in range(len(kind.columns)):
+        own = (owner == column).nonzero()[:, 0]
+        seen = torch.ones(len(x), dtype=torch.bool) if rows.mask is None else rows.mask[:, column]
+        if bool(score.measured[own[0]]):
+            grid = score.tensors["grid"][numbers[own[0]]].numpy()
+            value = of_numbers(grid, known, x[seen, own[0]].numpy())
+        else:
+            value = of_shares(*_shares(score.tensors["rare"][flags[own]], known, x[seen][:, own]))
+        found.append(_worse(value, _missing(score.tensors.get("missing"), column, known, seen)))
+    names = [*kind.columns, "(score)"]
+    found.append(against_uniform(detector.pvalues(X)))
+    table = pd.DataFrame({"column": names, "statistic": [f[0] for f in found], "pvalue": [f[1] for f in found]})
+    table["drifted"] = discoveries(torch.from_numpy(table["pvalue"].to_numpy()), RATE).numpy()
+    return table
+
+
+def _shares(rare: Tensor, known: int, x: Tensor) -> tuple[Any, int, Any]:
+    """Return known shares, known rows and new counts of a flag (false, true) or of the categories of a column."""
+    shares, counts = rare.double().numpy(), x.double().sum(0).numpy()
+    if len(shares) == 1:
+        shares, counts = np.array([1 - shares[0], shares[0]]), np.array([len(x) - counts[0], counts[0]])
+    return shares / shares.sum(), known, counts
+
+
+def _missing(missing: Tensor | None, column: int, known: int, seen: Tensor) -> tuple[float, float]:
+    share = 0.0 if missing is None else float(missing[column])
+    gone = int((~seen).sum())
+    return of_shares(np.array([1 - share, share]), known, np.array([len(seen) - gone, gone]))
+
+
+def _worse(value: tuple[float, float], missing: tuple[float, float]) -> tuple[float, float]:
+    """Return the larger statistic, and the p-value of the two together (Bonferroni)."""
+    return max(value[0], missing[0]), min(1.0, 2 * min(value[1], missing[1]))

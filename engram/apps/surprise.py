@@ -1,0 +1,341 @@
+"""How strange a row is: the one place where the parts of a detector's score are estimated, put on one scale and added.
+
+For each member, from the rows that it learned from:
+
+    residual    Mahalanobis distance of what its reconstruction leaves, (r - m)' S^-1 (r - m): numbers as differences, flags and
+                categories as deviance residuals sqrt(- 2 log p)
+    near        distance to the nearest prototype, the centre of ten rows or more
+    crowd       distance to fewer, larger prototypes, behind which a small cluster of anomalies cannot hide
+    ranks       distance to the nearest prototype where every column was made normal by its ranks
+    marginals   - log of how far out each cell is in its own column, summed
+
+and for each part the held-out rows (each scored by the member that did not learn from it) are the yardstick: its surprise is - log of
+the share of them at or beyond. A row's score by a member is the weighted mean of the parts' surprises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engram.maths.conformal import Yardstick, cross_conformal, surprise, yardstick
+from engram.maths.prototypes import Prototypes, prototypes, reach
+
+ROWS = 4096  # rows that prototypes and residuals of a member are estimated from
+HELD = 4096  # held-out scores kept of each fold
+GRID = 1025  # most quantiles kept of a column
+VALUES = 1 << 20  # ... and of all columns together
+RIDGE = (1e-3, 0.05)  # added to the variances of residuals: this, and this share of themselves
+TRIMMED = 0.2  # share of the rows, the furthest from any prototype, that prototypes of dirty rows are made without
+
+
+class Around(NamedTuple):
+    """A part that measures distance to prototypes."""
+
+    rows: int  # that a prototype stands for at least
+    most: int  # prototypes
+    roomy: bool = False
+    trimmed: float = 0.0
+    ranks: bool = False
+
+
+PARTS: dict[
+    bool | None, dict[str, tuple[float, Around | None]]
+] = {  # with their weights, by whether the rows are known to be clean
+    True: {"residual": (1, None), "near": (1, Around(10, 400)), "ranks": (1, Around(10, 400, ranks=True))},
+    None: {
+        "residual": (1, None),
+        "near": (0.5, Around(10, 400)),
+        "crowd": (0.5, Around(40, 100, roomy=True)),
+        "marginals": (1, None),
+    },
+    False: {
+        "residual": (1, None),
+        "near": (0.5, Around(10, 400, roomy=True, trimmed=TRIMMED)),
+        "crowd": (0.5, Around(40, 100, roomy=True, trimmed=TRIMMED)),
+        "marginals": (1, None),
+    },
+}
+
+
+class Views(NamedTuple):
+    """Rows as the score sees them."""
+
+    x: Tensor  # (rows, values) standardised; missing cells 0
+    mask: Tensor | None  # (rows, columns)
+    residuals: Tensor  # (members, rows, residuals)
+
+    def take(self, index: Tensor) -> Views:
+        """Return some of the rows."""
+        return Views(self.x[index], None if self.mask is None else self.mask[index], self.residuals[:, index])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Views]) -> Views:
+        """Return the rows of all parts."""
+        masks = [part.mask for part in parts if part.mask is not None]
+        x = torch.cat([part.x for part in parts])
+        return cls(x, torch.cat(masks) if masks else None, torch.cat([part.residuals for part in parts], 1))
+
+
+class Surprise:
+    """The fitted score.
+
+    Parameters
+    ----------
+    clean : bool or None
+        Whether the rows learned from are known to be without anomalies; None: not known.
+    measured : Tensor
+        (values,) bool: numbers; the others are flags and one-hot categories.
+    groups : Tensor or None
+        (values,) the column of each value; None where they are the same.
+    """
+
+    def __init__(self, clean: bool | None, measured: Tensor, groups: Tensor | None) -> None:
+        self.clean, self.measured, self.groups = clean, measured, groups
+        self.single = torch.ones_like(measured) if groups is None else torch.bincount(groups)[groups] == 1
+        self.tensors: dict[str, Tensor] = {}  # of columns, and of members, which then come first
+        self.sticks: dict[str, Yardstick] = {}  # of the parts
+        self.folds: list[Yardstick] = []  # of the whole score, by member
+
+    def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator) -> None:
+        """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from."""
+        self.tensors = _columns(views, self.measured)
+        found: dict[str, list[Tensor]] = {}
+        for member, unseen in enumerate(held):
+            chosen = (unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0]
+            chosen = chosen[torch.randperm(len(chosen), generator=generator)[:ROWS]]
+            for name, value in self._estimated(views.take(chosen), member, generator).items():
+                found.setdefault(name, []).append(value)
+        self.tensors |= {name: _stacked(values) for name, values in found.items()}
+        parts = self.parts(views, known=True)
+        own = {name: torch.cat([v[m, unseen] for m, unseen in enumerate(held)]) for name, v in parts.items()}
+        self.sticks = {name: yardstick(_some(values, generator)) for name, values in own.items()}
+        whole = self.combined(parts)
+        self.folds = [yardstick(_some(whole[m, unseen], generator)) for m, unseen in enumerate(held)]
+
+    def _estimated(self, views: Views, member: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return what one member's parts need, from rows that it learned from."""
+        found = _covariance(views.residuals[member])
+        for name, (_, around) in PARTS[self.clean].items():
+            if around is None:
+                continue
+            x = self.ranked(views.x) if around.ranks else views.x
+            made = prototypes(x, around.most, around.rows, generator)
+            if around.trimmed:
+                far = reach(x, made, roomy=True)
+                x = x[far <= far.quantile(1 - around.trimmed)]
+                made = prototypes(x, around.most, around.rows, generator)
+            found |= {f"{name}.{field}": value.float() for field, value in made._asdict().items()}
+        return found
+
+    # --- scores ---
+
+    def parts(self, views: Views, *, known: bool = False) -> dict[str, Tensor]:
+        """Return the parts of the score, each (members, rows), in their own units; ``known`` says that columns were learned from these rows."""
+        found = {}
+        ranked = (
+            self.ranked(views.x) if any(a is not None and a.ranks for _, a in PARTS[self.clean].values()) else views.x
+        )
+        for name, (_, around) in PARTS[self.clean].items():
+            if around is not None:
+                found[name] = self._reach(name, ranked if around.ranks else views.x, around)
+            elif name == "residual":
+                found[name] = self.residual(views)
+            else:
+                marginals = self.marginal_columns(views, known=known).sum(-1)
+                found[name] = marginals.expand(len(views.residuals), -1)
+        return found
+
+    def combined(self, parts: dict[str, Tensor]) -> Tensor:
+        """Return the weighted mean of the parts' surprises, (members, rows) float64."""
+        weights = {name: weight for name, (weight, _) in PARTS[self.clean].items()}
+        total = sum(weights.values())
+        each = [weights[name] / total * surprise(self.sticks[name], value) for name, value in parts.items()]
+        return torch.stack(each).sum(0)
+
+    def log_p(self, views: Views) -> Tensor:
+        """Return the log of a cross-conformal p-value for each row, (rows,) float64."""
+        return cross_conformal(self.folds, self.combined(self.parts(views)))
+
+    def residual(self, views: Views) -> Tensor:
+        """Mahalanobis distances of residuals, (members, rows)."""
+        mean, root = self.tensors["mean"], self.tensors["root"]
+        return torch.baddbmm(-torch.bmm(mean, root), views.residuals, root).square().sum(-1).sqrt()
+
+    def _reach(self, name: str, x: Tensor, around: Around) -> Tensor:
+        found = []
+        for values in zip(*(self.tensors[f"{name}.{field}"] for field in Prototypes._fields), strict=True):
+            used = values[1] > 0  # members have different numbers of prototypes; the rest is padding
+            found.append(reach(x, Prototypes(*(value[used] for value in values)), roomy=around.roomy))
+        return torch.stack(found)
+
+    def marginal_columns(self, views: Views, *, known: bool = False) -> Tensor:
+        """- log of how far out each cell is in its column, (rows, columns); of a missing cell - log of the share that is missing.
+
+        A new row is counted with those that are known, so that it is treated as these are.
+        """
+        x, measured, rare = views.x, self.measured, self.tensors["rare"]
+        values = torch.zeros_like(x)
+        least = self.tensors["least"]
+        below, above = self._counted(x)
+        share = 2 * torch.minimum(below, above) + (0 if known else least)
+        values[:, measured] = -torch.maximum(share, least).clamp(max=1).log().T
+        flags, single = x[:, ~measured], self.single[~measured]
+        values[:, ~measured] = flags * -rare.log() + torch.where(single, (1 - flags) * -(1 - rare).log(), 0.0)
+        found = self.by_column(values)
+        if views.mask is None:
+            return found
+        gone = self.tensors["missing"]
+        return torch.where(views.mask, found - (1 - gone).log(), -gone.log())
+
+    def _counted(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the shares of known cells at or below, and at or above, each number: (numbers, rows) twice."""
+        grid, first = self.tensors["grid"], self.tensors["first"].long()
+        numbers = x[:, self.measured].T.contiguous()
+        at = torch.searchsorted(grid, numbers, right=True)
+        before = (at - 1).clamp(min=0)
+        equal = (at > 0) & (grid.gather(1, before) == numbers)
+        smaller = torch.where(equal, first.gather(1, before), at)
+        return at / grid.shape[1], 1 - smaller / grid.shape[1]
+
+    def ranked(self, x: Tensor) -> Tensor:
+        """Return rows with their numbers made normal by their ranks in their columns, (rows, values)."""
+        below, above = self._counted(x)
+        n = self.tensors["grid"].shape[1]
+        level = ((below + 1 - above) / 2).clamp(0.5 / n, 1 - 0.5 / n)
+        found = x.clone()
+        found[:, self.measured] = torch.special.ndtri(level).T
+        return found
+
+    def by_column(self, values: Tensor) -> Tensor:
+        """Sum values (rows, values) over the user's columns, (rows, columns)."""
+        if self.groups is None:
+            return values
+        return values.new_zeros(len(values), int(self.groups.max()) + 1).index_add_(1, self.groups, values)
+
+    def merged(self, other: Surprise, known: int, new: int) -> Surprise:
+        """Return the score of both: this one's of so many known rows, the other's of new ones.
+
+        Shares and covariances are averaged by numbers of rows, quantiles and held-out scores are pooled, prototypes stand side by side.
+        """
+        weight = known / (known + new)
+        found = Surprise(self.clean, self.measured, self.groups)
+        mine, theirs = self.tensors, other.tensors
+        found.tensors = {
+            "least": torch.tensor(1 / (known + new + 1)),
+            "rare": weight * mine["rare"] + (1 - weight) * theirs["rare"],
+        }
+        grid = _pooled(mine["grid"], theirs["grid"], weight)
+        found.tensors |= {"grid": grid, "first": torch.searchsorted(grid, grid).float()}
+        missing = [state["missing"] for state in (mine, theirs) if "missing" in state]
+        if missing:
+            none = torch.full_like(missing[0], 0.5 / (known + new + 1))
+            shares = weight * mine.get("missing", none) + (1 - weight) * theirs.get("missing", none)
+            found.tensors["missing"] = shares
+        found.tensors |= _pooled_covariance(mine, theirs, weight)
+        for name, (_, around) in PARTS[self.clean].items():
+            for field in Prototypes._fields if around is not None else ():
+                found.tensors[f"{name}.{field}"] = torch.cat([mine[f"{name}.{field}"], theirs[f"{name}.{field}"]], 1)
+        both = [(self.sticks[name], other.sticks[name]) for name in self.sticks]
+        found.sticks = dict(zip(self.sticks, (_longer(*pair, weight) for pair in both), strict=True))
+        found.folds = [_longer(*pair, weight) for pair in zip(self.folds, other.folds, strict=True)]
+        return found
+
+    # --- to tensors and back ---
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that was estimated, by name."""
+        sticks = {f"part.{name}": stick for name, stick in self.sticks.items()}
+        sticks |= {f"fold.{m}": stick for m, stick in enumerate(self.folds)}
+        return {f"score.{name}": value for name, value in self.tensors.items()} | {
+            f"stick.{name}.{field}": value for name, stick in sticks.items() for field, value in stick._asdict().items()
+        }
+
+    def restore(self, state: dict[str, Tensor], members: int) -> None:
+        """Take back what `state` described; raise `KeyError` or `ValueError` where it is none."""
+        self.tensors = {name.removeprefix("score."): t for name, t in state.items() if name.startswith("score.")}
+
+        def stick(name: str) -> Yardstick:
+            found = Yardstick(*(state[f"stick.{name}.{field}"] for field in Yardstick._fields))
+            if found.scores.dim() != 1 or not len(found.scores) or not bool(found.scores.isfinite().all()):
+                raise ValueError(f"the held-out scores of {name!r} are no list of numbers")
+            return found
+
+        self.sticks = {name: stick(f"part.{name}") for name in PARTS[self.clean]}
+        self.folds = [stick(f"fold.{m}") for m in range(members)]
+
+
+def _covariance(residuals: Tensor) -> dict[str, Tensor]:
+    """Return the mean of residuals (rows, residuals) and a root of the inverse of their covariance with a ridge."""
+    values = residuals.double()
+    mean = values.mean(0)
+    covariance = (values - mean).T @ (values - mean) / len(values)
+    covariance = covariance + torch.diag(RIDGE[0] + RIDGE[1] * covariance.diagonal())
+    root = torch.linalg.inv(torch.linalg.cholesky(covariance)).T
+    return {"mean": mean.float()[None], "root": root.float()}
+
+
+def _columns(views: Views, measured: Tensor) -> dict[str, Tensor]:
+    """Return what is known of each column by itself: quantiles, where ties begin, frequencies of flags and categories, missing shares."""
+    n, numbers = len(views.x), views.x[:, measured]
+    count = min(GRID, max(65, VALUES // max(1, numbers.shape[1])))
+    at = torch.linspace(0, n - 1, count).round().long()
+    grid = numbers.sort(0).values[at].T.contiguous()
+    first = torch.searchsorted(grid, grid)
+    least = torch.tensor(1 / (n + 1))
+    rare = (views.x[:, ~measured].mean(0)).clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))
+    found = {"grid": grid, "first": first.float(), "least": least, "rare": rare}
+    if views.mask is not None:
+        found["missing"] = (~views.mask).float().mean(0).clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))
+    return found
+
+
+def _stacked(values: list[Tensor]) -> Tensor:
+    """Stack tensors whose first dimension may differ, by zeros."""
+    most = max(len(value) for value in values)
+    return torch.stack([functional.pad(v, (0, 0) * (v.dim() - 1) + (0, most - len(v))) for v in values])
+
+
+def _some(values: Tensor, generator: torch.Generator) -> Tensor:
+    return values[torch.randperm(len(values), generator=generator)[:HELD]]
+
+
+def _pooled(mine: Tensor, theirs: Tensor, weight: float) -> Tensor:
+    """Return the quantiles of two sets of sorted quantiles (columns, q), the first of which has this weight."""
+    both = torch.cat([mine, theirs], 1)
+    share = torch.cat(
+        [torch.full_like(mine, weight / mine.shape[1]), torch.full_like(theirs, (1 - weight) / theirs.shape[1])], 1
+    )
+    values, order = both.sort(1)
+    levels = share.gather(1, order).cumsum(1)
+    at = (torch.arange(mine.shape[1]) + 0.5) / mine.shape[1]
+    found = torch.searchsorted(levels, at.expand(len(levels), -1).contiguous()).clamp(max=both.shape[1] - 1)
+    found[:, 0], found[:, -1] = 0, both.shape[1] - 1  # the ends stay the ends
+    return values.gather(1, found)
+
+
+def _pooled_covariance(mine: dict[str, Tensor], theirs: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+    """Return the mean of residuals and a root of the inverse of their covariance, of two lots of rows."""
+
+    def moments(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        root = state["root"].double()
+        return state["mean"].double(), torch.linalg.inv(root @ root.mT)
+
+    (first, ours), (second, other) = moments(mine), moments(theirs)
+    gap = first - second
+    pooled = weight * ours + (1 - weight) * other + weight * (1 - weight) * gap.mT @ gap
+    root = torch.linalg.inv(torch.linalg.cholesky(pooled)).mT
+    return {"mean": (weight * first + (1 - weight) * second).float(), "root": root.float()}
+
+
+def _longer(mine: Yardstick, theirs: Yardstick, weight: float) -> Yardstick:
+    """Return a yardstick of the scores of both, of each as many as its rows ask for, at most `HELD` together."""
+    n = min(HELD, len(mine.scores) + len(theirs.scores))
+    first = min(len(mine.scores), max(1, round(weight * n)))
+    second = min(len(theirs.scores), max(1, n - first))
+    parts = [s.scores[torch.linspace(0, len(s.scores) - 1, k).long()] for s, k in ((mine, first), (theirs, second))]
+    return yardstick(torch.cat(parts))
