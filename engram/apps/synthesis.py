@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from annotated_types import Ge
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from annotated_types import Ge, Gt, Interval
+from torch import Tensor, nn
 
-from engram.data.cells import Array
-from engram.data.coding import Coding, as_frame
-from engram.data.columns import MARKED
-from engram.data.constraints import describe
+from engram.data.binned import Binned
+from engram.data.coding import Coding
 from engram.data.decoding import decoded
-from engram.data.kind import as_kind
+from engram.data.kind import Kind
 from engram.data.known_cells import Given, known_cells
-from engram.data.matrix import matrix
+from engram.data.matrix import Matrix
+from engram.data.rows import Rows
+from engram.errors import UsageError
 from engram.evaluation.table_learners import detection
-from engram.models.bin_gan import BinGAN, ByGAN
-from engram.models.drawing import ByVAE, Picker, draw_cells
-from engram.models.gan import GAN
-from engram.models.masked_vae import CellShapes, MaskedVAE
-from engram.parameters import checked, checked_value, parameters_of
-from engram.training import Finding
+from engram.models import cell_game, masked_vae
+from engram.models.drawing import ByRows, ByVAE, Picker, draw_cells
+from engram.models.model import Model
+from engram.models.parts import Shapes
+from engram.parameters import checked, checked_value, plain
+from engram.registry import APPS
+from engram.training import Batch, Finding, Turn, train
+from engram.training.nets import Nets
 from engram.training.session import seed_from
-from engram.training.settings import seconds
 
-FEWEST_FOR_A_GAN = 1000  # rows, below which "auto" does not try a GAN: its discriminator would learn them by heart
-JUDGED = 2000  # held-out rows, at most, that "auto" compares models on
-VAE_SHARE = 0.5  # of max_time, where there is a GAN to fit too
+STEPS = 3000  # of a fit
+STEPS_A_ROW = 10  # ... at most, for small tables
+WIDE = 4096  # rows, from which on networks are wider
+WIDTHS = (128, 256)
+CODE_SIZE = 16
+GOOD = 0.75  # area under the curve of telling generated rows apart, up to which "auto" tries no GAN
+FEWEST = 1000  # rows, below which "auto" tries no GAN: a discriminator would learn them by heart
+JUDGED = 2000  # held-out rows, at most, that models are compared on
 
 
+@APPS.register("synthesis", "Rows that look like those of a table and obey rules, also for given cells")
 @dataclass(eq=False, repr=False, kw_only=True)
-class Synthesizer(BaseEstimator):
+class Synthesizer(Model):
     """Generate rows that look like those of a table.
 
     Columns are cut into bins (quantiles of numbers, spikes such as zeros, categories, missing), and a masked VAE learns any of them given
@@ -48,136 +55,137 @@ class Synthesizer(BaseEstimator):
     Parameters
     ----------
     model : str
-        "vae", "gan", or "auto": both, and the one whose rows are harder to tell from held-out ones. Given cells always take the VAE.
+        "vae", "gan", or "auto": the VAE, and where its rows are easy to tell from held-out ones a GAN too, of which the better one is
+        taken. Given cells always take the VAE.
     columns : dict or None
         Types of columns that correct what is found out, e.g. {"zip": "category", "id": "drop"}.
     constraints : tuple of str
         Rules that every generated row obeys: "start <= end", "price >= 0", "0 <= share <= 1", "city & country" (combinations seen only).
     min_count : int
         Rows that a category must have to be kept; rarer texts come out as "other".
-    max_epochs : int or "auto"
-        Most passes over the rows.
-    max_time : str, float or None
-        Longest time to train: "20s", "5m", "1h" or seconds.
-    device : str
-        "auto", "cpu", "cuda".
-    random_state : int, RandomState or None
-        Seed: the same seed gives the same rows.
     """
 
     model: Literal["auto", "vae", "gan"] = "auto"
-    columns: dict[str | int, str] | None = None
     constraints: tuple[str, ...] = ()
     min_count: Annotated[int, Ge(1)] = 5
-    max_epochs: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
-    max_time: str | float | None = None
-    device: str = "auto"
-    random_state: Any = None
+    kind: Literal["auto", "bins"] = "bins"  # type: ignore[assignment]
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.15
+    clip: Annotated[float, Gt(0)] | None = 5.0
 
-    # --- fitting ---
+    own_networks = False
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from rows.
+    # --- learning ---
 
-        Parameters
-        ----------
-        X : DataFrame, array or path
-            The rows. Types, holes, dates, rounding and bounds are found out.
-        y : ignored
-            For pipelines; a label that is to be generated is a column of X.
+    def fit(
+        self, X: Any, y: Any = None, *, validation: Any = None, run: str | Path | None = None, resume: bool = False
+    ) -> Self:
+        """Learn from rows; see `Model.fit`. A label that is to be generated is a column of X.
 
-        Raises
-        ------
-        UsageError
-            A parameter or a constraint cannot be.
-        DataError
-            The rows cannot be used, or break a constraint.
+        Raises `DataError` where rows break a constraint, `UsageError` for a constraint that names no column.
         """
-        values = {name: checked(type(self), name, getattr(self, name)) for name in parameters_of(type(self))}
-        frame = opened(X)
-        seed = seed_from(self.random_state)
-        coding = Coding(values["columns"], values["constraints"], values["min_count"])
-        cells = coding.fit(frame)
-        self.coding_, self.seed_ = coding, seed
-        self.findings_ = self._told(frame)
-        held = np.random.default_rng(seed).permutation(len(cells))[: min(len(cells) // 10, JUDGED)]
-        rest = np.setdiff1d(np.arange(len(cells)), held)
-        learned = rest if self._with_gan(values["model"], len(cells)) else np.arange(len(cells))
-        self._fit_vae(cells[learned], seed)
-        self.gan_: BinGAN | None = None
-        self.scores_: dict[str, float] = {}
-        if self._with_gan(values["model"], len(cells)):
-            self._fit_gan(cells[learned], seed)
-            self._choose(values["model"], frame.iloc[held])
-        self.n_features_in_ = len(coding.fields)
+        if not isinstance(X, Kind):
+            rules = checked(type(self), "constraints", self.constraints)
+            X = Binned(X, constraints=rules, min_count=checked(type(self), "min_count", self.min_count))
+        super().fit(X, y, validation=validation, run=run, resume=resume)
         return self
 
-    def _with_gan(self, model: str, n_rows: int) -> bool:
-        return bool(self.coding_.coded) and (model == "gan" or (model == "auto" and n_rows >= FEWEST_FOR_A_GAN))
+    def automatic(self, kind: Kind) -> dict[str, Any]:
+        """A small code, and the step size that suits it."""
+        return {"code_size": CODE_SIZE, "hidden": (WIDTHS[1],) * 2, "learning_rate": 2e-3, "weight_decay": 0.05}
 
-    def _time(self, *, with_gan: bool, of_vae: bool) -> float | None:
-        limit = seconds(self.max_time)
-        if limit is None or not with_gan:
-            return limit
-        return limit * (VAE_SHARE if of_vae else 1 - VAE_SHARE)
+    def suited(self, rows: Rows) -> dict[str, Any]:
+        """Wider networks and more steps for more rows."""
+        width = WIDTHS[len(rows) >= WIDE]
+        return {"hidden": (width,) * 2, "steps": min(STEPS, max(200, STEPS_A_ROW * len(rows)))}
 
-    def _fit_vae(self, cells: Array, seed: int) -> None:
-        self.vae_: MaskedVAE | None = None
-        if not self.coding_.coded:
-            return
-        ordered = [len(place.bins.knots) for place in self.coding_.coded]
-        vae = MaskedVAE(CellShapes.auto(self.coding_.sizes, ordered, len(cells)))
-        limit = self._time(with_gan=self._with_gan(self.model, len(cells)), of_vae=True)
-        epochs = None if self.max_epochs == "auto" else self.max_epochs
-        self.vae_ = vae.fit(torch.from_numpy(cells), seed=seed, max_epochs=epochs, max_time=limit, device=self.device)
-        self.findings_ += vae.findings
-
-    def _fit_gan(self, cells: Array, seed: int) -> None:
-        limit = self._time(with_gan=True, of_vae=False)
-        gan = GAN(max_epochs=self.max_epochs, max_time=limit, device=self.device, random_state=seed)
-        self.gan_ = BinGAN(self.coding_, gan).fit(cells, seed)
-
-    def _choose(self, model: str, held: pd.DataFrame) -> None:
-        """Take the model whose rows are harder to tell from held-out ones."""
-        real = matrix(self.coding_, held)
-        for name in ("vae", "gan"):
-            drawn = matrix(self.coding_, self._rows(name, len(held), self.seed_, Given()))
-            self.scores_[name] = detection(real, drawn, self.seed_)
-        better = min(self.scores_, key=lambda name: abs(self.scores_[name] - 0.5))
-        told = ", ".join(f"{name} {score:.3f}" for name, score in self.scores_.items())
-        message = f"boosted trees tell generated from held-out rows with an area under the curve of: {told} (.5 is best)"
-        if model == "gan":
-            self.findings_.append(Finding("model", message, "model='auto' takes the better one" if better == "vae" else ""))
-            return
-        if better == "vae":
-            self.gan_ = None
-        self.findings_.append(Finding("model", f"{message}; the {better} is used"))
+    def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
+        """The masked VAE's networks and, for a GAN, a generator and a discriminator."""
+        if shapes.modules or self.network not in ("auto", "mlp") or len(set(shapes.widths)) != 1:
+            raise UsageError("Synthesizer builds its networks itself: leave encoder= and decoder= out, and give layers one width.")
+        kind = self._binned
+        found = masked_vae.roles(kind.sizes, kind.ordered, shapes.widths, shapes.code_size, shapes.dropout)
+        return found | cell_game.roles(kind.sizes, kind.ordered, shapes.widths) if self.model == "gan" else found
 
     @property
-    def chosen_(self) -> str:
-        """The model that rows are drawn from where no cells are given: "vae" or "gan"."""
-        check_is_fitted(self, "coding_")
-        return "vae" if self.gan_ is None else "gan"
+    def _binned(self) -> Binned:
+        assert isinstance(self.kind_, Binned)
+        return self.kind_
 
-    def _told(self, frame: pd.DataFrame) -> list[Finding]:
-        """Say what was found of the columns that a user should know."""
-        coding = self.coding_
-        found = [Finding("data", f"{note} ({count})") for note, count in coding.notes.items() if note != MARKED]
-        new = [f"{c.name!r}" for c in coding.fields if c.type in ("key", "text")]
-        if new:
-            found.append(Finding("new-cells", f"cells of {', '.join(new[:8])} are made up anew: keys and free texts are not learned"))
-        for place in coding.places:
-            if place.bins.pooled:
-                rare = place.bins.counts[place.bins.present - 1]
-                message = f"{rare} of {len(frame)} rows have a value of {place.name!r} that fewer than {coding.min_count} have; none is kept"
-                found.append(Finding("rare-values", message, "A smaller min_count keeps more of them, and gives more away"))
-        if coding.rules:
-            found.append(Finding("constraints", f"every generated row obeys: {'; '.join(describe(coding.constraints))}"))
-        return found
+    @property
+    def coding_(self) -> Coding:
+        """How rows become bins."""
+        return self._binned.coding
+
+    def start(self, nets: Nets, rows: Rows) -> bool:
+        """Begin at independent columns."""
+        masked_vae.begin(nets.decoder, rows.x.long())
+        self._likelihood = self.kind_.likelihood()
+        self._turns_of = (Turn("masked-vae", masked_vae.ROLES), *(cell_game.TURNS if self.model == "gan" else ()))
+        return False
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """The VAE's turn and, with a GAN, those of the game."""
+        return self._turns_of
+
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        """See `engram.models.masked_vae` and `engram.models.cell_game`."""
+        if turn.name == "masked-vae":
+            return masked_vae.terms(nets, batch)
+        return cell_game.terms(turn, nets, batch, self._likelihood)
+
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+        """Compare generated with held-out rows; where the VAE's are easy to tell apart, try a GAN."""
+        self.chosen_ = "gan" if self.model == "gan" else "vae"
+        self.scores_: dict[str, float] = {}
+        if held_out is rows or len(held_out) < 20:
+            return []
+        held = held_out.first(JUDGED)
+        self.network_ = nets
+        self.scores_["vae"] = self._told_apart("vae", nets, held)
+        if self.model == "gan":
+            self.scores_["gan"] = self._told_apart("gan", nets, held)
+        elif self.model == "auto" and self.scores_["vae"] > GOOD and len(rows) >= FEWEST:
+            self._try_game(nets, rows, held)
+        told = ", ".join(f"{name} {score:.2f}" for name, score in self.scores_.items())
+        message = f"boosted trees tell generated from held-out rows with an area under the curve of: {told} (.5 is best)"
+        worse = self.scores_[self.chosen_] > min(self.scores_.values())
+        return [Finding("told-apart", message, "model='auto' takes the better one" if worse else "")]
+
+    def _try_game(self, nets: Nets, rows: Rows, held: Rows) -> None:
+        """Train a GAN too, and keep it where its rows are harder to tell apart."""
+        shapes, kind = self.shapes_, self._binned
+        game = Nets(cell_game.roles(kind.sizes, kind.ordered, shapes.widths))
+        self._turns_of = cell_game.TURNS
+        with torch.enable_grad():
+            train(self, game, rows, None, self.settings_)
+        both = Nets({**dict(nets.items()), **dict(game.items())})
+        self.scores_["gan"] = self._told_apart("gan", both, held)
+        if self.scores_["gan"] < self.scores_["vae"]:
+            self.chosen_ = "gan"
+            nets.update(game)
+
+    def _told_apart(self, name: str, nets: Nets, held: Rows) -> float:
+        """Return how well held-out rows of bins are told from generated ones."""
+        seed = self.settings_.seed
+        bins, _ = self._drawn(name, nets, len(held), np.random.default_rng(seed), Given())
+        drawn = np.column_stack([bins[place.name] for place in self.coding_.coded]).astype(np.float64)
+        discrete = np.array([place.bins.sort != "number" for place in self.coding_.coded])
+        real, other = (Matrix(x, discrete, tuple(self.kind_.columns)) for x in (held.x.double().numpy(), drawn))
+        return detection(real, other, seed)
+
+    def described(self) -> dict[str, Any]:
+        """The model that was chosen stands for "auto" in a run folder."""
+        return {"model": self.chosen_}
+
+    def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing but weights was kept."""
+        super().restore_tensors(tensors)
+        self.chosen_ = "gan" if self.model == "gan" else "vae"
+        self.scores_ = {}
 
     # --- using ---
 
-    def sample(self, n: int = 1, *, given: Any = None, random_state: Any = None) -> pd.DataFrame:
+    def sample(self, n: int = 1, *, given: Any = None, y: Any = None, random_state: Any = None) -> pd.DataFrame:
         """Draw new rows.
 
         Parameters
@@ -187,6 +195,8 @@ class Synthesizer(BaseEstimator):
         given : dict or DataFrame, optional
             Cells that the rows are to have: {"country": "NL"}, or one cell for each row, {"age": [30, 40]}. None asks for a missing cell.
             Rows are drawn from the distribution given these cells by the masked VAE, also where a GAN was chosen.
+        y : ignored
+            For conditional models.
         random_state : int, RandomState or None
             Seed of the draw.
 
@@ -195,34 +205,24 @@ class Synthesizer(BaseEstimator):
         UsageError
             A given column is unknown, or a cell cannot be: a category that was not kept, a number outside of the rows at fit.
         """
-        check_is_fitted(self, "coding_")
         n = checked_value("n", n, Annotated[int, Ge(1)])
-        if isinstance(given, Mapping | pd.DataFrame | None):
-            known = known_cells(self.coding_, given, n)
-        else:
-            known = known_cells(self.coding_, dict(given), n)
-        asked = bool(known.bins or known.numbers or known.allowed)
-        return self._rows("vae" if asked else self.chosen_, n, seed_from(random_state), known)
-
-    def _rows(self, name: str, n: int, seed: int, known: Given) -> pd.DataFrame:
-        random = np.random.default_rng(seed)
-        picker: Picker
-        if name == "gan" and self.gan_ is not None:
-            picker = ByGAN(self.gan_.drawn(n, seed))
-        else:
-            picker = ByVAE(self.vae_)
-        bins, numbers = draw_cells(picker, self.coding_, n, random, known)
-        rows = decoded(self.coding_, bins, numbers, random)
+        with self.fitted() as nets:
+            cells = given if isinstance(given, Mapping | pd.DataFrame | None) else dict(given)
+            known = known_cells(self.coding_, cells, n)
+            asked = bool(known.bins or known.allowed)
+            random = np.random.default_rng(seed_from(random_state))
+            bins, numbers = self._drawn("vae" if asked else self.chosen_, nets, n, random, known)
+            rows = decoded(self.coding_, bins, numbers, random)
         for column, cells in known.cells.items():
-            name_of = self.coding_.field(column).name
-            rows[name_of] = pd.Series(cells, dtype=rows[name_of].dtype if not pd.isna(cells).any() else None)
+            rows[self.coding_.field(column).name] = [plain(cell) for cell in cells]
         return rows
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "coding_")
-
-
-def opened(raw: Any) -> pd.DataFrame:
-    """Return rows, or those of a file, as a DataFrame."""
-    kind, bare = as_kind(raw, "table")
-    return as_frame(kind.opened(bare))
+    def _drawn(
+        self, name: str, nets: Nets, n: int, random: np.random.Generator, known: Given
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        picker: Picker = ByVAE(nets)
+        if name == "gan":
+            generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+            cells = cell_game.drawn_cells(nets, n, self.kind_.likelihood(), generator)
+            picker = ByRows({place.name: cells[:, i] for i, place in enumerate(self.coding_.coded)})
+        return draw_cells(picker, self.coding_, n, random, known)

@@ -116,7 +116,8 @@ class Coding:
         for limit in self.constraints.limits:
             check_limit(limit, cells[limit.column])
         self._blank()
-        coded = [place.bins.of(numbers) for place, numbers in found if place.bins.varies]
+        cells = {place.name: numbers for place, numbers in found}
+        coded = [place.bins.of(cells[place.name]) for place in self.coded]
         return np.column_stack(coded) if coded else np.zeros((len(frame), 0), dtype=np.int64)
 
     def _most_bins(self) -> int:
@@ -217,7 +218,7 @@ class Coding:
     def _lay_out(self, places: list[Place]) -> None:
         """Set the places and what follows from them."""
         self.places = places
-        self.coded = [place for place in places if place.bins.varies]
+        self.coded = [place for place in places if place.bins.varies] or places[:1]  # with none that varies, one has to stand for all
         self.number_of = {place.name: i for i, place in enumerate(self.coded)}
         steps = {place.name: place.bins.step for place in places}
         self.gaps = closure(self.constraints.orders, steps) if self.constraints.orders else {}

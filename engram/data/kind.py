@@ -119,7 +119,11 @@ class Kind(ABC):
         return None
 
 
-KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
+KINDS: dict[str, str] = {
+    "images": "engram.data.images:Images",
+    "table": "engram.data.table:Table",
+    "bins": "engram.data.binned:Binned",  # last, so that only those get it who ask for it
+}
 
 
 def kind_class(name: str) -> type[Kind]:

@@ -15,7 +15,8 @@ from torch import Tensor
 from engram.data.cells import Array
 from engram.data.coding import Coding, Place
 from engram.data.known_cells import Given
-from engram.models.masked_vae import MaskedVAE
+from engram.models.masked_vae import logits as logits_of
+from engram.training.nets import Nets
 
 BLOCK = 1024  # rows drawn in one order, at most
 ORDERS = 8  # orders at least, where rows are that many
@@ -185,17 +186,51 @@ class Block:
 
 
 class ByVAE:
-    """Bins drawn from a masked VAE, given all that is known of a row by then."""
+    """Bins drawn from a masked VAE, given all that is known of a row by then.
 
-    def __init__(self, model: MaskedVAE) -> None:
-        self.model = model
+    Parameters
+    ----------
+    nets : Nets
+        Fitted networks, see `engram.models.masked_vae.roles`.
+    """
 
+    def __init__(self, nets: Nets) -> None:
+        self.nets = nets
+        with torch.no_grad():
+            self.table = nets.decoder.table()
+
+    @torch.no_grad()
     def pick(self, block: Block, place: Place, allowed: Array | None) -> Array:
-        """Draw from the conditional distribution; where no bin is allowed, from all."""
-        logits = self.model.logits(block.cells, block.known, block.coding.number_of[place.name], block.generator)
+        """Draw from the conditional distribution, of a row's first cell from the shares at fit; where no bin is allowed, from all."""
+        if not bool(block.known.any()):
+            logits = torch.tensor(place.bins.counts, dtype=torch.float32).log().expand(block.n, -1)
+        else:
+            i = block.coding.number_of[place.name]
+            logits = logits_of(self.nets, block.cells, block.known, i, self.table, block.generator)
         if allowed is not None:
             logits = _within(logits, torch.from_numpy(allowed))
         return np.asarray(torch.multinomial(logits.softmax(1), 1, generator=block.generator)[:, 0])
+
+
+class ByRows:
+    """Bins of rows that were generated as wholes; where one is not allowed, the nearest that is.
+
+    Parameters
+    ----------
+    rows : dict of array
+        (rows,) bins of each coded place by name.
+    """
+
+    def __init__(self, rows: dict[str, Array]) -> None:
+        self.rows = rows
+
+    def pick(self, block: Block, place: Place, allowed: Array | None) -> Array:
+        """Return the generated bins of the block's rows."""
+        bins = self.rows[place.name][block.rows]
+        if allowed is None:
+            return bins
+        distance = np.abs(np.arange(allowed.shape[1])[None] - bins[:, None]).astype(np.float64)
+        return np.where(allowed.any(1), np.where(allowed, distance, np.inf).argmin(1), bins)
 
 
 def _ends(place: Place) -> tuple[float, float]:
