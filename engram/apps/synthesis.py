@@ -13,6 +13,7 @@ import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 
+from engram.apps.augmentation import Augmented, augment
 from engram.data.binned import Binned
 from engram.data.coding import Coding
 from engram.data.decoding import decoded
@@ -21,6 +22,8 @@ from engram.data.known_cells import Given, known_cells
 from engram.data.matrix import Matrix
 from engram.data.rows import Rows
 from engram.errors import UsageError
+from engram.evaluation.report import Report
+from engram.evaluation.synthetic import judge_synthetic
 from engram.evaluation.table_learners import detection
 from engram.models import cell_game, masked_vae
 from engram.models.drawing import ByRows, ByVAE, Picker, draw_cells
@@ -226,3 +229,42 @@ class Synthesizer(Model):
             cells = cell_game.drawn_cells(nets, n, self.kind_.likelihood(), generator)
             picker = ByRows({place.name: cells[:, i] for i, place in enumerate(self.coding_.coded)})
         return draw_cells(picker, self.coding_, n, random, known)
+
+    def augment(self, X: Any, y: Any, *, random_state: Any = None) -> Augmented:
+        """Return rows with generated ones of the rarer classes, and whether these help.
+
+        A synthesizer with these parameters is fitted to seven tenths of the rows, and boosted trees are tested on the others: learned from
+        the rows as they are, with class weights, with SMOTE, and with generated rows. Then one is fitted to all rows for what is returned.
+
+        Parameters
+        ----------
+        X : DataFrame or array
+            Rows.
+        y : str or array
+            The column of X that holds the classes, or one class per row.
+        random_state : int, RandomState or None
+            Seed of all of it; without, that of the synthesizer.
+
+        Raises
+        ------
+        DataError
+            There are fewer than two classes, or one of them has fewer than five rows.
+        """
+        return augment(self, X, y, seed_from(self.random_state if random_state is None else random_state))
+
+    def evaluate(self, X: Any, *, target: Any = None, train: Any = None, random_state: Any = 0) -> Report:
+        """Judge generated rows beside real ones, SMOTE, a Gaussian copula and independent columns; see `judge_synthetic`.
+
+        Parameters
+        ----------
+        X : like the data of `fit`
+            Real rows, better such as it has not seen.
+        target : str, optional
+            A column that learners predict, trained on generated and tested on real rows.
+        train : like X, optional
+            The rows it was fitted on: then copies, near rows and one attack on membership are looked for.
+        random_state : int, RandomState or None
+            Seed.
+        """
+        with self.fitted():
+            return judge_synthetic(self, X, target=target, train=train, random_state=random_state)

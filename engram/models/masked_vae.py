@@ -54,7 +54,7 @@ def roles(
     """Return the encoder of whole rows, the prior of what is known, and the decoder; widths are all the same one, once a layer."""
     width, depth = widths[0], len(widths)
     return {
-        "encoder": CodedCells(CellEncoder(sizes, ordered, width, 1, dropout), width, code_size),
+        "encoder": CodedCells(CellEncoder(sizes, ordered, width, 1, dropout, sees_all=True), width, code_size),
         "prior": CodedCells(CellEncoder(sizes, ordered, width, depth, dropout), width, code_size),
         "decoder": CellDecoder(sizes, ordered, code_size, width, depth, dropout),
     }

@@ -90,23 +90,33 @@ class CellEncoder(nn.Module):
         Of the layers.
     dropout : float
         Share of hidden values dropped while learning.
+    sees_all : bool
+        Whether no cell is ever hidden.
     """
 
-    def __init__(self, sizes: Sequence[int], ordered: Sequence[int], width: int, depth: int, dropout: float) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        ordered: Sequence[int],
+        width: int,
+        depth: int,
+        dropout: float,
+        *,
+        sees_all: bool = False,
+    ) -> None:
         super().__init__()
         self.table = BinTable(sizes, ordered, width, len(sizes) ** -0.5)
-        self.hidden = nn.Parameter(torch.randn(len(sizes), width) * len(sizes) ** -0.5)
+        self.hidden = None if sees_all else nn.Parameter(torch.randn(len(sizes), width) * len(sizes) ** -0.5)
         self.layers = Layers(width, depth, dropout)
         self.register_buffer("start", torch.tensor(np.cumsum([0, *sizes[:-1]])), persistent=False)
         self.start: Tensor
 
     def forward(self, cells: Tensor, known: Tensor | None = None) -> Tensor:
         """Turn cells (rows, places) long and ``known`` (rows, places) bool, None for all, into features (rows, width)."""
-        at = cells + self.start
-        table = torch.cat([self.table(), self.hidden])
-        if known is not None:
-            numbers = torch.arange(len(self.hidden), device=at.device) + len(self.table.free)
-            at = torch.where(known, at, numbers)
+        at, table = cells + self.start, self.table()
+        if known is not None and self.hidden is not None:
+            numbers = torch.arange(len(self.hidden), device=at.device) + len(table)
+            at, table = torch.where(known, at, numbers), torch.cat([table, self.hidden])
         summed = functional.embedding_bag(at, table, mode="sum")
         return cast("Tensor", self.layers(summed))
 
