@@ -86,9 +86,13 @@ class Synthesizer(Model):
 
         Raises `DataError` where rows break a constraint, `UsageError` for a constraint that names no column.
         """
-        if not isinstance(X, Kind):
-            rules = checked(type(self), "constraints", self.constraints)
-            X = Binned(X, constraints=rules, min_count=checked(type(self), "min_count", self.min_count))
+        if not isinstance(X, Binned):
+            rules, least = (checked(type(self), name, getattr(self, name)) for name in ("constraints", "min_count"))
+            wrapped = Binned.taking(X) if isinstance(X, Kind) else Binned(X)
+            if wrapped is None:
+                raise UsageError("a synthesizer takes tables: a DataFrame, a 2-D array, a CSV or Parquet file.")
+            wrapped.coding = Coding(wrapped.coding.wishes, rules, least)
+            X = wrapped
         super().fit(X, y, validation=validation, run=run, resume=resume)
         return self
 

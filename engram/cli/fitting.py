@@ -123,7 +123,7 @@ class Job:
 def next_steps(model: Model, run: str, given: Given) -> str:
     """Return commands to go on with."""
     run = f"'{run}'" if " " in run else run
-    is_table = model.kind_.name == "table"
+    is_table = model.kind_.name != "images"
     new, suffix = ("NEW.csv", "csv") if is_table else ("NEW_FOLDER", "csv") if given.names else ("NEW.npy", "npy")
     rows = [(f"engram inspect {run}", "what was found out and how it went")]
     if hasattr(model, "transform"):

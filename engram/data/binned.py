@@ -18,6 +18,7 @@ from engram.data.forms import ConformedStream, why_no_table
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.data.stream import RowStream
+from engram.data.table import Table
 from engram.errors import DataError, nearest
 from engram.likelihoods import Blocks, Categorical, Likelihood
 
@@ -62,6 +63,15 @@ class Binned(Kind):
         """Return a copy that takes the model's wishes where the wrapper has none of its own."""
         found = Binned(constraints=self.coding.rules, min_count=self.coding.min_count, header=self.header)
         found.coding = Coding(self.coding.wishes or columns, self.coding.rules, self.coding.min_count)
+        return found
+
+    @classmethod
+    def taking(cls, other: Kind) -> Binned | None:
+        """Return the kind for rows that are given as a table, with its wishes."""
+        if not isinstance(other, Table):
+            return None
+        found = cls(other.raw, columns=other.wishes, header=other.header)
+        found.notes = other.notes
         return found
 
     @classmethod
