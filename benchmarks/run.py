@@ -30,6 +30,7 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "rae_claim": True,
     "fashion_gans": True,
     "stacked_mnist": True,
+    "synthetic_tables": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }
@@ -40,6 +41,7 @@ NEEDS_DATA = (
     "rae_claim",
     "fashion_gans",
     "stacked_mnist",
+    "synthetic_tables",
 )  # they say nothing without --data, but for a quick run
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 

@@ -98,7 +98,7 @@ class Synthesizer(Model):
 
     def automatic(self, kind: Kind) -> dict[str, Any]:
         """A small code, and the step size that suits it."""
-        return {"code_size": CODE_SIZE, "hidden": (WIDTHS[1],) * 2, "learning_rate": 2e-3, "weight_decay": 0.05}
+        return {"code_size": CODE_SIZE, "hidden": (WIDTHS[1],) * 2, "learning_rate": 3e-3, "weight_decay": 0.05}
 
     def suited(self, rows: Rows) -> dict[str, Any]:
         """Wider networks and more steps for more rows."""

@@ -130,7 +130,7 @@ def next_steps(model: Model, run: str, given: Given) -> str:
         rows += [(f"engram apply {run} {new} -o codes.{suffix}", "codes of new rows")]
     if hasattr(model, "score_samples"):
         rows += [(f"engram apply {run} {new} --get scores -o scores.csv", "low scores are unusual rows")]
-    if type(model).draw_codes is not Model.draw_codes:
+    if type(model).draw_codes is not Model.draw_codes or model.kind_.name == "bins":
         rows += [
             (
                 f"engram sample {run} -n 100{' --label VALUE' * (model.given_ is not None)} -o rows.{suffix if is_table else 'png'}",

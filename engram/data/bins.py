@@ -163,23 +163,6 @@ class Bins:
         found = np.where(found > high, multiple(np.floor(high / self.step), self.step), found)
         return np.where((found < low) | (found > high), np.clip(cells, low, high), found)
 
-    def levels(self, bins: Array, random: np.random.Generator) -> Array:
-        """Return for each number a level of their distribution function, (0, 1): drawn evenly within the share of its bin."""
-        upto = self._shares()
-        share = np.diff(upto, prepend=0.0)
-        found: Array = upto[bins] - share[bins] * random.random(len(bins))
-        return np.clip(found, 1e-6, 1 - 1e-6)
-
-    def at_levels(self, levels: Array) -> Array:
-        """Return the bins of numbers that levels of their distribution function lie in."""
-        return np.minimum(np.searchsorted(self._shares(), levels), len(self.knots) - 1)
-
-    def _shares(self) -> Array:
-        """Return the share of numbers up to each bin, (bins,); missing cells do not count."""
-        total = np.cumsum(np.asarray(self.counts[: len(self.knots)], dtype=np.float64))
-        shares: Array = total / total[-1]
-        return shares
-
     # --- saving ---
 
     def to_dict(self) -> dict[str, Any]:

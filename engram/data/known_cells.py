@@ -116,9 +116,11 @@ def _numbers(c: Column, series: pd.Series[Any], gone: Array) -> Array:
 def _values(c: Column, series: pd.Series[Any], gone: Array) -> list[Any]:
     """Return given categories or flags as the values that were kept."""
     if c.type == "boolean":
-        numbers = numbers_in(c, series.astype(object).map(lambda v: None if v is None or v != v else str(v)), {})
+        no, yes = c.form.get("words", ["False", "True"])
+        known = {no.lower(): 0.0, yes.lower(): 1.0, "0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+        numbers = np.array([known.get(str(cell).strip().lower(), np.nan) for cell in series])
         if (np.isnan(numbers) & ~gone).any():
-            raise UsageError(f"given[{str(c.name)!r}] takes yes or no, and {series[np.isnan(numbers) & ~gone].iloc[0]!r} is neither.")
+            raise UsageError(f"given[{str(c.name)!r}] takes {yes} or {no}, and {series[np.isnan(numbers) & ~gone].iloc[0]!r} is neither.")
         return [None if lost else bool(v) for v, lost in zip(numbers, gone, strict=True)]
     by_text = {str(value): value for value in c.values}
     found = []

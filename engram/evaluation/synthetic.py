@@ -220,6 +220,6 @@ def _findings(own: list[Result], beside: list[Result]) -> Iterator[Finding]:
             if best.value > result.value + 0.01:
                 told = f"{result.name}: {best.subject} gets {best.value:.3f}, the model {result.value:.3f}"
                 yield Finding("worse-than-baseline", told, f"Where only utility counts, {best.subject} serves better; it shows real rows' neighbours")
-        if result.name in ("nearer-to-training", "membership") and result.value > 0.55:
+        if result.name in ("nearer-to-training", "membership") and result.value > 0.5 + max(0.05, result.protocol["rows"] ** -0.5):
             told = f"{result.name} is {result.value:.2f}, and .5 is what rows get that know no training row"
             yield Finding("memorised-rows", told, "Use fewer epochs, or more rows; do not give these rows away")
