@@ -31,27 +31,39 @@ from engram.metrics.tables import column_shapes, pair_trends
 SEEDS = 3
 COMPARED = 5000  # rows of each sort for shapes and pairs
 LOSS = {"adult": 0.03, "default credit": 0.01, "shoppers": 0.01}  # of macro F1 below real rows, at most
-ADULT = (
-    "age workclass fnlwgt education education-num marital-status occupation relationship race sex capital-gain capital-loss "
-    "hours-per-week native-country income"
-).split()
+ADULT = [
+    *(
+        "age",
+        "workclass",
+        "fnlwgt",
+        "education",
+        "education-num",
+        "marital-status",
+        "occupation",
+        "relationship",
+        "race",
+        "sex",
+    ),
+    *("capital-gain", "capital-loss", "hours-per-week", "native-country", "income"),
+]
 TARGETS = {"adult": "income", "shoppers": "Revenue", "default credit": "Y"}
 PUBLISHED = "published (CTGAN paper, table 2 of arXiv:1907.00503): real .669, TVAE .626, CTGAN .601"
 TEXT = """\
-Each generator learns from the training rows and draws as many; boosted trees (`engram.evaluation.table_learners`: 200 trees at most, learning
-rate .06) and a linear model are trained on the drawn rows and tested on real rows that no generator has seen (macro-averaged F1). 'loss' is
-what boosted trees lose against training on real rows. 'detection' is the area under the ROC curve of boosted trees that tell drawn from unseen
-real rows, cross-validated (.5 is best; 'real rows' are training rows). Shapes and pairs: means of `column_shapes` and `pair_trends` on at
-most 5,000 rows of each sort. adult has its official split; of default credit (without its ID) and shoppers a fifth is held out, the same one for
-all seeds. SMOTE draws within classes; it and the Gaussian copula are `engram.evaluation.baselines`. Three seeds of fit
-and draw of Engram, one of the others; mean, min, max.
+Each generator learns from the training rows and draws as many; boosted trees (`engram.evaluation.table_learners`: 200 trees at most,
+learning rate .06) and a linear model are trained on the drawn rows and tested on real rows that no generator has seen (macro-averaged F1).
+'loss' is what boosted trees lose against training on real rows. 'detection' is the area under the ROC curve of boosted trees that tell
+drawn from unseen real rows, cross-validated (.5 is best; 'real rows' are training rows). Shapes and pairs: means of `column_shapes` and
+`pair_trends` on at most 5,000 rows of each sort. adult has its official split; of default credit (without its ID) and shoppers a fifth is
+held out, the same one for all seeds. SMOTE draws within classes; it and the Gaussian copula are `engram.evaluation.baselines`. Three seeds
+of fit and draw of Engram, one of the others; mean, min, max.
 
-'SDGym F1' is the protocol of SDGym 0.2.2 on adult: the mean F1 of a decision tree (depth 15, balanced), AdaBoost, logistic regression (balanced,
-50 iterations) and an MLP of 50 units, on one-hot and scaled columns. Published figures of other systems in that protocol stand in the note; they
-were not measured here: CTGAN could not be installed in the environment of this page, so there is no row of it and no comparison of time on
-this machine. Its makers' runs on adult took 700 to 1,100 s on a GPU machine.
+'SDGym F1' is the protocol of SDGym 0.2.2 on adult: the mean F1 of a decision tree (depth 15, balanced), AdaBoost, logistic regression
+(balanced, 50 iterations) and an MLP of 50 units, on one-hot and scaled columns. Published figures of other systems in that protocol stand
+in the note. They were not measured here: CTGAN and TVAE, whose licence is not an open one, were not run, so there is no row of them and no
+comparison of time on this machine. Their makers' runs on adult took 705 to 1,101 s (CTGAN) and 320 to 501 s (TVAE) on a GPU machine.
 
-'fit CPU s' is CPU time on one thread with defaults (`model="auto"`), evaluation left out; 'draw CPU s' of as many rows as were learned from.
+'fit CPU s' is CPU time on one thread with defaults (`model="auto"`), evaluation left out; 'draw CPU s' of as many rows as were learned
+from.
 """
 
 
@@ -74,7 +86,9 @@ def made(n: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return rows of a small made table for a quick run."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=n)
-    rows = pd.DataFrame({"x": x, "city": np.where(x > 0, "Rome", "Oslo"), "income": np.where(x + rng.normal(size=n) > 0, "high", "low")})
+    rows = pd.DataFrame(
+        {"x": x, "city": np.where(x > 0, "Rome", "Oslo"), "income": np.where(x + rng.normal(size=n) > 0, "high", "low")}
+    )
     return rows.iloc[: n // 2], rows.iloc[n // 2 :].reset_index(drop=True)
 
 
@@ -109,7 +123,9 @@ def sdgym_f1(train: Matrix, test: Matrix, target: int, seed: int) -> float:
     return float(np.mean(found))
 
 
-def subjects(train: pd.DataFrame, target: str, seed: int, *, quick: bool) -> Iterator[tuple[str, Any, Matrix, dict[str, float]]]:
+def subjects(
+    train: pd.DataFrame, target: str, seed: int, *, quick: bool
+) -> Iterator[tuple[str, Any, Matrix, dict[str, float]]]:
     """Yield (name, coding, generated rows, times) of each generator; Engram first, whose coding tells columns' types to all."""
     begin = time.process_time()
     ours = Synthesizer(random_state=seed, max_epochs=2 if quick else "auto").fit(train)
@@ -125,10 +141,17 @@ def subjects(train: pd.DataFrame, target: str, seed: int, *, quick: bool) -> Ite
         sampler.fit(known.values, random_state=seed)
         fitted = time.process_time()
         rows = known.of(sampler.sample(len(known), seed))
-        yield sampler.name, ours.coding_, rows, {"fit CPU s": fitted - begin, "draw CPU s": time.process_time() - fitted}
+        yield (
+            sampler.name,
+            ours.coding_,
+            rows,
+            {"fit CPU s": fitted - begin, "draw CPU s": time.process_time() - fitted},
+        )
 
 
-def measured(name: str, train: pd.DataFrame, test: pd.DataFrame, seed: int, *, quick: bool) -> Iterator[tuple[str, dict[str, float]]]:
+def measured(
+    name: str, train: pd.DataFrame, test: pd.DataFrame, seed: int, *, quick: bool
+) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield (generator, its quantities) for one seed; all but Engram for the first seed alone."""
     target = TARGETS[name]
     for subject, coding, rows, times in subjects(train, target, seed, quick=quick):
@@ -148,7 +171,9 @@ def table(name: str, found: list[tuple[str, dict[str, float]]]) -> Table:
     for subject, cells in found:
         by_subject.setdefault(subject, []).append(cells)
     real = by_subject["real rows"][0]["boosted trees"]
-    return Table(name, [_row(name, subject, many, real) for subject, many in by_subject.items()], ("mean", "min", "max"))
+    return Table(
+        name, [_row(name, subject, many, real) for subject, many in by_subject.items()], ("mean", "min", "max")
+    )
 
 
 def _row(name: str, subject: str, many: list[dict[str, float]], real: float) -> Row:
@@ -165,7 +190,10 @@ def measure(options: Options) -> Page:
     if options.quick or options.data is None:
         tables = [table("adult", list(measured("adult", *made(), 0, quick=True)))]
     else:
-        found = {name: [one for seed in range(SEEDS) for one in measured(name, *read(name, options.data), seed, quick=False)] for name in TARGETS}
+        found = {
+            name: [one for seed in range(SEEDS) for one in measured(name, *read(name, options.data), seed, quick=False)]
+            for name in TARGETS
+        }
         tables = [table(name, many) for name, many in found.items()]
     return Page("synthetic_tables", "Synthetic tables", TEXT, tables)
 

@@ -25,7 +25,19 @@ _HOME = {
     "load": "engram.loading",
     "metrics": "engram.metrics",
 }
-__all__ = ["GAN", "VAE", "AnomalyDetector", "Autoencoder", "Synthesizer", "compare", "create", "data", "evaluate", "load", "metrics"]
+__all__ = [
+    "GAN",
+    "VAE",
+    "AnomalyDetector",
+    "Autoencoder",
+    "Synthesizer",
+    "compare",
+    "create",
+    "data",
+    "evaluate",
+    "load",
+    "metrics",
+]
 
 if TYPE_CHECKING:
     from engram import data, metrics

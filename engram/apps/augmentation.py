@@ -62,7 +62,9 @@ def augment(synthesizer: Synthesizer, X: Any, y: Any, seed: int) -> Augmented:
     frame, label = _labelled(X, y)
     classes = frame[label].value_counts()
     if len(classes) < 2 or classes.min() < FEWEST:
-        raise DataError(f"augment needs two classes or more, each of {FEWEST} rows; the rarest of these has {classes.min()}.")
+        raise DataError(
+            f"augment needs two classes or more, each of {FEWEST} rows; the rarest of these has {classes.min()}."
+        )
     results, helps, advice = _checked(synthesizer, frame, label, seed)
     fitted = clone(synthesizer).set_params(random_state=seed, columns=_typed(synthesizer, label)).fit(frame)
     new = _balancing(fitted, frame, label, seed)
@@ -93,8 +95,12 @@ def _balancing(fitted: Synthesizer, frame: pd.DataFrame, label: Any, seed: int) 
     """Return generated rows that make all classes as frequent as the most frequent one."""
     counts = frame[label].value_counts()
     kept = fitted.coding_.place_of(str(label)).bins.values
-    lacking = {value: int(counts.max() - count) for value, count in counts.items() if count < counts.max() and value in kept}
-    parts = [fitted.sample(n, given={label: value}, random_state=seed + i) for i, (value, n) in enumerate(lacking.items())]
+    lacking = {
+        value: int(counts.max() - count) for value, count in counts.items() if count < counts.max() and value in kept
+    }
+    parts = [
+        fitted.sample(n, given={label: value}, random_state=seed + i) for i, (value, n) in enumerate(lacking.items())
+    ]
     return pd.concat(parts, ignore_index=True)[list(frame.columns)] if parts else frame.iloc[:0]
 
 
@@ -120,7 +126,7 @@ def _checked(synthesizer: Synthesizer, frame: pd.DataFrame, label: Any, seed: in
     gain, error = scores["generated rows"][0] - scores[best][0], float(np.std(gains))
     helps = gain > 2 * error
     advice = (
-        f"generated rows help: macro F1 {scores['generated rows'][0]:.3f} on held-out rows, the best other way ({best}) {scores[best][0]:.3f}"
+        f"generated rows help: macro F1 {scores['generated rows'][0]:.3f} on held-out rows, {best} {scores[best][0]:.3f}"
         if helps
         else f"generated rows do not help: macro F1 {scores['generated rows'][0]:.3f} on held-out rows, {best} gets {scores[best][0]:.3f} "
         f"(a difference of {gain:+.3f}, standard error {error:.3f}). Take {best!r}"
@@ -146,7 +152,12 @@ def _with_smote(rows: Matrix, at: int, seed: int) -> Matrix:
     for value, count in zip(values, counts, strict=True):
         own = rows.values[rows.values[:, at] == value]
         if count < counts.max():
-            parts.append(SMOTE(rows.discrete, at).fit(own, random_state=seed).sample(int(counts.max() - count), seed).astype(np.float64))
+            parts.append(
+                SMOTE(rows.discrete, at)
+                .fit(own, random_state=seed)
+                .sample(int(counts.max() - count), seed)
+                .astype(np.float64)
+            )
     return rows.of(np.concatenate(parts))
 
 

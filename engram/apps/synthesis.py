@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -108,7 +108,9 @@ class Synthesizer(Model):
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The masked VAE's networks and, for a GAN, a generator and a discriminator."""
         if shapes.modules or self.network not in ("auto", "mlp") or len(set(shapes.widths)) != 1:
-            raise UsageError("Synthesizer builds its networks itself: leave encoder= and decoder= out, and give layers one width.")
+            raise UsageError(
+                "Synthesizer builds its networks itself: leave encoder= and decoder= out, and give layers one width."
+            )
         kind = self._binned
         found = masked_vae.roles(kind.sizes, kind.ordered, shapes.widths, shapes.code_size, shapes.dropout)
         return found | cell_game.roles(kind.sizes, kind.ordered, shapes.widths) if self.model == "gan" else found
@@ -154,7 +156,9 @@ class Synthesizer(Model):
         elif self.model == "auto" and self.scores_["vae"] > GOOD and len(rows) >= FEWEST:
             self._try_game(nets, rows, held)
         told = ", ".join(f"{name} {score:.2f}" for name, score in self.scores_.items())
-        message = f"boosted trees tell generated from held-out rows with an area under the curve of: {told} (.5 is best)"
+        message = (
+            f"boosted trees tell generated from held-out rows with an area under the curve of: {told} (.5 is best)"
+        )
         worse = self.scores_[self.chosen_] > min(self.scores_.values())
         return [Finding("told-apart", message, "model='auto' takes the better one" if worse else "")]
 
@@ -169,7 +173,7 @@ class Synthesizer(Model):
         self.scores_["gan"] = self._told_apart("gan", both, held)
         if self.scores_["gan"] < self.scores_["vae"]:
             self.chosen_ = "gan"
-            nets.update(game)
+            nets.update(dict(game.items()))
 
     def _told_apart(self, name: str, nets: Nets, held: Rows) -> float:
         """Return how well held-out rows of bins are told from generated ones."""
@@ -214,14 +218,13 @@ class Synthesizer(Model):
         """
         n = checked_value("n", n, Annotated[int, Ge(1)])
         with self.fitted() as nets:
-            cells = given if isinstance(given, Mapping | pd.DataFrame | None) else dict(given)
-            known = known_cells(self.coding_, cells, n)
+            known = known_cells(self.coding_, given, n)
             asked = bool(known.bins or known.allowed)
             random = np.random.default_rng(seed_from(random_state))
             bins, numbers = self._drawn("vae" if asked else self.chosen_, nets, n, random, known)
             rows = decoded(self.coding_, bins, numbers, random)
-        for column, cells in known.cells.items():
-            rows[self.coding_.field(column).name] = [plain(cell) for cell in cells]
+        for column, own in known.cells.items():
+            rows[self.coding_.field(column).name] = [plain(cell) for cell in own]
         return rows
 
     def _drawn(

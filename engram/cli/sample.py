@@ -18,7 +18,10 @@ from engram.errors import UsageError
 @with_parameters(
     click.Option(["--label"], metavar="VALUE", help="Of a conditional model: the label that the rows are to have."),
     click.Option(
-        ["--given"], multiple=True, metavar="NAME=VALUE", help="Of a synthesizer: a cell that all rows are to have; nothing asks for a hole."
+        ["--given"],
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Of a synthesizer: a cell that all rows are to have; nothing asks for a hole.",
     ),
     seed_parameter(),
     force_parameter("a file"),
@@ -26,7 +29,14 @@ from engram.errors import UsageError
 )
 @common
 def sample(
-    run: str, n: int, output: str | None, label: str | None, given: tuple[str, ...], seed: int, force: bool, dry_run: bool
+    run: str,
+    n: int,
+    output: str | None,
+    label: str | None,
+    given: tuple[str, ...],
+    seed: int,
+    force: bool,
+    dry_run: bool,
 ) -> None:
     """Draw new rows from a fitted model.
 
@@ -67,7 +77,9 @@ def sample(
 def _cells(run: str, model: Any, given: tuple[str, ...]) -> dict[str, str | None]:
     """Return cells by column as they were asked for, None for a hole; raise `UsageError` where the model takes none."""
     if given and model.kind_.name != "bins":
-        raise UsageError(f"--given is for synthesizers, and {run!r} is none. Fit one: engram fit synthesis SOURCE -o RUN")
+        raise UsageError(
+            f"--given is for synthesizers, and {run!r} is none. Fit one: engram fit synthesis SOURCE -o RUN"
+        )
     found = {}
     for text in given:
         name, sign, value = text.partition("=")

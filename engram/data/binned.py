@@ -150,8 +150,8 @@ class Binned(Kind):
             if place.bins.pooled and not place.pattern:
                 rare = place.bins.counts[place.bins.present - 1]
                 found.append(
-                    f"{rare} of {self.n_rows} rows have a value of {place.name!r} that fewer than {coding.min_count} rows have: none of these "
-                    "values is kept"
+                    f"{rare} of {self.n_rows} rows have a value of {place.name!r} that fewer than {coding.min_count} rows have: none "
+                    "of these values is kept"
                 )
         if coding.rules:
             found.append(f"every generated row obeys: {'; '.join(describe(coding.constraints))}")

@@ -137,7 +137,9 @@ class Bins:
         allowed = (last[None] >= low[:, None]) & (first[None] <= high[:, None])
         return np.column_stack([allowed, np.ones((len(low), 1), dtype=bool)]) if self.missing else allowed
 
-    def numbers(self, bins: Array, random: np.random.Generator, low: Array | None = None, high: Array | None = None) -> Array:
+    def numbers(
+        self, bins: Array, random: np.random.Generator, low: Array | None = None, high: Array | None = None
+    ) -> Array:
         """Draw a number from each bin along its quantiles, NaN for missing; never below ``low`` or above ``high``, (rows,) each."""
         table = np.array(self.knots, dtype=np.float64).reshape(-1, KNOTS)
         at = np.minimum(bins, len(table) - 1)
@@ -193,7 +195,7 @@ def _groups(there: Array, most: int) -> list[Array]:
     """Return sorted numbers as the sorted numbers of each bin."""
     if not len(there):
         return []
-    different, counts = np.unique(there, return_counts=True)
+    counts = np.unique(there, return_counts=True)[1]
     target = max(FEWEST_ROWS, len(there) / most)
     alone = counts >= target
     section = np.cumsum(alone) * 2 - alone  # odd for spikes, even for what lies between them

@@ -106,7 +106,9 @@ class Coding:
         self.constraints = Constraints.read(self.rules, [str(c.name) for c in self.fields if _varies(c)])
         joined = {name for c in self.constraints.combinations for name in c.columns}
         most = self._most_bins()
-        found = [self._own(c, frame[c.name], most) for c in self.fields if c.type != "drop" and str(c.name) not in joined]
+        found = [
+            self._own(c, frame[c.name], most) for c in self.fields if c.type != "drop" and str(c.name) not in joined
+        ]
         found += [self._combined(c.columns, frame) for c in self.constraints.combinations]
         self._lay_out([place for place, _ in found])
         cells = {place.name: numbers for place, numbers in found}
@@ -183,7 +185,7 @@ class Coding:
         if c.type == "category":
             numbers = categories_in(c, series, {})
             return [None if k < 0 else c.values[k] for k in numbers.tolist()]
-        return [None if cell != cell else cell for cell in numbers_in(c, series, self.notes).tolist()]
+        return [None if np.isnan(cell) else cell for cell in numbers_in(c, series, self.notes).tolist()]
 
     def _pattern(self, found: list[tuple[Place, Array]]) -> list[tuple[Place, Array]]:
         """Return the place of which cells are missing together, where several columns have missing ones; frequent patterns are kept."""
@@ -218,7 +220,9 @@ class Coding:
     def _lay_out(self, places: list[Place]) -> None:
         """Set the places and what follows from them."""
         self.places = places
-        self.coded = [place for place in places if place.bins.varies] or places[:1]  # with none that varies, one has to stand for all
+        self.coded = [place for place in places if place.bins.varies] or places[
+            :1
+        ]  # with none that varies, one has to stand for all
         self.number_of = {place.name: i for i, place in enumerate(self.coded)}
         steps = {place.name: place.bins.step for place in places}
         self.gaps = closure(self.constraints.orders, steps) if self.constraints.orders else {}
@@ -282,7 +286,9 @@ class Coding:
             of = [self._place(name) for name in place.columns]
             gone = np.column_stack([p.bins.is_missing(self._encoded(p, frame)) for p in of])
             kept = {tuple(cells): i for i, cells in enumerate(place.cells)}
-            return self._known(place, np.array([kept.get(tuple(row), len(kept)) for row in gone.tolist()], dtype=np.int64))
+            return self._known(
+                place, np.array([kept.get(tuple(row), len(kept)) for row in gone.tolist()], dtype=np.int64)
+            )
         columns = [self.field(name) for name in place.columns]
         series = [frame[c.name] for c in columns]
         if place.is_gap:

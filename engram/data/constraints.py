@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -168,4 +167,3 @@ def _limit_text(limit: Limit) -> str:
     before = "" if limit.low == -math.inf else f"{limit.low:g} {'<' if limit.strict[0] else '<='} "
     after = "" if limit.high == math.inf else f" {'<' if limit.strict[1] else '<='} {limit.high:g}"
     return f"{before}{limit.column}{after}"
-

@@ -15,7 +15,9 @@ from engram.data.columns import Column, restored
 from engram.data.renewed import renewed
 
 
-def decoded(coding: Coding, bins: Mapping[str, Array], numbers: Mapping[str, Array], random: np.random.Generator) -> pd.DataFrame:
+def decoded(
+    coding: Coding, bins: Mapping[str, Array], numbers: Mapping[str, Array], random: np.random.Generator
+) -> pd.DataFrame:
     """Return rows as a DataFrame like that of the fit.
 
     Parameters
@@ -37,7 +39,12 @@ def decoded(coding: Coding, bins: Mapping[str, Array], numbers: Mapping[str, Arr
 
 
 def _column(
-    coding: Coding, c: Column, bins: Mapping[str, Array], numbers: Mapping[str, Array], n: int, random: np.random.Generator
+    coding: Coding,
+    c: Column,
+    bins: Mapping[str, Array],
+    numbers: Mapping[str, Array],
+    n: int,
+    random: np.random.Generator,
 ) -> pd.Series[Any]:
     name = str(c.name)
     if c.type == "empty":
@@ -102,8 +109,11 @@ def _with_holes(series: pd.Series[Any], gone: Array) -> pd.Series[Any]:
 
 
 def _empty(c: Column, n: int) -> pd.Series[Any]:
-    series = pd.Series([None] * n, name=c.name, dtype=object)
+    series: Any = pd.Series([None] * n, name=c.name, dtype=object)
     try:
-        return series.astype(c.dtype) if not c.dtype.lower().startswith(("int", "uint", "bool")) else series
+        found: pd.Series[Any] = (
+            series if c.dtype.lower().startswith(("int", "uint", "bool")) else series.astype(c.dtype)
+        )
     except (ValueError, TypeError):
-        return series
+        return pd.Series(series)
+    return found

@@ -38,7 +38,10 @@ class Given:
 
     def part(self, rows: slice) -> Given:
         """Return these rows of it."""
-        return Given(*({k: v[rows] for k, v in each.items()} for each in (self.bins, self.numbers, self.allowed)))
+        bins, numbers, allowed = (
+            {k: v[rows] for k, v in each.items()} for each in (self.bins, self.numbers, self.allowed)
+        )
+        return Given(bins, numbers, allowed)
 
 
 def known_cells(coding: Coding, given: Mapping[Any, Any] | pd.DataFrame | None, n: int) -> Given:
@@ -50,6 +53,8 @@ def known_cells(coding: Coding, given: Mapping[Any, Any] | pd.DataFrame | None, 
     found = Given()
     if given is None:
         return found
+    if not isinstance(given, Mapping | pd.DataFrame):
+        raise UsageError(f"given= takes a dict of cells by column, or a DataFrame, not {type(given).__name__}.")
     columns = {str(name): cells for name, cells in given.items()}
     names = [str(c.name) for c in coding.fields if c.type != "drop"]
     for name, cells in columns.items():
@@ -65,7 +70,9 @@ def _listed(name: str, cells: Any, n: int) -> list[Any]:
         return [cells] * n
     found = list(cells)
     if len(found) != n:
-        raise UsageError(f"given[{name!r}] has {len(found)} cells, for {n} rows. Give one cell for all rows, or one for each.")
+        raise UsageError(
+            f"given[{name!r}] has {len(found)} cells, for {n} rows. Give one cell for all rows, or one for each."
+        )
     return found
 
 
@@ -117,10 +124,21 @@ def _values(c: Column, series: pd.Series[Any], gone: Array) -> list[Any]:
     """Return given categories or flags as the values that were kept."""
     if c.type == "boolean":
         no, yes = c.form.get("words", ["False", "True"])
-        known = {no.lower(): 0.0, yes.lower(): 1.0, "0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+        known = {
+            no.lower(): 0.0,
+            yes.lower(): 1.0,
+            "0": 0.0,
+            "1": 1.0,
+            "0.0": 0.0,
+            "1.0": 1.0,
+            "false": 0.0,
+            "true": 1.0,
+        }
         numbers = np.array([known.get(str(cell).strip().lower(), np.nan) for cell in series])
         if (np.isnan(numbers) & ~gone).any():
-            raise UsageError(f"given[{str(c.name)!r}] takes {yes} or {no}, and {series[np.isnan(numbers) & ~gone].iloc[0]!r} is neither.")
+            raise UsageError(
+                f"given[{str(c.name)!r}] takes {yes} or {no}, and {series[np.isnan(numbers) & ~gone].iloc[0]!r} is neither."
+            )
         return [None if lost else bool(v) for v, lost in zip(numbers, gone, strict=True)]
     by_text = {str(value): value for value in c.values}
     found = []

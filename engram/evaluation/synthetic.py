@@ -1,7 +1,7 @@
 """Generated tables beside real rows and simple generators: shapes, pairs, utility, detection, privacy; by one protocol for all subjects.
 
-Without ``train`` half of the rows teach baselines and learners and the other half is the reference; with it, those are the training rows and
-all of X. Every subject gives as many rows for the comparison as the reference has, and as many as there are to learn from for utility.
+Without ``train`` half of the rows teach baselines and learners and the other half is the reference; with it, those are the training rows
+and all of X. Every subject gives as many rows for the comparison as the reference has, and as many as there are to learn from for utility.
 Privacy is looked at only where the training rows are given, and what is seen there proves nothing: distances miss leaks that stronger
 attacks find (Yao et al. 2025, arXiv:2505.01524).
 """
@@ -59,9 +59,7 @@ class Parts:
     is_training: bool
 
 
-def judge_synthetic(
-    model: Any, X: Any, *, target: Any = None, train: Any = None, random_state: Any = 0
-) -> Report:
+def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None, random_state: Any = 0) -> Report:
     """Judge the rows that a fitted synthesizer generates.
 
     Parameters
@@ -136,7 +134,9 @@ def _parts(coding: Coding, X: Any, train: Any, seed: int) -> Parts:
         told, is_training = "half of the rows are known, the others are the reference", False
     rows = rows.of(rows.values[:MOST])
     if min(len(known), len(rows)) < FEWEST:
-        raise DataError(f"{len(known)} rows against {len(rows)} are too few to compare: give at least {2 * FEWEST} rows.")
+        raise DataError(
+            f"{len(known)} rows against {len(rows)} are too few to compare: give at least {2 * FEWEST} rows."
+        )
     if not rows.values.shape[1]:
         raise DataError("no column varies, so there is nothing to compare.")
     return Parts(known, rows, told, is_training)
@@ -207,7 +207,7 @@ def _seen(parts: Parts) -> Iterator[Finding]:
     """Yield that the reference is made of training rows, where it is."""
     share = exact_copies(_as_told(parts.reference), _as_told(parts.known)) if parts.is_training else 0.0
     if share > SEEN:
-        told = f"{share:.0%} of the rows to compare with are training rows: nearness and membership say nothing, and copies look like quality"
+        told = f"{share:.0%} of the rows to compare with are training rows: nearness and membership say nothing, copies look good"
         yield Finding("training-rows", told, "Hold rows out before the fit, and give these")
 
 
@@ -219,7 +219,13 @@ def _findings(own: list[Result], beside: list[Result]) -> Iterator[Finding]:
             best = max(others, key=lambda r: r.value)
             if best.value > result.value + 0.01:
                 told = f"{result.name}: {best.subject} gets {best.value:.3f}, the model {result.value:.3f}"
-                yield Finding("worse-than-baseline", told, f"Where only utility counts, {best.subject} serves better; it shows real rows' neighbours")
-        if result.name in ("nearer-to-training", "membership") and result.value > 0.5 + max(0.05, result.protocol["rows"] ** -0.5):
+                yield Finding(
+                    "worse-than-baseline",
+                    told,
+                    f"Where only utility counts, {best.subject} serves better; it shows real rows' neighbours",
+                )
+        if result.name in ("nearer-to-training", "membership") and result.value > 0.5 + max(
+            0.05, result.protocol["rows"] ** -0.5
+        ):
             told = f"{result.name} is {result.value:.2f}, and .5 is what rows get that know no training row"
             yield Finding("memorised-rows", told, "Use fewer epochs, or more rows; do not give these rows away")

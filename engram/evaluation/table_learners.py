@@ -1,8 +1,8 @@
 """What learners make of generated tables: trained on them and tested on real rows, or asked to tell them from real rows.
 
-One stated set of learners for all subjects: boosted trees (scikit-learn's histogram gradient boosting: 200 trees at most, learning rate .06,
-a tenth of the rows held out to stop by) and a linear model (logistic or ridge regression on standardised numbers and one-hot categories).
-Train on synthetic, test on real: Esteban, Hyland & Rätsch 2017, arXiv:1706.02633.
+One stated set of learners for all subjects: boosted trees (scikit-learn's histogram gradient boosting: 200 trees at most, learning rate
+.06, a tenth of the rows held out to stop by) and a linear model (logistic or ridge regression on standardised numbers and one-hot
+categories). Train on synthetic, test on real: Esteban, Hyland & Rätsch 2017, arXiv:1706.02633.
 """
 
 from __future__ import annotations

@@ -113,7 +113,8 @@ def membership_auroc(generated: Array, training: Array, held_out: Array) -> floa
 def _check(real: Array, generated: Array, discrete: Array) -> None:
     if real.ndim != 2 or generated.ndim != 2 or not real.shape[1] == generated.shape[1] == len(discrete):
         raise DataError(
-            f"both tables and discrete must have the same columns, these are of shapes {real.shape}, {generated.shape} and {np.shape(discrete)}."
+            "both tables and discrete must have the same columns, these are of shapes "
+            f"{real.shape}, {generated.shape} and {np.shape(discrete)}."
         )
     if not len(real) or not len(generated):
         raise DataError("both tables must have rows.")

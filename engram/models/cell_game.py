@@ -54,7 +54,9 @@ def roles(sizes: Sequence[int], ordered: Sequence[int], widths: Sequence[int]) -
     }
 
 
-def generated(nets: Nets, n: int, likelihood: Likelihood, generator: torch.Generator | None, device: torch.device) -> Tensor:
+def generated(
+    nets: Nets, n: int, likelihood: Likelihood, generator: torch.Generator | None, device: torch.device
+) -> Tensor:
     """Return n drawn rows, (rows, bins of all places), one-hot with gradients."""
     z = torch.randn(n, NOISE, generator=generator, device=device)
     h = torch.zeros(n, nets.generator.code.out_features, device=device)

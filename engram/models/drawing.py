@@ -60,9 +60,7 @@ def draw_cells(
 class Block:
     """Some rows under way: what is known of them, and the next place."""
 
-    def __init__(
-        self, picker: Picker, coding: Coding, rows: slice, random: np.random.Generator, given: Given
-    ) -> None:
+    def __init__(self, picker: Picker, coding: Coding, rows: slice, random: np.random.Generator, given: Given) -> None:
         self.picker, self.coding, self.rows, self.random, self.given = picker, coding, rows, random, given
         self.n = n = rows.stop - rows.start
         self.generator = torch.Generator().manual_seed(int(random.integers(2**62)))
@@ -70,7 +68,9 @@ class Block:
         self.known = torch.zeros(n, len(coding.coded), dtype=torch.bool)
         self.bins: dict[str, Array] = {}
         self.numbers: dict[str, Array] = {}
-        self.holes: dict[str, tuple[Array, Array]] = {}  # by place: where it is decided, and whether the cell is missing there
+        self.holes: dict[
+            str, tuple[Array, Array]
+        ] = {}  # by place: where it is decided, and whether the cell is missing there
         self.own = [place for place in coding.places if place.is_own]
         self.between = {place.columns: place for place in coding.places if place.is_gap}
         self.ends = {p.name: _ends(p) for p in self.own if p.bins.sort == "number"}
@@ -139,7 +139,9 @@ class Block:
             decided, gone = self.holes[place.name]
             last = np.arange(place.bins.size) == place.bins.size - 1
             fits = ~decided[:, None] | (gone[:, None] == last[None])
-            allowed = fits if allowed is None else np.where((fits & allowed).any(1, keepdims=True), fits & allowed, fits)
+            allowed = (
+                fits if allowed is None else np.where((fits & allowed).any(1, keepdims=True), fits & allowed, fits)
+            )
         return self.picker.pick(self, place, allowed)
 
     def _ordered(self, place: Place) -> None:

@@ -3,9 +3,9 @@
     minimise   D / |H| ( - E_q(z | x) sum_{i in H} log p(x_i | z, x_K)  +  KL(q(z | x) || p(z | x_K)) )      averaged over rows, in nats
 
 K are the known and H the hidden of a row's D places; how many are hidden is uniform from 1 to D, so that with the factor every size
-counts the same (Uria, Murray & Larochelle 2014, arXiv:1310.1757, equation 7). Encoder q sees the whole row, the prior of the code sees what is
-known, the decoder sees the code and what is known. Every cell is a category (see `engram.data.bins`). A row is drawn place by place in
-random orders, each time with a new code given all that is known by then, so that conditions are given, not waited for.
+counts the same (Uria, Murray & Larochelle 2014, arXiv:1310.1757, equation 7). Encoder q sees the whole row, the prior of the code sees
+what is known, the decoder sees the code and what is known. Every cell is a category (see `engram.data.bins`). A row is drawn place by
+place in random orders, each time with a new code given all that is known by then, so that conditions are given, not waited for.
 """
 
 from __future__ import annotations
@@ -65,31 +65,29 @@ def terms(nets: Nets, batch: Batch) -> dict[str, Tensor]:
     cells = batch.x.long()
     known = hidden_at_random(len(cells), cells.shape[1], batch.generator, cells.device)
     h, *prior = nets.prior(cells, known)
-    _, *own = nets.encoder(cells)
-    z = reparameterise(*own, batch.generator)
+    _, mean, log_var = nets.encoder(cells)
+    z = reparameterise(mean, log_var, batch.generator)
     each = [functional.cross_entropy(o, cells[:, i], reduction="none") for i, o in enumerate(nets.decoder(h, z))]
     hidden = (~known).float()
     weight = hidden.shape[1] / hidden.sum(1)
     surprise = (torch.stack(each, 1) * hidden).sum(1)
-    return {"surprise": surprise * weight, "kl": kl_normals(*own, *prior).sum(1) * weight}
+    return {"surprise": surprise * weight, "kl": kl_normals(mean, log_var, *prior).sum(1) * weight}
 
 
-def logits(
-    nets: Nets, cells: Tensor, known: Tensor, place: int, table: Tensor, generator: torch.Generator
-) -> Tensor:
+def logits(nets: Nets, cells: Tensor, known: Tensor, place: int, table: Tensor, generator: torch.Generator) -> Tensor:
     """Return logits of the bins of a place given known cells, (rows, bins), with a code drawn for each row.
 
     ``table`` is ``nets.decoder.table()``, the same for all places.
     """
-    h, *prior = nets.prior(cells, known)
-    found: Tensor = nets.decoder.of_place(h, reparameterise(*prior, generator), place, table)
+    h, mean, log_var = nets.prior(cells, known)
+    found: Tensor = nets.decoder.of_place(h, reparameterise(mean, log_var, generator), place, table)
     return found
 
 
 def hidden_at_random(
     n: int, places: int, generator: torch.Generator | None = None, device: torch.device | None = None
 ) -> Tensor:
-    """Return which cells are known, (rows, places) bool: of each row 0 to places - 1 of them, every number and every choice alike likely."""
+    """Return which cells are known, (rows, places) bool: of each row 0 to places - 1, every number and every choice alike likely."""
     count = torch.randint(places, (n, 1), generator=generator, device=device)
     return torch.rand(n, places, generator=generator, device=device).argsort(1).argsort(1) < count
 

@@ -71,7 +71,7 @@ class Layers(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         for layer in self.layers:
             h = h + functional.silu(layer(normalised(h)))
-        return self.dropout(h)
+        return cast("Tensor", self.dropout(h))
 
 
 def normalised(h: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ class CellDecoder(nn.Module):
 
     def forward(self, h: Tensor, z: Tensor) -> tuple[Tensor, ...]:
         """Return logits for each place, (rows, bins)."""
-        return torch.split(functional.linear(self.features(h, z), self.table(), self.bias), self.sizes, 1)
+        return torch.split(functional.linear(self.features(h, z), self.table(), self.bias), list(self.sizes), 1)
 
     def of_place(self, h: Tensor, z: Tensor, place: int, table: Tensor) -> Tensor:
         """Return the logits of one place, (rows, bins), given the table of vectors."""

@@ -135,7 +135,9 @@ def test_the_same_seed_gives_the_same_rows_and_a_loaded_one_too(fitted: engram.S
     loaded: Any = engram.load(tmp_path / "run")
     pd.testing.assert_frame_equal(loaded.sample(50, random_state=7), drawn)
     given = {"city": "Rome", "low": 3}
-    pd.testing.assert_frame_equal(loaded.sample(9, given=given, random_state=1), fitted.sample(9, given=given, random_state=1))
+    pd.testing.assert_frame_equal(
+        loaded.sample(9, given=given, random_state=1), fitted.sample(9, given=given, random_state=1)
+    )
 
 
 def test_what_is_saved_holds_no_row_no_key_and_no_rare_text(fitted: engram.Synthesizer, tmp_path: Path) -> None:
@@ -177,10 +179,23 @@ def test_rows_that_break_a_constraint_and_rules_that_are_none_are_told() -> None
         pd.DataFrame({"a": ["x"] * 5}),
         pd.DataFrame({"a": np.arange(30.0), "b": np.nan}),
         pd.DataFrame({"city": [f"c{i % 700}" for i in range(1400)], "x": range(1400)}),
-        pd.DataFrame({"a": pd.Categorical(list("lmh") * 10, ["l", "m", "h"], ordered=True), "n": pd.array([1, None] * 15, "Int64")}),
+        pd.DataFrame(
+            {
+                "a": pd.Categorical(list("lmh") * 10, ["l", "m", "h"], ordered=True),
+                "n": pd.array([1, None] * 15, "Int64"),
+            }
+        ),
         np.random.default_rng(0).normal(size=(20, 3)),
     ],
-    ids=["one row", "two rows with holes", "a constant", "an empty column", "many categories", "extension types", "an array"],
+    ids=[
+        "one row",
+        "two rows with holes",
+        "a constant",
+        "an empty column",
+        "many categories",
+        "extension types",
+        "an array",
+    ],
 )
 def test_any_table_can_be_fitted_and_drawn(rows: Any) -> None:
     frame = pd.DataFrame(rows)
@@ -205,7 +220,9 @@ def test_a_gan_draws_rows_that_obey_and_leaves_given_cells_to_the_vae() -> None:
     assert (model.sample(50, given={"low": 9}, random_state=0).low == 9).all()
 
 
-def test_evaluation_stands_beside_simple_generators_and_says_that_distances_prove_nothing(fitted: engram.Synthesizer) -> None:
+def test_evaluation_stands_beside_simple_generators_and_says_that_distances_prove_nothing(
+    fitted: engram.Synthesizer,
+) -> None:
     report = fitted.evaluate(messy(120, 5), train=messy(), target="member")
     names = {"column-shapes", "pair-trends", "detection", "coverage", "missing-patterns", "exact-copies", "nearer-to-training",
              "membership", "utility, boosted trees", "utility, linear model"}  # fmt: skip

@@ -50,7 +50,9 @@ def test_no_bin_of_several_numbers_has_fewer_than_ten_rows_and_knots_are_no_list
     assert not inner & set(x.tolist())
 
 
-@pytest.mark.parametrize(("cells", "step"), [([10, 30, 70], 10), ([0.5, 1.25], 0.01), ([1, 2, 4], 1), ([np.pi, 1], 0), ([0, 0], 1)])
+@pytest.mark.parametrize(
+    ("cells", "step"), [([10, 30, 70], 10), ([0.5, 1.25], 0.01), ([1, 2, 4], 1), ([np.pi, 1], 0), ([0, 0], 1)]
+)
 def test_the_step_is_the_largest_that_all_numbers_are_multiples_of(cells: list[float], step: float) -> None:
     assert Bins.of_numbers(np.array(cells)).step == step
 
@@ -76,7 +78,12 @@ def test_rare_categories_share_a_bin() -> None:
 def test_what_is_saved_comes_back_and_what_cannot_be_is_refused() -> None:
     bins = Bins.of_numbers(np.append(np.random.default_rng(0).normal(size=200), NAN))
     assert Bins.from_dict(bins.to_dict()) == bins
-    for change in ({"sort": "x"}, {"counts": [1]}, {"knots": [[1.0, 0.0, 0.0, 0.0, 0.0]] * len(bins.knots)}, {"step": -1.0}):
+    for change in (
+        {"sort": "x"},
+        {"counts": [1]},
+        {"knots": [[1.0, 0.0, 0.0, 0.0, 0.0]] * len(bins.knots)},
+        {"step": -1.0},
+    ):
         with pytest.raises(ValueError, match="cannot be"):
             Bins.from_dict(bins.to_dict() | change)
 

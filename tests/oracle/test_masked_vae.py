@@ -83,12 +83,16 @@ def test_a_fit_begins_at_the_shares_of_bins() -> None:
 def test_generated_cells_of_the_game_are_one_hot_with_gradients() -> None:
     torch.manual_seed(0)
     game = Nets(cell_game.roles(SIZES, ORDERED, (16, 16)))
-    likelihood = engram.data.Binned(pd.DataFrame({"a": list("xyz") * 20, "b": list("pqrs") * 15, "c": [True, False] * 30})).fit(
-        pd.DataFrame({"a": list("xyz") * 20, "b": list("pqrs") * 15, "c": [True, False] * 30})
-    ).likelihood()
+    likelihood = (
+        engram.data.Binned(pd.DataFrame({"a": list("xyz") * 20, "b": list("pqrs") * 15, "c": [True, False] * 30}))
+        .fit(pd.DataFrame({"a": list("xyz") * 20, "b": list("pqrs") * 15, "c": [True, False] * 30}))
+        .likelihood()
+    )
     rows = cell_game.generated(game, 7, likelihood, torch.Generator().manual_seed(0), torch.device("cpu"))
     parts = torch.split(rows, SIZES, 1)
-    assert all(torch.allclose(part.sum(1), torch.ones(7)) and part.detach().round().eq(part.detach()).all() for part in parts)
+    assert all(
+        torch.allclose(part.sum(1), torch.ones(7)) and part.detach().round().eq(part.detach()).all() for part in parts
+    )
     rows.square().sum().backward()
     assert game.generator.code.weight.grad.abs().sum() > 0
     x = cells(7)

@@ -48,7 +48,9 @@ def test_smote_lies_between_a_row_and_one_of_its_five_neighbours() -> None:
 
 def test_smote_keeps_classes_apart_and_takes_the_most_frequent_category() -> None:
     rng = np.random.default_rng(0)
-    x = np.column_stack([np.repeat([0.0, 10.0], 50) + rng.normal(size=100), np.repeat([3, 7], 50), np.repeat([0, 1], 50)])
+    x = np.column_stack(
+        [np.repeat([0.0, 10.0], 50) + rng.normal(size=100), np.repeat([3, 7], 50), np.repeat([0, 1], 50)]
+    )
     x[0, 1] = 9  # a category that no neighbour has
     drawn = SMOTE(np.array([False, True, True]), target=2).fit(x).sample(500, 0)
     assert set(np.unique(drawn[:, 1])) <= {3.0, 7.0}

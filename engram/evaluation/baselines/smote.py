@@ -1,4 +1,4 @@
-"""SMOTE: rows between training rows and their neighbours (Chawla et al., JAIR 16, 2002, arXiv:1106.1813), the anchor of synthetic tables."""
+"""SMOTE: rows between training rows and their neighbours (Chawla et al., JAIR 16, 2002, arXiv:1106.1813)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS = 20_000  # that are learned from at most
 
 
 class SMOTE(Sampler):
-    """A row is x + u (neighbour - x), u even in (0, 1), of a training row x and one of its 5 nearest; of the same class, where there is one.
+    """A row is x + u (neighbour - x), u even in (0, 1), of a training row x and one of its 5 nearest, of the same class.
 
     Of discrete columns it has the value that most of the 5 have (SMOTE-NC, section 6.1; there a difference of categories counts like the
     median standard deviation, which is 1 here, since numbers are standardised). A cell that is missing in x or the neighbour stays missing.
@@ -38,12 +38,14 @@ class SMOTE(Sampler):
         rng = np.random.default_rng(random_state)
         rows = np.asarray(x, dtype=np.float64)
         self.rows = rows[rng.permutation(len(rows))[:ROWS]]
-        self.kinds = np.zeros(x.shape[1], dtype=bool) if self.discrete is None else np.asarray(self.discrete, dtype=bool)
+        self.kinds = (
+            np.zeros(x.shape[1], dtype=bool) if self.discrete is None else np.asarray(self.discrete, dtype=bool)
+        )
         features = self._features(self.rows)
         classes = np.zeros(len(self.rows)) if self.target is None else self.rows[:, self.target]
         self.near = np.repeat(np.arange(len(self.rows))[:, None], NEIGHBOURS, 1)
         for value in np.unique(classes):
-            at = np.flatnonzero(classes == value) if value == value else np.flatnonzero(np.isnan(classes))
+            at = np.flatnonzero(np.isnan(classes) if np.isnan(value) else classes == value)
             k = min(NEIGHBOURS, len(at) - 1)
             if k > 0:
                 found = NearestNeighbors(n_neighbors=k).fit(features[at]).kneighbors(return_distance=False)
