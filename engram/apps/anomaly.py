@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.copies import Copies, described, model_from
-from engram.apps.ensemble import Ensemble, fold_of, numbers_of, residuals_of, spread_out
+from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of, residuals_of, spread_out
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise, Views
 from engram.corruptions import corrupted
@@ -29,6 +29,7 @@ from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.maths.conformal import discoveries
 from engram.models.blocks import over_blocks
+from engram.models.intake import Intake
 from engram.models.model import Model
 from engram.models.options import Corruption, Level
 from engram.models.parts import Shapes
@@ -36,6 +37,7 @@ from engram.models.scores import Scores
 from engram.parameters import checked_value
 from engram.registry import APPS
 from engram.training import Batch, Finding, Turn
+from engram.training.checkpoint import Checkpoints
 from engram.training.nets import Nets
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Share = Annotated[float, Gt(0), Lt(1)]
 SPECTRUM = 0.9  # share of the variance that the code keeps
 MOST_CODE = 64  # dimensions
+MOST_ROWS = 100_000  # that are learned from: 400 steps see no more
 STEPS = (150, 400)  # of a fit: of the smallest tables, of all others
 FEW = 500  # rows, from which on a fit takes the larger number
 LOOKED_AT = 4 * (ROWS + HELD)  # rows that the score is estimated from
@@ -97,6 +100,22 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             return size
         steps = round(STEPS[0] + (STEPS[1] - STEPS[0]) * min(1.0, n / FEW))
         return size | {"steps": steps, "batch_size": min(256, max(16, n // 4))}
+
+    def _train(
+        self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None
+    ) -> None:
+        """Small networks have learned all they can from `MOST_ROWS`: of more, and of streams, a sample is learned from."""
+        rows = given.rows
+        if self.model is None and (given.stream is not None or len(rows) > MOST_ROWS):
+            generator = torch.Generator().manual_seed(seed)
+            rows = rows.take(torch.randperm(len(rows), generator=generator)[:MOST_ROWS].sort().values)
+            told = f"learned from a sample of {len(rows):,} of {given.n_rows:,} rows, which is enough for networks this small"
+            self.findings_.append(Finding("sample", told))
+            given = replace(given, stream=None)
+            self.data_["trained_on"] = len(rows)
+        if given.stream is None:
+            rows = replace(rows, index=torch.arange(len(rows)))  # as the loop numbers them: folds are told by number
+        super()._train(replace(given, rows=rows), values, seed, continued=continued, checkpoints=checkpoints)
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The members' networks, and the scale of the rows."""
@@ -151,7 +170,8 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     @property
     def _clean(self) -> bool | None:
-        return None if self.clean == "auto" else bool(self.clean)
+        clean = checked_value("clean", self.clean, bool | Literal["auto"])  # "no" is false, as it is for every parameter
+        return None if clean == "auto" else clean
 
     @property
     def n_held_(self) -> int:
@@ -171,13 +191,13 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         """Return rows on the scale that members see, (rows, values)."""
         return self._members.standard(nets, batch)
 
-    def made_of(self, nets: Nets, x: Tensor) -> Tensor:
-        """Return what the members make of standardised rows on average, (rows, values)."""
-        return self._members.means(nets, x).mean(0)
+    def settled(self, nets: Nets, x: Tensor) -> Tensor:
+        """Return what each cell of standardised rows is expected to be, given the others, (rows, values)."""
+        return self._score.settled(self._seen(nets, x, None), self._members.means(nets, x).mean(0))
 
-    def strangeness(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the members' mean score of standardised rows, (rows,) float64: higher is stranger."""
-        return self._score.combined(self._score.parts(self._seen(nets, x, mask))).mean(0)
+    def departure(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return how far standardised rows depart from what members make of them, (rows,): squared Mahalanobis distances on average."""
+        return self._score.departure(self._seen(nets, x, mask)).mean(0)
 
     @property
     def score_parts(self) -> Surprise:
@@ -190,7 +210,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take the score back."""
-        measured = cast("Tensor", self._members.roles()["standard"].measured)
+        measured = measured_values(self._members.likelihood)
         self._score = Surprise(self._clean, measured, self.kind_.groups)
         self._score.restore(tensors, self.n_models)
 
@@ -215,8 +235,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         Of rows like those it was fitted to, about a share a or less has a p-value of at most a, whatever their distribution
         (for certain at most 2 a; Vovk 2015).
         """
-        found: Array = np.minimum(1.0, np.exp(self.score_samples(X)) + 1 / (self.n_held_ + 1))
-        return found
+        return self.scored(X)["pvalue"]
 
     @property
     def offset_(self) -> float:
@@ -252,11 +271,17 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         rate = self.alert_rate if alert_rate is None else checked_value("alert_rate", alert_rate, Share)
         return np.where(self.score_samples(X) < self._offset(rate), -1, 1)
 
+    def scored(self, X: Any) -> dict[str, Array]:
+        """Return what is said of each row, (rows,) each: score, pvalue, and whether it is an anomaly at `alert_rate`."""
+        score = self.score_samples(X)
+        p = np.minimum(1.0, np.exp(score) + 1 / (self.n_held_ + 1))
+        return {"score": score, "pvalue": p, "anomaly": score < self.offset_}
+
     def explain(self, X: Any, top: int | None = None) -> pd.DataFrame:
         """Return which cells make each row strange: columns row, column, share, value, expected; of a row the largest share first.
 
-        A cell's share is how much less strange the row would be with the value that its other cells lead one to expect, of all columns
-        together.
+        A cell's share is how much less the row would depart from its reconstruction, in squared Mahalanobis distance, with the value that
+        its other cells lead one to expect; of all columns together.
 
         Parameters
         ----------

@@ -16,7 +16,7 @@ from engram.data.rows import Rows
 from engram.errors import UsageError
 from engram.models.model import Model
 from engram.models.resolve import checked_parameters, resolve_shapes, settled
-from engram.parameters import parameters_of
+from engram.parameters import check_names, parameters_of
 from engram.registry import MODELS, name_of
 from engram.training import Batch, Settings, Turn
 from engram.training.nets import Nets
@@ -31,7 +31,10 @@ def model_from(given: str | dict[str, Any] | Model) -> Model:
         model = cast("Model", clone(given))
     else:
         wanted = {"name": given} if isinstance(given, str) else dict(given)
-        entry = MODELS[str(wanted.pop("name", None))]
+        if "name" not in wanted:
+            raise UsageError(f"model={given!r} has no name. Give one: {{'name': 'vae', 'beta': 2}}.")
+        entry = MODELS[str(wanted.pop("name"))]
+        check_names(entry.value, wanted)
         model = entry.value(**{**entry.parameters, **wanted})
     if not hasattr(model, "encode") or model.conditional is True:
         raise UsageError(
@@ -79,9 +82,9 @@ class Copies(Ensemble):
             own = copy.roles(copy.shapes_)
             copy._turns = (Turn(type(copy).__name__.lower(), tuple(own)),)
             found |= {f"{role}{member}": net for role, net in own.items()}
-        return found | {"standard": Standard(self.kind.likelihood())}
+        return found | {"standard": Standard(self.own)}
 
-    def own(self, nets: Nets, member: int) -> Nets:
+    def nets_of(self, nets: Nets, member: int) -> Nets:
         """Return the networks of one copy by their own roles."""
         if member not in self._views:
             suffix = str(member)
@@ -98,7 +101,7 @@ class Copies(Ensemble):
         folds = fold_of(numbers_of(few), self.folds)
         for member, copy in enumerate(self.copies):
             learned = folds != member
-            copy.start(self.own(nets, member), few.take(learned) if bool(learned.any()) else few)
+            copy.start(self.nets_of(nets, member), few.take(learned) if bool(learned.any()) else few)
 
     def turns(self, step: int, settings: Settings) -> Sequence[Turn]:
         """The turns of all copies, one copy after the other."""
@@ -114,12 +117,12 @@ class Copies(Ensemble):
     def terms(self, turn: Turn, nets: Nets, batch: Batch, noise: Noise | None) -> dict[str, Tensor]:
         """The terms of a copy on the rows that it learns from."""
         member, own = self._turns[turn.name]
-        return self.copies[member].terms(own, self.own(nets, member), self._learned(batch, member))
+        return self.copies[member].terms(own, self.nets_of(nets, member), self._learned(batch, member))
 
     def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
         """What a copy does after its step."""
         member, own = self._turns[turn.name]
-        self.copies[member].after_step(own, self.own(nets, member), self._learned(batch, member))
+        self.copies[member].after_step(own, self.nets_of(nets, member), self._learned(batch, member))
 
     def _learned(self, batch: Batch, member: int) -> Batch:
         """Return the rows of a batch that a copy learns from; where that is none, all."""
@@ -137,7 +140,7 @@ class Copies(Ensemble):
         rows = (rows if seen is None else torch.where(seen, rows, 0.0)).view(len(x), *self.kind.shape)
         found = []
         for member, copy in enumerate(self.copies):
-            own: Any = self.own(nets, member)
+            own: Any = self.nets_of(nets, member)
             code = cast("Any", copy).encode(own, Batch(rows, mask))
             means = own.decoder.likelihood.mean(own.decoder(code))
             found.append(nets.standard(means.flatten(1)))

@@ -30,7 +30,9 @@ def of_shares(shares: Array, known: int, counts: Array) -> tuple[float, float]:
     n = counts.sum()
     if not n:
         return 0.0, 1.0
-    before, pooled = shares * known, (shares * known + counts) / (known + n)
+    before = np.where(shares * known < 1 - 1e-6, 0.0, shares * known)  # less than a row is what stands for none
+    known, shares = before.sum(), before / before.sum()
+    pooled = (before + counts) / (known + n)
     used = pooled > 0
     statistic = sum(
         float((((found - total * pooled) ** 2)[used] / (total * pooled)[used]).sum())
@@ -40,9 +42,12 @@ def of_shares(shares: Array, known: int, counts: Array) -> tuple[float, float]:
     return distance, float(chi2.sf(statistic, max(int(used.sum()) - 1, 1)))
 
 
-def against_uniform(p: Array) -> tuple[float, float]:
-    """Return the Kolmogorov-Smirnov statistic of p-values against the uniform distribution, and its asymptotic p-value."""
+def against_uniform(p: Array, known: int) -> tuple[float, float]:
+    """Return the Kolmogorov-Smirnov statistic of p-values against the uniform distribution, and its asymptotic p-value.
+
+    The p-values were measured by so many ``known`` scores, which are a sample, too: the p-value is that of two samples.
+    """
     n = len(p)
     ordered = np.sort(p)
     statistic = float(np.maximum(np.arange(1, n + 1) / n - ordered, ordered - np.arange(n) / n).max())
-    return statistic, float(kstwobign.sf(statistic * np.sqrt(n)))
+    return statistic, float(kstwobign.sf(statistic * np.sqrt(n * known / (n + known))))

@@ -126,18 +126,19 @@ class Ensemble:
     def __init__(self, kind: Kind, n_models: int, code_size: int, widths: tuple[int, ...]) -> None:
         self.kind, self.members, self.code_size, self.widths = kind, n_models, code_size, widths
         self.folds = folds_of(n_models)
-        self.likelihood = standard_likelihood(kind.likelihood())
+        with torch.device("cpu"):  # also where networks are built on no device, to check a run folder's weights
+            self.own = kind.likelihood()
+            self.likelihood = standard_likelihood(self.own)
 
     def roles(self) -> dict[str, nn.Module]:
         """Return the encoders, the decoders and the scale of the rows."""
-        own = self.kind.likelihood()
-        size = own.size
+        size = self.own.size
         encoder = MemberCoder(self.members, (size, *self.widths, self.code_size))
         decoder = MemberCoder(self.members, (self.code_size, *reversed(self.widths), size))
         return {
             "encoder": encoder,
-            "decoder": Decoder(decoder, standard_likelihood(own)),
-            "standard": Standard(own),
+            "decoder": Decoder(decoder, standard_likelihood(self.own)),
+            "standard": Standard(self.own),
         }
 
     def standard(self, nets: Nets, rows: Rows | Batch) -> Tensor:

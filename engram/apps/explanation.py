@@ -1,4 +1,4 @@
-"""Which cells make a row strange: how much less strange it would be if a cell were what the others lead one to expect."""
+"""Which cells make a row strange: how much less it would depart from what is expected if a cell were what the others lead one to expect."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from torch import Tensor
 
 ROUNDS = 4  # of filling a hidden cell with what is made of it
 
-Means = Callable[[Tensor], Tensor]  # standardised rows (rows, values) -> what is made of them, on the same scale
-Strangeness = Callable[[Tensor], Tensor]  # standardised rows (rows, values) -> how strange each is, (rows,)
+Settled = Callable[
+    [Tensor], Tensor
+]  # standardised rows (rows, values) -> what each cell is expected to be, given the others
+Departure = Callable[
+    [Tensor], Tensor
+]  # standardised rows (rows, values) -> how far each departs from what is expected, (rows,)
 
 
 def columns_of(values: int, groups: Tensor | None) -> Tensor:
@@ -19,26 +23,26 @@ def columns_of(values: int, groups: Tensor | None) -> Tensor:
     return owner == torch.arange(int(owner.max()) + 1)[:, None]
 
 
-def expected_cells(x: Tensor, groups: Tensor | None, means: Means) -> Tensor:
+def expected_cells(x: Tensor, groups: Tensor | None, settled: Settled) -> Tensor:
     """Return rows in which one cell was replaced by what the others lead one to expect, (columns, rows, values).
 
-    The cell is hidden (set to its mean), filled with what the model makes of it there, and filled again until it hardly moves.
+    The cell is hidden (set to its mean), filled with what it is expected to be, and filled again until it hardly moves.
     """
     owned = columns_of(x.shape[1], groups)[:, None, :]
     filled = torch.where(owned, 0.0, x)
     for _ in range(ROUNDS):
-        made = means(filled.flatten(0, 1)).view_as(filled)
+        made = settled(filled.flatten(0, 1)).view_as(filled)
         filled = torch.where(owned, made, filled)
     return filled
 
 
-def shares_of(x: Tensor, expected: Tensor, strangeness: Strangeness) -> Tensor:
-    """Return each column's share in what makes a row strange, (rows, columns): 0 to 1, summing to 1 where there is anything.
+def shares_of(x: Tensor, expected: Tensor, departure: Departure) -> Tensor:
+    """Return each column's share in how far a row departs, (rows, columns): 0 to 1, summing to 1 where there is anything.
 
-    A column's part is how much less strange the row is with the expected cell in its place.
+    A column's part is how much less the row departs with the expected cell in its place.
     """
-    base = strangeness(x)
-    without = strangeness(expected.flatten(0, 1)).view(len(expected), len(x))
+    base = departure(x)
+    without = departure(expected.flatten(0, 1)).view(len(expected), len(x))
     gain = (base - without).clamp(min=0).T
     total = gain.sum(1, keepdim=True)
     return torch.where(total > 0, gain / total.clamp(min=1e-12), 0.0)

@@ -46,17 +46,16 @@ def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: 
     x = detector.standardised(nets, Batch(rows.x, rows.mask))
     columns = len(kind.columns)
 
-    def strangeness(changed: Tensor) -> Tensor:
+    def departure(changed: Tensor) -> Tensor:
         times = len(changed) // n
         mask = None if rows.mask is None else rows.mask.repeat(times, 1)
-        return detector.strangeness(nets, changed, mask)
+        return detector.departure(nets, changed, mask)
 
-    expected = expected_cells(x, kind.groups, lambda changed: detector.made_of(nets, changed))
-    shares = shares_of(x, expected, strangeness)
+    expected = expected_cells(x, kind.groups, lambda changed: detector.settled(nets, changed))
+    shares = shares_of(x, expected, departure)
     groups = torch.arange(columns) if kind.groups is None else kind.groups
     together = expected[groups, :, torch.arange(x.shape[1])].T  # every cell as its others lead one to expect
-    typed = kind.typed(part)
-    means = kind.typed(kind.conform(kind.decode(nets.standard.back(together))))
+    own, means = _frame(kind, part), _frame(kind, kind.decode(nets.standard.back(together)))
     order = shares.argsort(dim=1, descending=True, stable=True)[:, :top]
     numbers, which = torch.arange(n).repeat_interleave(order.shape[1]), order.flatten()
     return pd.DataFrame(
@@ -64,10 +63,15 @@ def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: 
             "row": numbers.numpy() + first,
             "column": [kind.columns[i] for i in which],
             "share": shares[numbers, which].double().numpy(),
-            "value": _cells(typed, kind.columns, numbers, which),
+            "value": _cells(own, kind.columns, numbers, which),
             "expected": _cells(means, kind.columns, numbers, which),
         }
     )
+
+
+def _frame(kind: Table, cells: Any) -> pd.DataFrame:
+    """Return conformed or decoded rows as a DataFrame."""
+    return cells if isinstance(cells, pd.DataFrame) else pd.DataFrame(cells, columns=[c.name for c in kind.fields])
 
 
 def _cells(frame: pd.DataFrame, columns: list[str], rows: Tensor, which: Tensor) -> list[Any]:
@@ -86,20 +90,22 @@ def drifted(detector: AnomalyDetector, X: Any) -> pd.DataFrame:
     score = detector.score_parts
     numbers = torch.cumsum(score.measured.long(), 0) - 1
     flags = torch.cumsum((~score.measured).long(), 0) - 1
-    known, found = detector.data_["rows"], []
+    known, found = round(1 / float(score.tensors["least"])) - 1, []  # the rows that the score was estimated from
+    gone = score.tensors.get("missing", torch.zeros(len(kind.columns)))
     for column in range(len(kind.columns)):
         own = (owner == column).nonzero()[:, 0]
         seen = torch.ones(len(x), dtype=torch.bool) if rows.mask is None else rows.mask[:, column]
+        there = known - round(known * float(gone[column]))
         if bool(score.measured[own[0]]):
             grid = score.tensors["grid"][numbers[own[0]]].numpy()
-            value = of_numbers(grid, known, x[seen, own[0]].numpy())
+            value = of_numbers(grid, there, x[seen, own[0]].numpy())
         else:
-            value = of_shares(*_shares(score.tensors["rare"][flags[own]], known, x[seen][:, own]))
-        found.append(_worse(value, _missing(score.tensors.get("missing"), column, known, seen)))
+            value = of_shares(*_shares(score.tensors["rare"][flags[own]], there, x[seen][:, own]))
+        found.append(_worse(value, _missing(float(gone[column]), known, seen)))
     names = [*kind.columns, "(score)"]
-    found.append(against_uniform(detector.pvalues(X)))
+    found.append(against_uniform(detector.pvalues(X), detector.n_held_))
     table = pd.DataFrame({"column": names, "statistic": [f[0] for f in found], "pvalue": [f[1] for f in found]})
-    table["drifted"] = discoveries(torch.from_numpy(table["pvalue"].to_numpy()), RATE).numpy()
+    table["drifted"] = discoveries(torch.tensor(table["pvalue"].tolist(), dtype=torch.float64), RATE).numpy()
     return table
 
 
@@ -111,8 +117,7 @@ def _shares(rare: Tensor, known: int, x: Tensor) -> tuple[Any, int, Any]:
     return shares / shares.sum(), known, counts
 
 
-def _missing(missing: Tensor | None, column: int, known: int, seen: Tensor) -> tuple[float, float]:
-    share = 0.0 if missing is None else float(missing[column])
+def _missing(share: float, known: int, seen: Tensor) -> tuple[float, float]:
     gone = int((~seen).sum())
     return of_shares(np.array([1 - share, share]), known, np.array([len(seen) - gone, gone]))
 

@@ -22,14 +22,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engram.apps.ensemble import CLIP
 from engram.maths.conformal import Yardstick, cross_conformal, surprise, yardstick
 from engram.maths.prototypes import Prototypes, prototypes, reach
 
 ROWS = 4096  # rows that prototypes and residuals of a member are estimated from
 HELD = 4096  # held-out scores kept of each fold
+KNOTS = 1024  # held-out values kept of each part
 GRID = 1025  # most quantiles kept of a column
-VALUES = 1 << 20  # ... and of all columns together
+BINS = 1024  # of a column, evenly over the values that standardised numbers can have
+VALUES = 1 << 20  # most quantiles, and bins, of all columns together
 RIDGE = (1e-3, 0.05)  # added to the variances of residuals: this, and this share of themselves
+SHARP = (
+    1e-4,
+    1e-3,
+)  # ... where it is asked which cell is to blame: columns that nearly repeat each other are told apart
 TRIMMED = 0.2  # share of the rows, the furthest from any prototype, that prototypes of dirty rows are made without
 
 
@@ -54,9 +61,9 @@ PARTS: dict[
         "marginals": (1, None),
     },
     False: {
-        "residual": (1, None),
-        "near": (0.5, Around(10, 400, roomy=True, trimmed=TRIMMED)),
-        "crowd": (0.5, Around(40, 100, roomy=True, trimmed=TRIMMED)),
+        "residual": (0.5, None),
+        "near": (1, Around(10, 400, roomy=True, trimmed=TRIMMED)),
+        "crowd": (1, Around(40, 100, roomy=True, trimmed=TRIMMED)),
         "marginals": (1, None),
     },
 }
@@ -97,13 +104,14 @@ class Surprise:
     def __init__(self, clean: bool | None, measured: Tensor, groups: Tensor | None) -> None:
         self.clean, self.measured, self.groups = clean, measured, groups
         self.single = torch.ones_like(measured) if groups is None else torch.bincount(groups)[groups] == 1
+        self.columns = len(measured) if groups is None else int(groups.max()) + 1
         self.tensors: dict[str, Tensor] = {}  # of columns, and of members, which then come first
         self.sticks: dict[str, Yardstick] = {}  # of the parts
         self.folds: list[Yardstick] = []  # of the whole score, by member
 
     def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator) -> None:
         """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from."""
-        self.tensors = _columns(views, self.measured)
+        self.tensors = _columns(views, self.measured, self.columns)
         found: dict[str, list[Tensor]] = {}
         for member, unseen in enumerate(held):
             chosen = (unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0]
@@ -113,13 +121,15 @@ class Surprise:
         self.tensors |= {name: _stacked(values) for name, values in found.items()}
         parts = self.parts(views, known=True)
         own = {name: torch.cat([v[m, unseen] for m, unseen in enumerate(held)]) for name, v in parts.items()}
-        self.sticks = {name: yardstick(_some(values, generator)) for name, values in own.items()}
+        self.sticks = {name: yardstick(_some(values, generator, KNOTS)) for name, values in own.items()}
         whole = self.combined(parts)
-        self.folds = [yardstick(_some(whole[m, unseen], generator)) for m, unseen in enumerate(held)]
+        self.folds = [yardstick(_some(whole[m, unseen], generator, HELD)) for m, unseen in enumerate(held)]
 
     def _estimated(self, views: Views, member: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what one member's parts need, from rows that it learned from."""
-        found = _covariance(views.residuals[member])
+        found = _covariance(views.residuals[member], "root", RIDGE) | _covariance(
+            views.residuals[member], "sharp", SHARP
+        )
         for name, (_, around) in PARTS[self.clean].items():
             if around is None:
                 continue
@@ -135,7 +145,7 @@ class Surprise:
     # --- scores ---
 
     def parts(self, views: Views, *, known: bool = False) -> dict[str, Tensor]:
-        """Return the parts of the score, each (members, rows), in their own units; ``known`` says that columns were learned from these rows."""
+        """Return the parts of the score, each (members, rows), in their own units; of ``known`` rows columns were learned."""
         found = {}
         ranked = (
             self.ranked(views.x) if any(a is not None and a.ranks for _, a in PARTS[self.clean].values()) else views.x
@@ -148,6 +158,22 @@ class Surprise:
             else:
                 marginals = self.marginal_columns(views, known=known).sum(-1)
                 found[name] = marginals.expand(len(views.residuals), -1)
+        return found
+
+    def departure(self, views: Views) -> Tensor:
+        """Return squared Mahalanobis distances by which cells are blamed, (members, rows): near repetitions of a column are told apart."""
+        return self._distance(views, "sharp").square()
+
+    def settled(self, views: Views, made: Tensor) -> Tensor:
+        """Return what each cell of rows is expected to be, given the others, (rows, values); ``made`` is what members make of the rows.
+
+        Of numbers x - (P r)_j / P_jj with the precision P of residuals r: their conditional mean, were the reconstruction fixed.
+        """
+        mean, root = self.tensors["mean"], self.tensors["sharp"]
+        pulled = torch.bmm(torch.bmm(views.residuals - mean, root), root.mT)
+        step = (pulled / root.square().sum(-1)[:, None]).mean(0)
+        found = made.clone()
+        found[:, self.measured] = views.x[:, self.measured] - step[:, : int(self.measured.sum())]
         return found
 
     def combined(self, parts: dict[str, Tensor]) -> Tensor:
@@ -163,7 +189,10 @@ class Surprise:
 
     def residual(self, views: Views) -> Tensor:
         """Mahalanobis distances of residuals, (members, rows)."""
-        mean, root = self.tensors["mean"], self.tensors["root"]
+        return self._distance(views, "root")
+
+    def _distance(self, views: Views, name: str) -> Tensor:
+        mean, root = self.tensors["mean"], self.tensors[name]
         return torch.baddbmm(-torch.bmm(mean, root), views.residuals, root).square().sum(-1).sqrt()
 
     def _reach(self, name: str, x: Tensor, around: Around) -> Tensor:
@@ -180,9 +209,8 @@ class Surprise:
         """
         x, measured, rare = views.x, self.measured, self.tensors["rare"]
         values = torch.zeros_like(x)
-        least = self.tensors["least"]
-        below, above = self._counted(x)
-        share = 2 * torch.minimum(below, above) + (0 if known else least)
+        least, tails = self.tensors["least"], self.tensors["tails"]
+        share = tails.gather(1, _bins(x[:, measured], tails.shape[1]).T) + (0 if known else least)
         values[:, measured] = -torch.maximum(share, least).clamp(max=1).log().T
         flags, single = x[:, ~measured], self.single[~measured]
         values[:, ~measured] = flags * -rare.log() + torch.where(single, (1 - flags) * -(1 - rare).log(), 0.0)
@@ -192,21 +220,12 @@ class Surprise:
         gone = self.tensors["missing"]
         return torch.where(views.mask, found - (1 - gone).log(), -gone.log())
 
-    def _counted(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the shares of known cells at or below, and at or above, each number: (numbers, rows) twice."""
-        grid, first = self.tensors["grid"], self.tensors["first"].long()
-        numbers = x[:, self.measured].T.contiguous()
-        at = torch.searchsorted(grid, numbers, right=True)
-        before = (at - 1).clamp(min=0)
-        equal = (at > 0) & (grid.gather(1, before) == numbers)
-        smaller = torch.where(equal, first.gather(1, before), at)
-        return at / grid.shape[1], 1 - smaller / grid.shape[1]
-
     def ranked(self, x: Tensor) -> Tensor:
-        """Return rows with their numbers made normal by their ranks in their columns, (rows, values)."""
-        below, above = self._counted(x)
-        n = self.tensors["grid"].shape[1]
-        level = ((below + 1 - above) / 2).clamp(0.5 / n, 1 - 0.5 / n)
+        """Return rows with their numbers made normal by their ranks in their columns, (rows, values); ties share their mean rank."""
+        grid, numbers = self.tensors["grid"], x[:, self.measured].T.contiguous()
+        n = grid.shape[1]
+        counted = torch.searchsorted(grid, numbers, right=True) + torch.searchsorted(grid, numbers)
+        level = (counted / (2 * n)).clamp(0.5 / n, 1 - 0.5 / n)
         found = x.clone()
         found[:, self.measured] = torch.special.ndtri(level).T
         return found
@@ -215,7 +234,7 @@ class Surprise:
         """Sum values (rows, values) over the user's columns, (rows, columns)."""
         if self.groups is None:
             return values
-        return values.new_zeros(len(values), int(self.groups.max()) + 1).index_add_(1, self.groups, values)
+        return values.new_zeros(len(values), self.columns).index_add_(1, self.groups, values)
 
     def merged(self, other: Surprise, known: int, new: int) -> Surprise:
         """Return the score of both: this one's of so many known rows, the other's of new ones.
@@ -225,18 +244,11 @@ class Surprise:
         weight = known / (known + new)
         found = Surprise(self.clean, self.measured, self.groups)
         mine, theirs = self.tensors, other.tensors
-        found.tensors = {
-            "least": torch.tensor(1 / (known + new + 1)),
-            "rare": weight * mine["rare"] + (1 - weight) * theirs["rare"],
-        }
+        shares = {name: weight * mine[name] + (1 - weight) * theirs[name] for name in ("rare", "tails", "missing")}
         grid = _pooled(mine["grid"], theirs["grid"], weight)
-        found.tensors |= {"grid": grid, "first": torch.searchsorted(grid, grid).float()}
-        missing = [state["missing"] for state in (mine, theirs) if "missing" in state]
-        if missing:
-            none = torch.full_like(missing[0], 0.5 / (known + new + 1))
-            shares = weight * mine.get("missing", none) + (1 - weight) * theirs.get("missing", none)
-            found.tensors["missing"] = shares
-        found.tensors |= _pooled_covariance(mine, theirs, weight)
+        found.tensors = shares | {"grid": grid, "least": torch.tensor(1 / (known + new + 1))}
+        for root in ("root", "sharp"):
+            found.tensors |= _pooled_covariance(mine, theirs, weight, root)
         for name, (_, around) in PARTS[self.clean].items():
             for field in Prototypes._fields if around is not None else ():
                 found.tensors[f"{name}.{field}"] = torch.cat([mine[f"{name}.{field}"], theirs[f"{name}.{field}"]], 1)
@@ -269,29 +281,41 @@ class Surprise:
         self.folds = [stick(f"fold.{m}") for m in range(members)]
 
 
-def _covariance(residuals: Tensor) -> dict[str, Tensor]:
-    """Return the mean of residuals (rows, residuals) and a root of the inverse of their covariance with a ridge."""
+def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dict[str, Tensor]:
+    """Return the mean of residuals (rows, residuals) and, by this name, a root of the inverse of their covariance with a ridge."""
     values = residuals.double()
     mean = values.mean(0)
     covariance = (values - mean).T @ (values - mean) / len(values)
-    covariance = covariance + torch.diag(RIDGE[0] + RIDGE[1] * covariance.diagonal())
+    covariance = covariance + torch.diag(ridge[0] + ridge[1] * covariance.diagonal())
     root = torch.linalg.inv(torch.linalg.cholesky(covariance)).T
-    return {"mean": mean.float()[None], "root": root.float()}
+    return {"mean": mean.float()[None], name: root.float()}
 
 
-def _columns(views: Views, measured: Tensor) -> dict[str, Tensor]:
-    """Return what is known of each column by itself: quantiles, where ties begin, frequencies of flags and categories, missing shares."""
+def _columns(views: Views, measured: Tensor, columns: int) -> dict[str, Tensor]:
+    """Return what is known of each column by itself: quantiles, tails, frequencies of flags and categories, missing shares."""
     n, numbers = len(views.x), views.x[:, measured]
-    count = min(GRID, max(65, VALUES // max(1, numbers.shape[1])))
-    at = torch.linspace(0, n - 1, count).round().long()
+    most = max(65, VALUES // max(1, numbers.shape[1]))
+    at = torch.linspace(0, n - 1, min(GRID, most)).round().long()
     grid = numbers.sort(0).values[at].T.contiguous()
-    first = torch.searchsorted(grid, grid)
     least = torch.tensor(1 / (n + 1))
     rare = (views.x[:, ~measured].mean(0)).clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))
-    found = {"grid": grid, "first": first.float(), "least": least, "rare": rare}
-    if views.mask is not None:
-        found["missing"] = (~views.mask).float().mean(0).clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))
-    return found
+    found = {"grid": grid, "tails": _tails(numbers, min(BINS, most)), "least": least, "rare": rare}
+    gone = torch.zeros(columns) if views.mask is None else (~views.mask).float().mean(0)
+    return found | {"missing": gone.clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))}
+
+
+def _bins(numbers: Tensor, count: int) -> Tensor:
+    """Return the number of the bin of each standardised number."""
+    return ((numbers + CLIP) * (count / (2 * CLIP))).long().clamp_(0, count - 1)
+
+
+def _tails(numbers: Tensor, count: int) -> Tensor:
+    """Return twice the smaller tail of each bin of each column, the bin itself included, (numbers, count): shares of the rows."""
+    masses = torch.zeros(numbers.shape[1], count, dtype=torch.float64)
+    masses.scatter_add_(1, _bins(numbers, count).T, torch.ones_like(numbers.T, dtype=torch.float64))
+    below = masses.cumsum(1)
+    found: Tensor = 2 * torch.minimum(below, below[:, -1:] - below + masses) / len(numbers)
+    return found.float()
 
 
 def _stacked(values: list[Tensor]) -> Tensor:
@@ -300,8 +324,8 @@ def _stacked(values: list[Tensor]) -> Tensor:
     return torch.stack([functional.pad(v, (0, 0) * (v.dim() - 1) + (0, most - len(v))) for v in values])
 
 
-def _some(values: Tensor, generator: torch.Generator) -> Tensor:
-    return values[torch.randperm(len(values), generator=generator)[:HELD]]
+def _some(values: Tensor, generator: torch.Generator, most: int) -> Tensor:
+    return values[torch.randperm(len(values), generator=generator)[:most]]
 
 
 def _pooled(mine: Tensor, theirs: Tensor, weight: float) -> Tensor:
@@ -318,18 +342,20 @@ def _pooled(mine: Tensor, theirs: Tensor, weight: float) -> Tensor:
     return values.gather(1, found)
 
 
-def _pooled_covariance(mine: dict[str, Tensor], theirs: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+def _pooled_covariance(
+    mine: dict[str, Tensor], theirs: dict[str, Tensor], weight: float, name: str
+) -> dict[str, Tensor]:
     """Return the mean of residuals and a root of the inverse of their covariance, of two lots of rows."""
 
     def moments(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        root = state["root"].double()
+        root = state[name].double()
         return state["mean"].double(), torch.linalg.inv(root @ root.mT)
 
     (first, ours), (second, other) = moments(mine), moments(theirs)
     gap = first - second
     pooled = weight * ours + (1 - weight) * other + weight * (1 - weight) * gap.mT @ gap
     root = torch.linalg.inv(torch.linalg.cholesky(pooled)).mT
-    return {"mean": (weight * first + (1 - weight) * second).float(), "root": root.float()}
+    return {"mean": (weight * first + (1 - weight) * second).float(), name: root.float()}
 
 
 def _longer(mine: Yardstick, theirs: Yardstick, weight: float) -> Yardstick:

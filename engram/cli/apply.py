@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from engram.cli.sources import Given
     from engram.models.model import Model
 
-METHODS = {"codes": "transform", "reconstruction": "reconstruct", "scores": "score_samples"}
+METHODS = {
+    "codes": "transform",
+    "reconstruction": "reconstruct",
+    "scores": "score_samples",
+    "predictions": "predict",
+    "explanations": "explain",
+}
 
 
 @click.command()
@@ -31,7 +37,9 @@ METHODS = {"codes": "transform", "reconstruction": "reconstruct", "scores": "sco
 @click.option(
     "-o", "--output", metavar="FILE", help="A .csv, .parquet or .npy file to write; - is CSV on standard output."
 )
-@click.option("--get", type=click.Choice(list(METHODS)), default="codes", show_default=True, help="What to compute.")
+@click.option(
+    "--get", type=click.Choice(list(METHODS)), help="What to compute: codes, where the model has them, else scores."
+)
 @with_parameters(
     label_parameter("A column that is no input (of a conditional model: y): it is copied beside codes and scores."),
     header_parameter(),
@@ -46,7 +54,7 @@ def apply(
     run: str,
     source: str,
     output: str | None,
-    get: str,
+    get: str | None,
     label: str | None,
     header: bool | None,
     force: bool,
@@ -56,7 +64,8 @@ def apply(
     """Apply a fitted model to rows and write a file.
 
     Codes have the columns code0, code1, ...; scores the columns row (from 0) and score (in nats, higher is more
-    normal); a reconstruction has the columns that the model was fitted on. For picture files the column file comes first;
+    normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the largest share first; a
+    reconstruction has the columns that the model was fitted on. For picture files the column file comes first;
     they are made equal as for the fit. Pictures come back as .npy or a .png sheet.
 
     Rows that do not fit into memory are streamed: what is done is kept beside FILE, and --resume goes on with the rest.
@@ -75,6 +84,7 @@ def apply(
     if force and resume:
         raise UsageError("--resume goes on with the rows and --force begins anew: give one of them.")
     model = load_model(run)
+    get = get or ("codes" if hasattr(model, "transform") or not hasattr(model, "score_samples") else "scores")
     are_pictures = get == "reconstruction" and model.kind_.name == "images"
     to = None
     if output is not None:
@@ -98,7 +108,7 @@ def apply(
         )
         voice.finish("apply", {"dry_run": True, "run": run, "rows": len(given), "get": get, "output": output}, told)
     elif to is not None:
-        results = partial(_results, method, get, to.suffix, conditional=model.given_ is not None)
+        results = partial(_results, model, get, to.suffix)
         if not in_pieces:
             write(results(given), to)
         else:
@@ -117,9 +127,18 @@ def _can(model: Model, run: str) -> str:
     return f"It generates rows: engram sample {run} -n 100 -o rows.{'csv' if model.kind_.name == 'table' else 'png'}"
 
 
-def _results(method: Any, get: str, suffix: str, given: Given, first: int = 0, *, conditional: bool = False) -> Any:
+def _results(model: Any, get: str, suffix: str, given: Given, first: int = 0) -> Any:
     """Return what is written of some rows, the ``first`` of which has this number."""
-    rows = method(given.rows, **({"y": given.y} if conditional else {}))
+    import pandas as pd
+
+    if get == "explanations":
+        found = model.explain(given.rows)
+        own = found["row"].to_numpy()
+        return _labelled(found.assign(row=own + first), given, own)
+    if get == "scores" and hasattr(model, "scored") and suffix != ".npy":
+        scored = model.scored(given.rows)
+        return _labelled(pd.DataFrame({"row": range(first, first + len(scored["score"])), **scored}), given)
+    rows = getattr(model, METHODS[get])(given.rows, **({"y": given.y} if model.given_ is not None else {}))
     return rows if suffix in (".npy", ".png") else table(get, rows, given, first)
 
 
@@ -129,14 +148,21 @@ def table(get: str, rows: Any, given: Given, first: int = 0) -> Any:
 
     if get == "reconstruction":
         return rows
-    if get == "scores":
-        found = pd.DataFrame({"row": range(first, first + len(rows)), "score": rows})
+    if get in ("scores", "predictions"):
+        found = pd.DataFrame({"row": range(first, first + len(rows)), get[:-1]: rows})
     else:
         found = pd.DataFrame(rows, columns=[f"code{i}" for i in range(rows.shape[1])])
     if given.names is not None:
         found.insert(0, "file", given.names)
+    return _labelled(found, given)
+
+
+def _labelled(found: Any, given: Given, rows: Any = slice(None)) -> Any:
+    """Put the label beside results of these rows, where one was named."""
+    import numpy as np
+
     if given.label is not None:
         if given.label in found.columns:
             raise UsageError(f"the label {given.label!r} is called like a column of the result. Rename it.")
-        found.insert(0, given.label, given.y)
+        found.insert(0, given.label, np.asarray(given.y)[rows])
     return found

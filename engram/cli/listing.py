@@ -7,14 +7,14 @@ import click
 from engram.cli.console import aligned, console
 from engram.cli.options import common
 
-WHAT = ("models", "metrics", "baselines", "likelihoods")
+WHAT = ("apps", "models", "metrics", "baselines", "likelihoods")
 
 
 @click.command("list")
 @click.argument("what", type=click.Choice(WHAT), required=False)
 @common
 def list_names(what: str | None) -> None:
-    """List models, metrics, baselines and likelihoods."""
+    """List applications, models, metrics, baselines and likelihoods."""
     found = {part: names(part) for part in WHAT if what in (None, part)}
     parts = [f"{part}\n{aligned(list(rows.items()))}" for part, rows in found.items()]
     console().finish("list", found, "\n\n".join(parts))
@@ -26,7 +26,7 @@ def names(what: str) -> dict[str, str]:
         from engram.likelihoods import LIKELIHOODS
 
         return {name: (cls.__doc__ or "").strip().partition("\n")[0] for name, cls in sorted(LIKELIHOODS.items())}
-    from engram.registry import BASELINES, METRICS, MODELS, Registry
+    from engram.registry import APPS, BASELINES, METRICS, MODELS, Registry
 
-    registries: dict[str, Registry[type]] = {"models": MODELS, "metrics": METRICS, "baselines": BASELINES}  # type: ignore[dict-item]
+    registries: dict[str, Registry[type]] = {"apps": APPS, "models": MODELS, "metrics": METRICS, "baselines": BASELINES}  # type: ignore[dict-item]
     return {entry.name: entry.summary for entry in registries[what]}

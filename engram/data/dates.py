@@ -147,7 +147,7 @@ class DateForm:
             return np.zeros((len(moments), 0))
         phases = self.phases(self.wall(moments))
         angles = 2 * np.pi * np.column_stack([phases[name] for name in self.cycles])
-        return np.stack([np.sin(angles), np.cos(angles)], 2).reshape(len(moments), -1)
+        return np.stack([np.sin(angles), np.cos(angles)], 2).reshape(len(moments), 2 * len(self.cycles))
 
     def moments(self, line: Array, circles: Array) -> Array:
         """Return the moments nearest to ``line`` (seconds) that have the phases of ``circles``, in the resolution seen."""

@@ -124,18 +124,16 @@ class Kind(ABC):
         return None
 
 
-KINDS: dict[str, str] = {
-    "images": "engram.data.images:Images",
-    "table": "engram.data.table:Table",
-    "bins": "engram.data.binned:Binned",  # last, so that only those get it who ask for it
-}
+KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
+OWN = {"bins": "engram.data.binned:Binned"}  # of an application alone: never found out, and asked for by the application
 
 
 def kind_class(name: str) -> type[Kind]:
     """Return the class of a kind by its name."""
-    if name not in KINDS:
+    known = KINDS | OWN
+    if name not in known:
         raise UsageError(f"unknown kind {name!r}. {nearest(name, KINDS)}")
-    module, _, attribute = KINDS[name].partition(":")
+    module, _, attribute = known[name].partition(":")
     cls: type[Kind] = getattr(importlib.import_module(module), attribute)
     return cls
 

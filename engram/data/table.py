@@ -346,9 +346,9 @@ class Table(Kind):
         if self._blocks["boolean"]:
             parts.append(Bernoulli((len(self._blocks["boolean"]),)))
         if self._blocks["date"]:
-            widths = torch.tensor([self.fields[i].width for i in self._blocks["date"]])
-            dates = Normal((int(widths.sum()),))
-            groups = torch.repeat_interleave(torch.arange(len(widths)), widths)
+            widths = [self.fields[i].width for i in self._blocks["date"]]
+            dates = Normal((sum(widths),))
+            groups = [group for group, width in enumerate(widths) for _ in range(width)]
             parts.append(Grouped(dates, groups) if len(groups) > len(widths) else dates)
         parts += [Categorical((self.fields[i].width,)) for i in self._blocks["category"]]
         return parts[0] if len(parts) == 1 and isinstance(parts[0], Normal) else Blocks(parts)

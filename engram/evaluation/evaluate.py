@@ -18,7 +18,8 @@ from engram.evaluation.comparison import Outputs, encoded, flat, has_density, of
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
 from engram.evaluation.pictures import pictures
-from engram.evaluation.purpose import only_generates
+from engram.evaluation.planted import FEWEST, TOLD, planted
+from engram.evaluation.purpose import finds_anomalies, only_generates
 from engram.evaluation.report import Report, Result
 from engram.evaluation.sets import Generation, divided, generation_of, told
 from engram.evaluation.synthetic import is_synthetic, judge_synthetic
@@ -124,6 +125,9 @@ def _of_rows(
 ) -> tuple[list[Result], list[str], list[Finding]]:
     """Judge what a model makes of the rows one by one: results, notes, findings; ``common`` is completed."""
     labels, what = anomalies(y if model.given_ is None else None, len(rows))
+    if labels is None and finds_anomalies(model) and len(rows) >= FEWEST:
+        X, labels = planted(model.kind_, X, common["seed"])
+        rows, what = encoded(model, X), TOLD
     if not chosen or only_generates(model):
         lacking = {
             one.name: " or ".join(n for n in one.needs if n in ("reconstruction", "scores", "log_prob"))

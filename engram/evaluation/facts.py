@@ -22,7 +22,8 @@ from engram.evaluation.examples import picture_rows, table_rows
 from engram.evaluation.labels import anomalies, beside, one_label, one_per_row
 from engram.evaluation.neighbours import picture_neighbours, picture_ways, table_neighbours
 from engram.evaluation.profile import profile
-from engram.evaluation.purpose import is_for_generation, only_generates
+from engram.evaluation.purpose import finds_anomalies, is_for_generation, only_generates
+from engram.evaluation.strange import strangest
 from engram.evaluation.traversal import picture_traversals, table_traversals
 from engram.maths.linear import principal_components
 from engram.models.sheets import is_game
@@ -80,6 +81,8 @@ def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state
             found.facts["units"] = units(model, codes)
             if given is None:
                 _add_traversals(found, model, X, codes)
+        if finds_anomalies(model):
+            found.facts["strangest"] = strangest(model, X)
         if hasattr(model, "score_samples") and given is None:
             trained = None if train is None else _some(kind.opened(train))[0]
             found.facts["scores"] = scores(model, X, labels, trained)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from engram.evaluation import drawn_sections, sections
+from engram.evaluation import drawn_sections, sections, strange
 from engram.evaluation.style import STYLE
 from engram.version import VERSION
 
@@ -58,6 +58,8 @@ def _sections(report: Report) -> Iterator[tuple[str, str, str]]:
     facts, images = report.look.facts, report.look.images
     yield "findings", "Findings", sections.findings(report)
     yield "results", "Results", sections.results(report)
+    if "strangest" in facts:
+        yield "strangest", "The strangest rows", strange.section(facts["strangest"])
     yield from _of_rows(facts, images)
     if report.sheets:
         yield "growth", "How pictures grew", drawn_sections.growth(report.sheets)

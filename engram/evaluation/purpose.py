@@ -23,3 +23,8 @@ def draws(model: Any) -> bool:
     """Whether a model can generate rows at all."""
     cls = type(model)
     return bool(cls.draw_codes is not Model.draw_codes or cls.sample is not Codes.sample)
+
+
+def finds_anomalies(model: Any) -> bool:
+    """Whether finding strange rows, and saying which cells are to blame, is what a model is for."""
+    return hasattr(model, "explain") and hasattr(model, "pvalues")

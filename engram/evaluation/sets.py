@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engram.errors import UsageError
 from engram.evaluation.generation import COPIES, FEWEST, judge_generations
 from engram.evaluation.labels import one_label
-from engram.evaluation.purpose import draws, is_for_generation, only_generates
+from engram.evaluation.purpose import draws, finds_anomalies, is_for_generation, only_generates
 from engram.evaluation.report import REAL, Result
 from engram.metrics.metric import Metric, metric
 from engram.registry import METRICS
@@ -54,6 +54,7 @@ def divided(metrics: Sequence[str] | str | None, kind: Kind, models: Sequence[An
     """
     if metrics is None:
         rows = [] if any(only_generates(model) for model in models) else list(kind.metrics)
+        rows = [name for name in rows if name == "auroc"] if any(map(finds_anomalies, models)) else rows
         sets = [*filter(is_of_sets, METRICS.names()), COPIES[0]] if any(map(is_for_generation, models)) else []
         return [metric(name) for name in rows], [name for name in sets if name not in ELSEWHERE]
     names = dict.fromkeys([metrics] if isinstance(metrics, str) else metrics)

@@ -88,15 +88,15 @@ class Grouped(Likelihood):
     ----------
     part : Likelihood
         The distribution of the values, one column each.
-    groups : Tensor
+    groups : sequence of int
         For each value the number of its column, 0, 0, 0, 1, ...
     """
 
-    def __init__(self, part: Likelihood, groups: Tensor) -> None:
+    def __init__(self, part: Likelihood, groups: Sequence[int]) -> None:
         super().__init__(part.shape)
         self.part = part
-        self._groups = [int(group) for group in groups]
-        self._widths = torch.bincount(groups).tolist()
+        self.groups = [int(group) for group in groups]  # numbers, not a tensor, which could be on no device
+        self._widths = [self.groups.count(group) for group in range(max(self.groups) + 1)]
 
     @property
     def n_columns(self) -> int:
@@ -107,7 +107,7 @@ class Grouped(Likelihood):
         return torch.stack([part.sum(1) for part in torch.split(values, self._widths, 1)], 1)
 
     def _wide(self, mask: Tensor | None) -> Tensor | None:
-        return None if mask is None else mask[:, self._groups]
+        return None if mask is None else mask[:, self.groups]
 
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._columnwise("log_prob_columns", output, x, mask)

@@ -26,7 +26,7 @@ def yardstick(scores: Tensor, share: float = 0.1) -> Yardstick:
     n = len(found)
     beyond = min(n, max(1, round(share * n)))
     start = found[n - beyond]
-    least = 1e-3 * torch.maximum(found[-1] - found[0], found[-1].abs().clamp(min=1e-3))  # scores that are all alike
+    least = 1e-3 * torch.maximum(found[-1] - found[0], found[-1].abs().clamp(min=1))  # scores that are all alike
     excess = (found[n - beyond :] - start).mean()
     return Yardstick(found, torch.maximum(excess, least), torch.tensor(beyond / n, dtype=torch.float64))
 

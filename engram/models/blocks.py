@@ -2,8 +2,8 @@
 
 Matrix libraries take other paths for a handful of rows than for many, with other rounding; blocks are therefore padded to
 a multiple of 16 rows. For few outputs they also sum in an order that depends on where in memory a row begins; the inputs of
-such layers are therefore padded too, see `Aligned`. So results were the same to the bit for every number and order of rows
-tried (tests/contract).
+such layers, and the outputs of other products, are therefore padded too, see `Aligned`. So results were the same to the bit for
+every number and order of rows tried (tests/contract).
 """
 
 from __future__ import annotations
@@ -28,17 +28,26 @@ MULTIPLE = 16
 VALUES = 1 << 18  # in one block of rows: what fits into the processor's cache
 LINE = 16  # float32 values in a cache line
 NARROW = 32  # outputs, below which a layer's inputs are aligned (MKL on AVX-512 needed it up to 11)
+PRODUCTS = (torch.bmm, torch.baddbmm, torch.addmm)
 
 
 class Aligned(TorchFunctionMode):
     """While it is active, the rows of a linear layer's input all begin at the same place of a cache line.
 
     With 2 to 11 outputs MKL peels off the first inputs of a row up to an aligned address, so that with 30 inputs, say, odd and
-    even rows are summed in different orders. Zeros appended to inputs and weights change nothing but the addresses.
+    even rows are summed in different orders. Zeros appended to inputs and weights change nothing but the addresses. Products whose
+    second factor has its outputs side by side sum all rows in one order where there are 16 outputs or more; they get zeros, too.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Pad the arguments of `functional.linear`; call everything else as it is."""
+        """Pad the arguments of `functional.linear` and of `PRODUCTS`; call everything else as it is."""
+        if func in PRODUCTS:
+            *added, first, second = args
+            outputs = second.shape[-1]
+            wide = outputs if outputs >= NARROW else outputs + -outputs % LINE
+            added = [functional.pad(one, (0, wide - one.shape[-1])) if one.shape[-1] > 1 else one for one in added]
+            found = func(*added, first, functional.pad(second, (0, wide - outputs)), **(kwargs or {}))
+            return found[..., :outputs]
         if func is functional.linear and not kwargs:
             x, weight, *bias = args
             extra = -x.shape[-1] % LINE

@@ -26,6 +26,7 @@ from engram.models.game import BETAS, recipe, refuse_modules
 from engram.models.parts import Shapes
 from engram.models.priors import posterior
 from engram.networks.discriminator import Discriminator
+from engram.networks.players import players
 from engram.registry import MODELS
 from engram.training import Batch, Turn
 from engram.training.nets import Nets
@@ -56,10 +57,11 @@ class VAEGAN(CodedGame):
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """An encoder that gives a mean and a log variance per code unit, a decoder (the generator), and a discriminator."""
         refuse_modules(self, shapes)
+        family = players(shapes.family, batch_norm=False)  # a penalised discriminator judges each row by itself
         return {
             "encoder": shapes.encoder(2, self.families),
             "decoder": shapes.generator(self.families),
-            "discriminator": Discriminator(self.families[shapes.family], shapes.row, shapes.widths, shapes.dropout),
+            "discriminator": Discriminator(family, shapes.row, shapes.widths, shapes.dropout),
         }
 
     def turns(self, step: int) -> Sequence[Turn]:

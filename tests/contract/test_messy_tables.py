@@ -155,7 +155,7 @@ def test_a_date_is_one_column_for_mask_density_and_volume() -> None:
 
 def test_grouped_columns_are_sums_and_all_else_is_the_parts() -> None:
     part, x, output = Normal((5,)), torch.randn(6, 5), torch.randn(6, 5)
-    grouped = Grouped(part, torch.tensor([0, 0, 0, 1, 1]))
+    grouped = Grouped(part, [0, 0, 0, 1, 1])
     mask = torch.rand(6, 2) < 0.6
     wide = mask[:, [0, 0, 0, 1, 1]]
     for method in ("log_prob_columns", "score_columns"):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engram import create
 from engram.errors import DataError, EngramError
 from engram.models.gan import GAN
 from engram.training.ema import Average
@@ -139,3 +140,11 @@ def test_a_generator_that_had_one_step_only_is_a_finding() -> None:
     assert "few-turns" in found(GAN(**TINY, discriminator_steps=1000).fit(X))
     assert "few-turns" not in found(GAN(**TINY, discriminator_steps=3, batch_size=8).fit(X))
     assert "few-turns" not in found(GAN(**TINY).fit(X))
+
+
+@pytest.mark.parametrize("name", ["wgan-gp", "bigan", "vae-gan"])
+def test_a_penalised_discriminator_of_pictures_judges_each_row_by_itself(name: str) -> None:
+    X = np.random.default_rng(0).random((24, 16, 16), dtype=np.float32)
+    network = "dcgan" if name == "wgan-gp" else "auto"
+    nets = create(name, network=network, max_epochs=1, batch_size=12, random_state=0).fit(X).network_
+    assert not [m for m in nets["discriminator"].modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]

@@ -1,0 +1,34 @@
+"""Rows to find where nobody said which are anomalies: planted ones, whose cells are real but do not belong together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engram.data.kind import Kind
+from engram.data.stream import some
+
+Array = np.ndarray[Any, np.dtype[Any]]
+SHARE = 0.1  # planted rows for each real one
+FEWEST = 20  # ... and at least so many
+TOLD = "no labels were given, so rows were planted: each takes every cell from another row; what is strange in your data may look otherwise"
+
+
+def planted(kind: Kind, X: Any, seed: int) -> tuple[Any, Array]:
+    """Return rows with planted ones after them, and where these are, (rows,) of 0 and 1.
+
+    A planted row takes each of its cells from another row at random: every column by itself looks right, their combination does not.
+    """
+    rows = some(kind.conform(kind.opened(X)))
+    random = np.random.default_rng(seed)
+    n = len(rows)
+    count = min(n, max(FEWEST, round(SHARE * n)))
+    places = [random.permutation(n)[:count] for _ in range(rows.shape[1])]
+    y = np.r_[np.zeros(n, dtype=int), np.ones(count, dtype=int)]
+    if isinstance(rows, pd.DataFrame):
+        mixed = pd.DataFrame({name: rows[name].to_numpy()[at] for name, at in zip(rows.columns, places, strict=True)})
+        mixed = mixed.astype({name: rows[name].dtype for name in rows.columns})
+        return pd.concat([rows, mixed], ignore_index=True), y
+    return np.concatenate([rows, np.stack([rows[at, j] for j, at in enumerate(places)], 1)]), y
