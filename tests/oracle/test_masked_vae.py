@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 import engram
+from engram.likelihoods import Blocks, Categorical
 from engram.maths.divergence import kl_normals, reparameterise
 from engram.models import cell_game, masked_vae
 from engram.networks.cells import BinTable, CellEncoder
@@ -83,11 +84,7 @@ def test_a_fit_begins_at_the_shares_of_bins() -> None:
 def test_generated_cells_of_the_game_are_one_hot_with_gradients() -> None:
     torch.manual_seed(0)
     game = Nets(cell_game.roles(SIZES, ORDERED, (16, 16)))
-    likelihood = (
-        engram.data.Binned(pd.DataFrame({"a": list("xyz") * 20, "b": list("pqrs") * 15, "c": [True, False] * 30}))
-        .fit(pd.DataFrame({"a": list("xyz") * 20, "b": list("pqrs") * 15, "c": [True, False] * 30}))
-        .likelihood()
-    )
+    likelihood = Blocks([Categorical((size,)) for size in SIZES])
     rows = cell_game.generated(game, 7, likelihood, torch.Generator().manual_seed(0), torch.device("cpu"))
     parts = torch.split(rows, SIZES, 1)
     assert all(
