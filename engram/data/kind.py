@@ -125,9 +125,8 @@ class Kind(ABC):
 
 
 KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
-OWN = {
-    "bins": "engram.data.binned:Binned"
-}  # of an application alone: never found out, and asked for by the application
+# of an application alone: never found out, and asked for by the application
+OWN = {"bins": "engram.data.binned:Binned"}
 
 
 def kind_class(name: str) -> type[Kind]:

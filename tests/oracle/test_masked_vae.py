@@ -104,7 +104,7 @@ def test_draws_have_the_conditional_shares_of_the_rows() -> None:
     a = rng.random(4000) < 0.4
     b = rng.random(4000) < np.where(a, 0.9, 0.2)
     rows = pd.DataFrame({"a": a, "b": b, "c": a ^ b})
-    model = engram.Synthesizer(model="vae", random_state=0, max_epochs=8).fit(rows)
+    model = engram.Synthesizer(model="vae", random_state=0, max_epochs=30).fit(rows)
     drawn = model.sample(4000, random_state=1)
     assert abs(drawn.a.mean() - 0.4) < 0.04
     assert ((drawn.a ^ drawn.b) == drawn.c).mean() > 0.97
