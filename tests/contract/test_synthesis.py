@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from commands import engram as command
 from sklearn.base import clone
 
 import engram
@@ -257,3 +258,20 @@ def test_augment_balances_classes_and_says_whether_it_helps() -> None:
     assert len(by_name.y) == len(found.y)
     with pytest.raises(DataError, match="two classes"):
         engram.Synthesizer(**QUICK).augment(rows, ["a"] * 300)
+
+
+def test_the_command_line_fits_and_samples_for_given_cells(tmp_path: Path) -> None:
+    messy(120).drop(columns=["note", "unused"]).to_csv(tmp_path / "rows.csv", index=False)
+    run, out = tmp_path / "run", tmp_path / "new.csv"
+    rules = '["low <= high", "city & country"]'
+    command("fit", "synthesis", tmp_path / "rows.csv", "-o", run, "--constraints", rules, "--max-epochs", "2")
+    given = ("--given", "city=Oslo", "--given", "high=30", "--given", "price=")
+    command("sample", run, "-n", "40", *given, "-o", out)
+    drawn = pd.read_csv(out)
+    assert set(drawn.country) == {"NO"}
+    assert (drawn.high == 30).all()
+    assert (drawn.low <= 30).all()
+    assert drawn.price.isna().all()
+    assert "Did you mean 'Oslo'" in command("sample", run, "-n", "2", "--given", "city=Oslow", code=2).stderr
+    assert "NAME=VALUE" in command("sample", run, "-n", "2", "--given", "city", code=2).stderr
+    assert "column-shapes" in (run / "report.json").read_text(encoding="utf-8")
