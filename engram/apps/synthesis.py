@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -168,7 +168,7 @@ class Synthesizer(Model):
         game = Nets(cell_game.roles(kind.sizes, kind.ordered, shapes.widths))
         self._turns_of = cell_game.TURNS
         with torch.enable_grad():
-            train(self, game, rows, None, self.settings_)
+            train(self, game, rows, None, replace(self.settings_, device="cpu"))
         both = Nets({**dict(nets.items()), **dict(game.items())})
         self.scores_["gan"] = self._told_apart("gan", both, held)
         if self.scores_["gan"] < self.scores_["vae"]:

@@ -97,6 +97,12 @@ class Coding:
     def fit(self, raw: Any) -> Array:
         """Learn from rows; return them coded, (rows, places) int64."""
         frame = as_frame(raw)
+        names = [str(c) for c in frame.columns]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DataError(
+                f"two columns are written {twice!r}, one as a number and one as a text. Give them names that differ."
+            )
         unknown = [wish for wish in self.wishes if wish not in map(str, frame.columns)]
         if unknown:
             raise UsageError(
@@ -173,7 +179,7 @@ class Coding:
                 f"no combination of {' & '.join(names)} occurs in {self.min_count} rows or more, so none can be kept. "
                 "Leave the constraint out, or lower min_count."
             )
-        place = Place(" & ".join(names), bins, names, [list(different[int(v)]) for v in bins.values])
+        place = Place(self._free(" & ".join(names)), bins, names, [list(different[int(v)]) for v in bins.values])
         found = _renumbered(numbers, numbers >= 0, list(range(len(different))), bins)
         place.bins = Bins("category", [], list(range(len(bins.values))), bins.counts, bins.pooled, bins.missing)
         return place, found
@@ -200,7 +206,9 @@ class Coding:
         cells = [different[int(v)].tolist() for v in bins.values]
         which = _renumbered(numbers, numbers >= 0, values, bins)
         bins = Bins("category", [], list(range(len(cells))), bins.counts, bins.pooled, bins.missing)
-        return [(Place(PATTERN, bins, tuple(place.name for place, _ in several), cells, pattern=True), which)]
+        return [
+            (Place(self._free(PATTERN), bins, tuple(place.name for place, _ in several), cells, pattern=True), which)
+        ]
 
     def _gap(self, order: Order, cells: dict[str, Array], most: int) -> tuple[Place, Array]:
         """Return the place of how much one column is above another."""
@@ -215,7 +223,12 @@ class Coding:
         check_order(order, a, b)
         steps = [self._place(str(c.name)).bins.step for c in (low, high)]
         bins = Bins.of_numbers(b - a, most, _gap_step(steps) if low.date is not None else None)
-        return Place(f"{order.high} - {order.low}", bins, (order.low, order.high)), b - a
+        return Place(self._free(f"{order.high} - {order.low}"), bins, (order.low, order.high)), b - a
+
+    def _free(self, name: str) -> str:
+        """Return a name for a place that no column has."""
+        taken = {str(c.name) for c in self.fields}
+        return next(free for k in range(len(taken) + 1) if (free := name + "'" * k) not in taken)
 
     def _lay_out(self, places: list[Place]) -> None:
         """Set the places and what follows from them."""

@@ -221,6 +221,32 @@ def test_a_gan_draws_rows_that_obey_and_leaves_given_cells_to_the_vae() -> None:
     assert (model.sample(50, given={"low": 9}, random_state=0).low == 9).all()
 
 
+def test_auto_tries_a_gan_where_rows_are_easy_to_tell_apart_and_keeps_the_better(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("engram.apps.synthesis.GOOD", -1.0)
+    monkeypatch.setattr("engram.apps.synthesis.FEWEST", 10)
+    model = engram.Synthesizer(**QUICK).fit(messy(300).drop(columns=["note", "unused"]))
+    assert set(model.scores_) == {"vae", "gan"}
+    assert model.scores_[model.chosen_] == min(model.scores_.values())
+    assert any("gan" in finding.message for finding in model.findings_ if finding.kind == "told-apart")
+    model.save(tmp_path / "run")
+    loaded: Any = engram.load(tmp_path / "run")
+    assert loaded.chosen_ == model.chosen_
+    pd.testing.assert_frame_equal(loaded.sample(20, random_state=1), model.sample(20, random_state=1))
+
+
+def test_columns_may_be_called_as_gaps_and_patterns_are() -> None:
+    rows = messy(60)[["low", "high", "price", "end"]].assign(
+        **{"high - low": 1.0, "(missing cells)": 2.0, "low & high": 3.0}
+    )
+    rows.loc[::2, ["high - low", "(missing cells)"]] = 5.0
+    drawn = engram.Synthesizer(constraints=("low <= high",), **QUICK).fit(rows).sample(30, random_state=0)
+    assert list(drawn.columns) == list(rows.columns)
+    with pytest.raises(DataError, match="two columns are written '1'"):
+        engram.Synthesizer(**QUICK).fit(pd.DataFrame({1: [1.0, 2.0], "1": [2.0, 3.0]}))
+
+
 def test_evaluation_stands_beside_simple_generators_and_says_that_distances_prove_nothing(
     fitted: engram.Synthesizer,
 ) -> None:
