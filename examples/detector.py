@@ -19,7 +19,9 @@ new = pd.concat([benign.iloc[250:], malignant], ignore_index=True)
 is_new_benign = pd.Series(range(len(new))) < len(benign) - 250
 
 alerts = detector.predict(new) < 0
-print(f"alert rate 5 %: {alerts[is_new_benign].mean():.1%} of new benign rows alert, {alerts[~is_new_benign].mean():.1%} of malignant")
+print(
+    f"alert rate 5 %: {alerts[is_new_benign].mean():.1%} of new benign rows alert, {alerts[~is_new_benign].mean():.1%} of malignant"
+)
 alerts = detector.predict(new, fdr=0.1) < 0
 print(f"fdr 10 %: {alerts.sum()} alerts, {is_new_benign[alerts].mean():.1%} of them benign")
 

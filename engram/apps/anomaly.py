@@ -170,7 +170,9 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     @property
     def _clean(self) -> bool | None:
-        clean = checked_value("clean", self.clean, bool | Literal["auto"])  # "no" is false, as it is for every parameter
+        clean = checked_value(
+            "clean", self.clean, bool | Literal["auto"]
+        )  # "no" is false, as it is for every parameter
         return None if clean == "auto" else clean
 
     @property

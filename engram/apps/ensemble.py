@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from engram.data.kind import Kind
 from engram.data.rows import Rows
-from engram.likelihoods import Bernoulli, Blocks, Categorical, Likelihood, Normal
+from engram.likelihoods import Bernoulli, Blocks, Categorical, Grouped, Likelihood, Normal
 from engram.maths.linear import principal_components
 from engram.models.parts import Decoder
 from engram.networks.members import MemberCoder
@@ -100,7 +100,12 @@ def measured_values(likelihood: Likelihood) -> Tensor:
 
 def standard_likelihood(likelihood: Likelihood) -> Blocks:
     """Return the distribution of standardised rows: normal where the kind has any distribution of numbers, counts or dates."""
-    return Blocks([Normal((part.size,)) if is_measured(part) else part for part in parts_of(likelihood)])
+    return Blocks([_normal(part) if is_measured(part) else part for part in parts_of(likelihood)])
+
+
+def _normal(part: Likelihood) -> Likelihood:
+    normal = Normal((part.size,))
+    return Grouped(normal, part.groups) if isinstance(part, Grouped) else normal
 
 
 def seen_values(mask: Tensor | None, groups: Tensor | None) -> Tensor | None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engram.apps.ensemble import CLIP
+from engram.apps.ensemble import CLIP, seen_values
 from engram.maths.conformal import Yardstick, cross_conformal, surprise, yardstick
 from engram.maths.prototypes import Prototypes, prototypes, reach
 
@@ -111,7 +111,7 @@ class Surprise:
 
     def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator) -> None:
         """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from."""
-        self.tensors = _columns(views, self.measured, self.columns)
+        self.tensors = _columns(views, self.measured, self.groups, self.columns)
         found: dict[str, list[Tensor]] = {}
         for member, unseen in enumerate(held):
             chosen = (unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0]
@@ -215,10 +215,11 @@ class Surprise:
         flags, single = x[:, ~measured], self.single[~measured]
         values[:, ~measured] = flags * -rare.log() + torch.where(single, (1 - flags) * -(1 - rare).log(), 0.0)
         found = self.by_column(values)
-        if views.mask is None:
-            return found
         gone = self.tensors["missing"]
-        return torch.where(views.mask, found - (1 - gone).log(), -gone.log())
+        there = (
+            found - (1 - gone).log()
+        )  # of complete rows, too: what is said of a row does not depend on those beside it
+        return there if views.mask is None else torch.where(views.mask, there, -gone.log())
 
     def ranked(self, x: Tensor) -> Tensor:
         """Return rows with their numbers made normal by their ranks in their columns, (rows, values); ties share their mean rank."""
@@ -291,17 +292,25 @@ def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dic
     return {"mean": mean.float()[None], name: root.float()}
 
 
-def _columns(views: Views, measured: Tensor, columns: int) -> dict[str, Tensor]:
+def _columns(views: Views, measured: Tensor, groups: Tensor | None, columns: int) -> dict[str, Tensor]:
     """Return what is known of each column by itself: quantiles, tails, frequencies of flags and categories, missing shares."""
-    n, numbers = len(views.x), views.x[:, measured]
-    most = max(65, VALUES // max(1, numbers.shape[1]))
-    at = torch.linspace(0, n - 1, min(GRID, most)).round().long()
-    grid = numbers.sort(0).values[at].T.contiguous()
-    least = torch.tensor(1 / (n + 1))
-    rare = (views.x[:, ~measured].mean(0)).clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))
-    found = {"grid": grid, "tails": _tails(numbers, min(BINS, most)), "least": least, "rare": rare}
+    n, x, few = len(views.x), views.x, 0.5 / (len(views.x) + 1)
+    known = seen_values(views.mask, groups)
+    seen = torch.ones_like(x, dtype=torch.bool) if known is None else known
+    there = seen.sum(0).clamp(min=1)  # (values,)
+    most = max(65, VALUES // max(1, int(measured.sum())))
+    numbers = torch.where(seen, x, torch.inf)[:, measured]  # missing cells go to the end, and are not looked at
+    at = (torch.linspace(0, 1, min(GRID, most))[:, None] * (there[measured] - 1)).round().long()
+    grid = numbers.sort(0).values.gather(0, at).T.contiguous()
+    rare = (x * seen).sum(0)[~measured] / there[~measured]
     gone = torch.zeros(columns) if views.mask is None else (~views.mask).float().mean(0)
-    return found | {"missing": gone.clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1))}
+    return {
+        "grid": torch.where(grid.isinf(), 0.0, grid),  # of a column without any cell
+        "tails": _tails(x[:, measured], seen[:, measured], min(BINS, most)),
+        "least": torch.tensor(1 / (n + 1)),
+        "rare": rare.clamp(few, 1 - few),
+        "missing": gone.clamp(few, 1 - few),
+    }
 
 
 def _bins(numbers: Tensor, count: int) -> Tensor:
@@ -309,12 +318,14 @@ def _bins(numbers: Tensor, count: int) -> Tensor:
     return ((numbers + CLIP) * (count / (2 * CLIP))).long().clamp_(0, count - 1)
 
 
-def _tails(numbers: Tensor, count: int) -> Tensor:
-    """Return twice the smaller tail of each bin of each column, the bin itself included, (numbers, count): shares of the rows."""
+def _tails(numbers: Tensor, seen: Tensor, count: int) -> Tensor:
+    """Return twice the smaller tail of each bin of each column, the bin itself included, (numbers, count): shares of the cells that are
+    there.
+    """
     masses = torch.zeros(numbers.shape[1], count, dtype=torch.float64)
-    masses.scatter_add_(1, _bins(numbers, count).T, torch.ones_like(numbers.T, dtype=torch.float64))
+    masses.scatter_add_(1, _bins(numbers, count).T, seen.T.double())
     below = masses.cumsum(1)
-    found: Tensor = 2 * torch.minimum(below, below[:, -1:] - below + masses) / len(numbers)
+    found = 2 * torch.minimum(below, below[:, -1:] - below + masses) / below[:, -1:].clamp(min=1)
     return found.float()
 
 

@@ -47,6 +47,8 @@ def sample(
 
     voice = console()
     model = load_model(run)
+    if not hasattr(model, "sample"):
+        raise UsageError(f"{type(model).__name__} draws no rows. Fit a model that does: engram list models")
     if label is not None and model.given_ is None:
         raise UsageError(f"--label is for conditional models, and {run!r} is none: it was fitted without y.")
     cells = _cells(run, model, given)

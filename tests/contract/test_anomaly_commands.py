@@ -90,6 +90,7 @@ def test_apply_writes_predictions_and_explanations(home: Path) -> None:
     assert (first.loc[table()["fraud"] == 1, "column"].isin(["income", "age"])).mean() > 0.7
     refused = engram("apply", home / "run", home / "t.csv", "-o", home / "c.csv", "--get", "codes", code=2)
     assert "explanations" in refused.stderr
+    assert "draws no rows" in engram("sample", home / "run", "-n", "3", "-o", home / "s.csv", code=2).stderr
 
 
 def test_what_a_label_is_is_copied_beside_explanations_or_refused(home: Path) -> None:

@@ -81,13 +81,13 @@ def test_a_given_model_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("model", ["gan", "wgan", "made", "conditional-vae", {"name": "vae", "conditional": True}])
 def test_a_model_that_cannot_score_rows_is_refused_with_those_that_can(model: Any) -> None:
-    with pytest.raises(UsageError, match="cannot score rows.*'bigan'"):
+    with pytest.raises(UsageError, match=r"cannot score rows.*'bigan'"):
         detector(model=model).fit(rows(60, 0))
 
 
 @pytest.mark.parametrize("model", ["vea", {"name": "vae", "bta": 2}, {"beta": 2.0}, "anomaly"])
 def test_a_model_that_nobody_knows_is_told(model: Any) -> None:
-    with pytest.raises(UsageError, match="vae|beta|name|unknown"):
+    with pytest.raises(UsageError, match=r"vae|beta|name|unknown"):
         detector(model=model).fit(rows(60, 0))
 
 

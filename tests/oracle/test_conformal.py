@@ -142,7 +142,9 @@ def test_p_values_of_exchangeable_scores_are_valid_whatever_their_distribution()
                 stick = yardstick(torch.from_numpy(draw(size=99)))
                 p = cross_conformal([stick], torch.from_numpy(draw(size=new))[None]).exp() + 1 / 100
                 alerts += int((p <= a + 1e-12).sum())
-            spread = (a * (1 - a) / 100 / repeats + a * (1 - a) / repeats / new) ** 0.5  # of yardsticks, and of new rows
+            spread = (
+                a * (1 - a) / 100 / repeats + a * (1 - a) / repeats / new
+            ) ** 0.5  # of yardsticks, and of new rows
             assert alerts / (repeats * new) <= a + 3 * spread, (draw, a)
 
 

@@ -15,7 +15,9 @@ def test_the_statistic_of_numbers_is_the_two_sample_one(shift: float) -> None:
     known, new = np.sort(rng.normal(size=800)), rng.normal(size=300) + shift
     statistic, p = of_numbers(known, len(known), new)
     expected = ks_2samp(known, new, method="asymp")
-    assert statistic == pytest.approx(expected.statistic, abs=1 / 800 + 1e-12)  # what quantiles leave out is no difference
+    assert statistic == pytest.approx(
+        expected.statistic, abs=1 / 800 + 1e-12
+    )  # what quantiles leave out is no difference
     assert p == pytest.approx(expected.pvalue, rel=0.25, abs=0.03)
 
 

@@ -140,7 +140,9 @@ def test_the_gradient_of_a_member_does_not_see_its_held_out_rows(member: int, gi
         assert torch.allclose(mine, theirs, rtol=1e-5, atol=1e-6)
     another = (member + 1) % 3
     pairs = zip(gradients(model, x, another), gradients(model, other, another), strict=True)
-    assert max(float((mine - theirs).abs().max()) for mine, theirs in pairs) > 1e-2  # these rows are what it learns from
+    assert (
+        max(float((mine - theirs).abs().max()) for mine, theirs in pairs) > 1e-2
+    )  # these rows are what it learns from
 
 
 @pytest.mark.parametrize("given", [None, "autoencoder"])
@@ -156,10 +158,7 @@ def test_a_member_learns_the_same_whatever_stands_in_its_held_out_rows(given: st
         other[held, column] = rng.permutation(X[held, column])
     first, second = fitted(X, model=given), fitted(other, model=given)
     moved = [
-        max(
-            float((a - b).abs().max())
-            for a, b in zip(weights(first, member), weights(second, member), strict=True)
-        )
+        max(float((a - b).abs().max()) for a, b in zip(weights(first, member), weights(second, member), strict=True))
         for member in range(3)
     ]
     assert moved[0] < 1e-3

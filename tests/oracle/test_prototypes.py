@@ -19,8 +19,6 @@ def made(x: Tensor, most: int, least: int, seed: int = 0) -> Prototypes:
     return prototypes(x, most, least, torch.Generator().manual_seed(seed))
 
 
-
-
 def test_squared_distances_are_those_written_out() -> None:
     x, centres = rows(20), rows(5, seed=1)
     by_hand = [[float(((a - b) ** 2).sum()) for b in centres] for a in x]
@@ -48,10 +46,12 @@ def test_prototypes_of_far_clusters_are_their_means() -> None:
     middles = np.array([[0, 0], [100, 0], [0, 100]])
     x = torch.from_numpy(np.repeat(middles, 30, axis=0) + rng.normal(size=(90, 2))).float()
     means = torch.stack([x[i : i + 30].mean(0) for i in (0, 30, 60)])
-    spreads = torch.stack([(x[i : i + 30] - m).square().sum(1).mean() for i, m in zip((0, 30, 60), means, strict=True)])
+    groups = zip((0, 30, 60), means, strict=True)
+    spreads = torch.stack([(x[i : i + 30] - mean).square().sum(1).mean() for i, mean in groups])
     found = next(f for s in range(50) if len((f := made(x, 3, 10, s)).centres) == 3)
     order = squared_distances(means, found.centres).argmin(1)
     assert torch.allclose(found.centres[order], means, atol=1e-4)
+    assert torch.allclose(found.spreads[order], spreads, atol=0.05)
     assert found.counts.tolist() == [30, 30, 30]
 
 
@@ -97,8 +97,6 @@ def test_reach_counts_the_room_of_a_prototype_where_it_is_asked_to() -> None:
     found, x = made(rows(300), 400, 10), rows(50, seed=3)
     common = float((found.counts * found.spreads).sum() / found.counts.sum())
     room = [0.9 * float(s) + 0.1 * common for s in found.spreads]
-    squares = [
-        min(float((row - c).square().sum()) + r for c, r in zip(found.centres, room, strict=True)) for row in x
-    ]
+    squares = [min(float((row - c).square().sum()) + r for c, r in zip(found.centres, room, strict=True)) for row in x]
     assert torch.allclose(reach(x, found, roomy=True), torch.tensor(squares).sqrt(), atol=1e-3)
     assert bool((reach(x, found, roomy=True) >= reach(x, found, roomy=False) - 1e-4).all())
