@@ -32,6 +32,7 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "stacked_mnist": True,
     "anomaly_detection": True,
     "anomaly_decisions": True,
+    "synthetic_tables": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }
@@ -42,6 +43,7 @@ NEEDS_DATA = (
     "rae_claim",
     "fashion_gans",
     "stacked_mnist",
+    "synthetic_tables",
 )  # they say nothing without --data, but for a quick run
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 

@@ -17,6 +17,7 @@ _HOME = {
     "GAN": "engram.models.gan",
     "VAE": "engram.models.vae",
     "Autoencoder": "engram.models.autoencoder",
+    "Synthesizer": "engram.apps.synthesis",
     "compare": "engram.evaluation",
     "create": "engram.loading",
     "data": "engram.data",
@@ -24,11 +25,24 @@ _HOME = {
     "load": "engram.loading",
     "metrics": "engram.metrics",
 }
-__all__ = ["GAN", "VAE", "AnomalyDetector", "Autoencoder", "compare", "create", "data", "evaluate", "load", "metrics"]
+__all__ = [
+    "GAN",
+    "VAE",
+    "AnomalyDetector",
+    "Autoencoder",
+    "Synthesizer",
+    "compare",
+    "create",
+    "data",
+    "evaluate",
+    "load",
+    "metrics",
+]
 
 if TYPE_CHECKING:
     from engram import data, metrics
     from engram.apps.anomaly import AnomalyDetector
+    from engram.apps.synthesis import Synthesizer
     from engram.evaluation import compare, evaluate
     from engram.loading import create, load
     from engram.models.autoencoder import Autoencoder

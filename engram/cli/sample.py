@@ -17,12 +17,27 @@ from engram.errors import UsageError
 @click.option("-o", "--output", metavar="FILE", help="A file to write; without it, or with -, CSV on standard output.")
 @with_parameters(
     click.Option(["--label"], metavar="VALUE", help="Of a conditional model: the label that the rows are to have."),
+    click.Option(
+        ["--given"],
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Of a synthesizer: a cell that all rows are to have; nothing asks for a hole.",
+    ),
     seed_parameter(),
     force_parameter("a file"),
     dry_run_parameter("Check the run, and say what would be written."),
 )
 @common
-def sample(run: str, n: int, output: str | None, label: str | None, seed: int, force: bool, dry_run: bool) -> None:
+def sample(
+    run: str,
+    n: int,
+    output: str | None,
+    label: str | None,
+    given: tuple[str, ...],
+    seed: int,
+    force: bool,
+    dry_run: bool,
+) -> None:
     """Draw new rows from a fitted model.
 
     Rows of tables are written as .csv, .parquet or .npy; pictures as .npy, or as a .png sheet of them.
@@ -36,6 +51,7 @@ def sample(run: str, n: int, output: str | None, label: str | None, seed: int, f
         raise UsageError(f"{type(model).__name__} draws no rows. Fit a model that does: engram list models")
     if label is not None and model.given_ is None:
         raise UsageError(f"--label is for conditional models, and {run!r} is none: it was fitted without y.")
+    cells = _cells(run, model, given)
     y = None if label is None or model.given_ is None else model.given_.read(label)
     model.given_y(y, n, one_for_all=True)  # says here what is lacking
     are_pictures = model.kind_.name == "images"
@@ -46,11 +62,11 @@ def sample(run: str, n: int, output: str | None, label: str | None, seed: int, f
         what = "pictures" if are_pictures else "rows"
         to = target(output or "-", PICTURES if are_pictures else TABLES, force=force, what=what, json=voice.json)
     result: dict[str, Any] = {"run": run, "rows": n, "seed": seed, "output": output}
-    result |= {} if label is None else {"label": label}
+    result |= ({} if label is None else {"label": label}) | ({"given": cells} if cells else {})
     if dry_run:
         voice.finish("sample", {"dry_run": True} | result, f"the run is fine; {n} rows would be drawn.")
         return
-    rows = model.sample(n, y=y, random_state=seed)
+    rows = model.sample(n, y=y, random_state=seed, **({"given": cells} if cells else {}))
     if to is None:
         voice.finish("sample", result | {"drawn": _records(rows)})
         return
@@ -58,6 +74,21 @@ def sample(run: str, n: int, output: str | None, label: str | None, seed: int, f
     if to.path is not None:
         voice.say(f"wrote {n} row{'s' * (n > 1)} to {to.name}.")
         voice.finish("sample", result)
+
+
+def _cells(run: str, model: Any, given: tuple[str, ...]) -> dict[str, str | None]:
+    """Return cells by column as they were asked for, None for a hole; raise `UsageError` where the model takes none."""
+    if given and model.kind_.name != "bins":
+        raise UsageError(
+            f"--given is for synthesizers, and {run!r} is none. Fit one: engram fit synthesis SOURCE -o RUN"
+        )
+    found = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise UsageError(f"--given {text!r} is not NAME=VALUE.")
+        found[name] = value or None
+    return found
 
 
 def _records(rows: Any) -> list[Any]:

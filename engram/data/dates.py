@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -162,6 +162,10 @@ class DateForm:
             wall = self.wall(now)
             now = now + self._rounded(wall) - wall
         return np.clip(np.round(now, 3) if self.step else now, EARLIEST, LATEST)  # without the last bits of sums
+
+    def nearest(self, moments: Array) -> Array:
+        """Return the nearest moments in the resolution seen, whatever their phases."""
+        return replace(self, cycles=[]).moments(moments, np.zeros((len(moments), 0)))
 
     def _rounded(self, wall: Array) -> Array:
         if self.months:

@@ -21,6 +21,12 @@ def kl_normal(mean: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
 
 
+def kl_normals(mean: Tensor, log_var: Tensor, other_mean: Tensor, other_log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) || N(other_mean, exp(other_log_var))) per dimension, in nats; with (0, 0) as other that of `kl_normal`."""
+    moved_on = (mean - other_mean).square() * (-other_log_var).exp()
+    return 0.5 * (moved_on + (log_var - other_log_var).exp() - 1 - log_var + other_log_var)
+
+
 def reparameterise(mean: Tensor, log_var: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw from N(mean, exp(log_var)) so that gradients reach both: mean + exp(log_var / 2) * noise (section 2.4)."""
     return moved(mean, log_var, torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device))

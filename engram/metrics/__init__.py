@@ -17,6 +17,16 @@ from engram.metrics.modes import ModeCount, mode_count, mode_kl
 from engram.metrics.path_length import path_length
 from engram.metrics.reconstruction import r2, squared_error
 from engram.metrics.sliced import sliced_wasserstein
+from engram.metrics.tables import (
+    category_shape,
+    column_shapes,
+    membership_auroc,
+    missing_shape,
+    missing_trends,
+    nearer_to_training,
+    number_shape,
+    pair_trends,
+)
 from engram.metrics.uncertainty import deviations, standard_error
 
 __all__ = [
@@ -26,6 +36,8 @@ __all__ = [
     "ModeCount",
     "agreement",
     "auroc",
+    "category_shape",
+    "column_shapes",
     "coverage",
     "density",
     "deviations",
@@ -40,10 +52,16 @@ __all__ = [
     "kernel_standard_error",
     "log_likelihood",
     "manifold",
+    "membership_auroc",
     "memorisation",
     "metric",
+    "missing_shape",
+    "missing_trends",
     "mode_count",
     "mode_kl",
+    "nearer_to_training",
+    "number_shape",
+    "pair_trends",
     "path_length",
     "precision",
     "r2",

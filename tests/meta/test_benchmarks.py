@@ -29,6 +29,7 @@ OWN = (
     "rae_claim",
     "fashion_gans",
     "stacked_mnist",
+    "synthetic_tables",
 )
 
 

@@ -26,7 +26,15 @@ DOCS = ROOT / "docs"
 MADE = ("_build", "_generated")
 WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if not set(MADE) & set(path.relative_to(DOCS).parts)]
 HOW_TO = {
-    *("choose-a-model", "column-types", "missing-cells", "anomaly-scores", "stop-and-resume", "large-files"),
+    *(
+        "choose-a-model",
+        "column-types",
+        "missing-cells",
+        "anomaly-scores",
+        "synthetic-tables",
+        "stop-and-resume",
+        "large-files",
+    ),
     *("own-networks", "reproducibility", "read-a-report", "command-line", "use-codes", "compare-runs"),
     *("generate-rows", "judge-generated-rows"),
 }

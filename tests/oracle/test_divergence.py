@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from engram.maths.bounds import importance_bound
-from engram.maths.divergence import kl_normal, log_normal, reparameterise
+from engram.maths.divergence import kl_normal, kl_normals, log_normal, reparameterise
 
 CASES = [(0.0, 0.0), (1.5, 0.0), (-0.3, -4.0), (2.0, 1.2)]
 
@@ -22,6 +22,15 @@ def _pair(mean: float, log_var: float) -> tuple[torch.Tensor, torch.Tensor]:
 def test_kl_normal_is_that_of_torch_distributions(mean: float, log_var: float) -> None:
     m, v = _pair(mean, log_var)
     torch.testing.assert_close(kl_normal(m, v), kl_divergence(Normal(m, (v / 2).exp()), Normal(0.0, 1.0)))
+
+
+@pytest.mark.parametrize(("mean", "log_var"), CASES)
+def test_kl_normals_is_that_of_torch_distributions(mean: float, log_var: float) -> None:
+    m, v = _pair(mean, log_var)
+    other_mean, other_var = torch.tensor([0.4]).double(), torch.tensor([-0.9]).double()
+    wanted = kl_divergence(Normal(m, (v / 2).exp()), Normal(other_mean, (other_var / 2).exp()))
+    torch.testing.assert_close(kl_normals(m, v, other_mean, other_var), wanted)
+    torch.testing.assert_close(kl_normals(m, v, torch.zeros(1).double(), torch.zeros(1).double()), kl_normal(m, v))
 
 
 @pytest.mark.parametrize(("mean", "log_var"), CASES)

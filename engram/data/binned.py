@@ -1,0 +1,177 @@
+"""Tables whose rows are numbers of bins: what models of any cells given any others learn from; see `engram.data.coding`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from engram.data.cells import Array
+from engram.data.coding import RENEWED, Coding, as_frame
+from engram.data.columns import MARKED
+from engram.data.constraints import describe
+from engram.data.decoding import decoded
+from engram.data.forms import ConformedStream, why_no_table
+from engram.data.kind import Kind
+from engram.data.rows import Rows
+from engram.data.stream import RowStream
+from engram.data.table import Table
+from engram.errors import DataError, nearest
+from engram.likelihoods import Blocks, Categorical, Likelihood
+
+NAMED = 8  # columns that a finding names
+
+
+class Binned(Kind):
+    """Tables cut into bins: one whole number a column, with bins for missing and for rare cells.
+
+    Parameters
+    ----------
+    raw : DataFrame, array or path, optional
+        The data to wrap.
+    columns : dict, optional
+        Types that correct what would be found out, as in `engram.data.Table`.
+    constraints : tuple of str
+        Rules that rows obey, see `engram.data.constraints`.
+    min_count : int
+        Rows that a category must have to be kept.
+    header : bool, optional
+        Of a CSV file, whether its first line names the columns.
+    """
+
+    name = "bins"
+    metrics: ClassVar[tuple[str, ...]] = ()
+    baselines: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        raw: Any = None,
+        *,
+        columns: dict[Any, str] | None = None,
+        constraints: tuple[str, ...] = (),
+        min_count: int = 5,
+        header: bool | None = None,
+    ) -> None:
+        self.raw, self.header = raw, header
+        self.coding = Coding(columns, constraints, min_count)
+        self.n_rows = 0
+
+    def with_wishes(self, *, columns: Any = None, likelihood: str = "auto") -> Binned:
+        """Return a copy that takes the model's wishes where the wrapper has none of its own."""
+        found = Binned(constraints=self.coding.rules, min_count=self.coding.min_count, header=self.header)
+        found.coding = Coding(self.coding.wishes or columns, self.coding.rules, self.coding.min_count)
+        return found
+
+    @classmethod
+    def taking(cls, other: Kind) -> Binned | None:
+        """Return the kind for rows that are given as a table, with its wishes."""
+        if not isinstance(other, Table):
+            return None
+        found = cls(other.raw, columns=other.wishes, header=other.header)
+        found.notes = other.notes
+        return found
+
+    @classmethod
+    def accepts(cls, raw: Any) -> str | None:
+        return why_no_table(raw)
+
+    def fit(self, raw: Any) -> Binned:
+        self.coding.fit(raw)
+        self.n_rows = len(raw)
+        if not self.coding.coded:
+            raise DataError("no column is left to learn from. Drop fewer columns.")
+        self._lay_out()
+        return self
+
+    def _lay_out(self) -> None:
+        coded = self.coding.coded
+        self.shape = (len(coded),)
+        self.columns = [place.name for place in coded]
+        self.groups = None
+        self.log_volume = torch.zeros(len(coded))
+        self.sizes = tuple(place.bins.size for place in coded)
+        self.ordered = tuple(len(place.bins.knots) for place in coded)
+
+    def conform(self, raw: Any, *, reader: str = "this model") -> Any:
+        if isinstance(raw, RowStream):
+            return ConformedStream(raw, lambda rows: self.conform(rows, reader=reader))
+        frame = as_frame(raw)
+        missing = [c.name for c in self.coding.fields if c.type != "drop" and c.name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"{len(missing)} of the columns that {reader} was fitted on are missing: {', '.join(map(str, missing[:5]))}. "
+                f"{nearest(str(missing[0]), map(str, frame.columns))}"
+            )
+        return frame
+
+    def encode(self, conformed: pd.DataFrame) -> Rows:
+        return Rows(torch.from_numpy(self.coding.encode(conformed)).float())
+
+    def decode(self, x: Tensor) -> pd.DataFrame:
+        """Return rows with numbers drawn from their bins, always the same ones."""
+        cells = x.round().long().numpy()
+        random = np.random.default_rng(0)
+        bins: dict[str, Array] = {}
+        for i, place in enumerate(self.coding.coded):
+            bins[place.name] = np.clip(cells[:, i], 0, place.bins.size - 1)
+        numbers = {}
+        for place in self.coding.places:
+            if place.is_own and place.bins.sort == "number":
+                own = bins.get(place.name, np.zeros(len(cells), dtype=np.int64))
+                numbers[place.name] = place.bins.numbers(own, random) + place.offset
+        return decoded(self.coding, bins, numbers, random)
+
+    def likelihood(self) -> Likelihood:
+        """Return one category for each column, given logits for each bin."""
+        return Blocks([Categorical((size,)) for size in self.sizes])
+
+    def network(self) -> str:
+        return "mlp"
+
+    @property
+    def n_features(self) -> int:
+        return len(self.coding.fields)
+
+    def feature_names(self) -> list[str] | None:
+        names = [c.name for c in self.coding.fields]
+        return names if all(isinstance(name, str) for name in names) else None
+
+    def findings(self) -> list[str]:
+        coding = self.coding
+        found = [*self.notes, *(f"{note} ({count})" for note, count in coding.notes.items() if note != MARKED)]
+        new = [repr(c.name) for c in coding.fields if c.type in RENEWED]
+        if new:
+            shown = ", ".join(new[:NAMED]) + f" and {len(new) - NAMED} more" * (len(new) > NAMED)
+            found.append(f"cells of {shown} are made up anew: keys and free texts are not learned")
+        for place in coding.places:
+            if place.bins.pooled and not place.pattern:
+                rare = place.bins.counts[place.bins.present - 1]
+                found.append(
+                    f"{rare} of {self.n_rows} rows have a value of {place.name!r} that fewer than {coding.min_count} rows have: none "
+                    "of these values is kept"
+                )
+        if coding.rules:
+            found.append(f"every generated row obeys: {'; '.join(describe(coding.constraints))}")
+        return found
+
+    def describe(self) -> list[tuple[str, str]]:
+        return [(str(c.name), self._described(c)) for c in self.coding.fields]
+
+    def _described(self, c: Any) -> str:
+        if c.type in RENEWED:
+            return "key, made up anew" if c.type == "key" else "free text, made up anew"
+        return str(c.describe())
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.coding.to_dict(), "rows": self.n_rows, "header": self.header}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Binned:
+        found = cls(header=state["header"])
+        found.coding = Coding.from_dict(state)
+        found.n_rows = state["rows"]
+        found._lay_out()
+        return found

@@ -1,0 +1,179 @@
+"""Cells that generated rows are to have, ``{"country": "NL", "age": 40}``, checked and turned into bins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engram.data.cells import Array, plain_cells
+from engram.data.coding import NUMBERS, Coding, Place
+from engram.data.columns import Column, numbers_in
+from engram.errors import UsageError, nearest
+
+
+@dataclass
+class Given:
+    """Cells that drawn rows are to have.
+
+    Parameters
+    ----------
+    bins : dict of array
+        (rows,) bins of places by name.
+    numbers : dict of array
+        (rows,) exact numbers of the places that are numbers, NaN where missing.
+    allowed : dict of array
+        (rows, bins) bool: of places that are known in part (a combination), which bins fit.
+    cells : dict of list
+        Cells of columns that no model sees (keys, texts, constants), to be written as they are.
+    """
+
+    bins: dict[str, Array] = field(default_factory=dict)
+    numbers: dict[str, Array] = field(default_factory=dict)
+    allowed: dict[str, Array] = field(default_factory=dict)
+    cells: dict[str, list[Any]] = field(default_factory=dict)
+
+    def part(self, rows: slice) -> Given:
+        """Return these rows of it."""
+        bins, numbers, allowed = (
+            {k: v[rows] for k, v in each.items()} for each in (self.bins, self.numbers, self.allowed)
+        )
+        return Given(bins, numbers, allowed)
+
+
+def known_cells(coding: Coding, given: Mapping[Any, Any] | pd.DataFrame | None, n: int) -> Given:
+    """Return given cells as bins: one cell for all rows, or one for each of n rows; None or NaN asks for a missing cell.
+
+    Raises `UsageError` for a column that is not known, a category that was not kept, a number outside of the range at fit, or cells that
+    break a constraint.
+    """
+    found = Given()
+    if given is None:
+        return found
+    if not isinstance(given, Mapping | pd.DataFrame):
+        raise UsageError(f"given= takes a dict of cells by column, or a DataFrame, not {type(given).__name__}.")
+    columns = {str(name): cells for name, cells in given.items()}
+    names = [str(c.name) for c in coding.fields if c.type != "drop"]
+    for name, cells in columns.items():
+        if name not in names:
+            raise UsageError(f"given= names {name!r}, which is no column of this table. {nearest(name, names)}")
+        _take(coding, coding.field(name), _listed(name, cells, n), found)
+    _check_orders(coding, found)
+    return found
+
+
+def _listed(name: str, cells: Any, n: int) -> list[Any]:
+    if isinstance(cells, str) or np.ndim(cells) == 0:
+        return [cells] * n
+    found = list(cells)
+    if len(found) != n:
+        raise UsageError(
+            f"given[{name!r}] has {len(found)} cells, for {n} rows. Give one cell for all rows, or one for each."
+        )
+    return found
+
+
+def _take(coding: Coding, c: Column, cells: list[Any], found: Given) -> None:
+    """Add the cells of one column."""
+    name, series = str(c.name), pd.Series(cells, name=c.name)
+    if c.type in ("key", "text", "constant", "empty"):
+        found.cells[name] = cells
+        return
+    place = coding.place_of(name)
+    gone = series.isna().to_numpy()
+    if gone.any() and not (place.cells or place.bins.missing):
+        raise UsageError(f"given= asks for a missing cell in {name!r}, and rows at fit have none there.")
+    if c.type in NUMBERS:
+        numbers = _numbers(c, series, gone)
+        found.numbers[name] = numbers
+        filled = np.where(gone, c.low, numbers) - place.offset
+        found.bins[name] = np.where(gone, place.bins.size - 1, place.bins.of(filled))
+        return
+    values = _values(c, series, gone)
+    if place.cells:
+        _allow(place, name, values, found)
+        return
+    numbers = np.array([-1 if lost else place.bins.values.index(v) for v, lost in zip(values, gone, strict=True)])
+    found.bins[name] = np.where(gone, place.bins.size - 1, numbers).astype(np.int64)
+
+
+def _numbers(c: Column, series: pd.Series[Any], gone: Array) -> Array:
+    """Return given numbers or dates, which lie in the range at fit."""
+    texts = series.astype(object) if series.dtype != object else series
+    if c.date is None and "number" not in c.form:
+        numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    else:
+        numbers = numbers_in(c, series if c.date is not None and series.dtype != object else texts, {})
+    bad = np.isnan(numbers) & ~gone
+    if bad.any():
+        raise UsageError(f"given[{str(c.name)!r}] takes a {c.type}, and {series[bad].iloc[0]!r} is none.")
+    with np.errstate(invalid="ignore"):
+        outside = (numbers < c.low) | (numbers > c.high)
+    if outside.any():
+        raise UsageError(
+            f"given[{str(c.name)!r}] = {series[outside].iloc[0]!r} is outside of the rows at fit, which go from {c.shown(c.low)} to "
+            f"{c.shown(c.high)}: nothing was learned there."
+        )
+    return numbers
+
+
+def _values(c: Column, series: pd.Series[Any], gone: Array) -> list[Any]:
+    """Return given categories or flags as the values that were kept."""
+    if c.type == "boolean":
+        no, yes = c.form.get("words", ["False", "True"])
+        known = {
+            no.lower(): 0.0,
+            yes.lower(): 1.0,
+            "0": 0.0,
+            "1": 1.0,
+            "0.0": 0.0,
+            "1.0": 1.0,
+            "false": 0.0,
+            "true": 1.0,
+        }
+        numbers = np.array([known.get(str(cell).strip().lower(), np.nan) for cell in series])
+        if (np.isnan(numbers) & ~gone).any():
+            raise UsageError(
+                f"given[{str(c.name)!r}] takes {yes} or {no}, and {series[np.isnan(numbers) & ~gone].iloc[0]!r} is neither."
+            )
+        return [None if lost else bool(v) for v, lost in zip(numbers, gone, strict=True)]
+    by_text = {str(value): value for value in c.values}
+    found = []
+    for cell, lost in zip(plain_cells(series), gone, strict=True):
+        value = None if lost else by_text.get(str(cell))
+        if value is None and not lost:
+            raise UsageError(
+                f"given[{str(c.name)!r}] = {cell!r} is no category that was kept (rare ones are not). {nearest(str(cell), by_text)}"
+            )
+        found.append(value)
+    return found
+
+
+def _allow(place: Place, name: str, values: list[Any], found: Given) -> None:
+    """Say which combinations have the given cells."""
+    at = place.columns.index(name)
+    column = [cells[at] for cells in place.cells]
+    fits = np.array([[cell == value for cell in column] for value in values]).reshape(len(values), len(column))
+    if not fits.any(1).all():
+        bad = values[int(np.argmin(fits.any(1)))]
+        raise UsageError(f"given[{name!r}] = {bad!r} occurs in no combination of {place.name} that was kept.")
+    others = np.zeros((len(values), place.bins.size - len(column)), dtype=bool)
+    allowed = np.column_stack([fits, others])
+    if place.name in found.allowed:
+        allowed &= found.allowed[place.name]
+        if not allowed.any(1).all():
+            raise UsageError(f"given= asks for a combination of {place.name} that rows at fit do not have.")
+    found.allowed[place.name] = allowed
+
+
+def _check_orders(coding: Coding, found: Given) -> None:
+    for (low, high), least in coding.gaps.items():
+        if low in found.numbers and high in found.numbers:
+            strict = any(o.strict for o in coding.constraints.orders if (o.low, o.high) == (low, high))
+            gap = found.numbers[high] - found.numbers[low]
+            with np.errstate(invalid="ignore"):
+                if ((gap < least) | (strict & (gap <= 0))).any():
+                    raise UsageError(f"given= breaks the constraint {low} {'<' if strict else '<='} {high}.")
