@@ -15,16 +15,16 @@ import click
 from engram.cli import program
 from engram.cli.fit import model_command
 from engram.cli.flags import ModelOption
-from engram.registry import MODELS
+from engram.registry import APPS, MODELS, fittable
 
 
 def write(folder: Path) -> None:
-    """Write one page per command, and one per model for its flags of ``engram fit``; pages that stay the same are left alone."""
+    """Write one page per command, and one per application and model for its flags of ``engram fit``; pages that stay the same are left alone."""
     context = click.Context(program, info_name="engram", **program.context_settings)
     pages = {
         name: page(program.get_command(context, name), f"engram {name}") for name in program.list_commands(context)
     }
-    pages |= {f"fit-{entry.name}": page(model_command(entry), f"engram fit {entry.name}") for entry in MODELS}
+    pages |= {f"fit-{entry.name}": page(model_command(entry), f"engram fit {entry.name}") for entry in fittable()}
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.rst"):
         if old.stem not in pages:
@@ -45,8 +45,9 @@ def page(command: click.Command | None, name: str) -> str:
     options = [p for p in command.get_params(context) if isinstance(p, click.Option)]
     own = [p for p in options if isinstance(p, ModelOption)]
     if isinstance(command, click.Group):
-        parts += ["", "Models", "------", ""]
-        parts += [f"- :doc:`{entry.name} <fit-{entry.name}>`: {escaped(entry.summary)}." for entry in MODELS]
+        for heading, registry in (("Applications", APPS), ("Models", MODELS)):
+            parts += ["", heading, "-" * len(heading), ""]
+            parts += [f"- :doc:`{entry.name} <fit-{entry.name}>`: {escaped(entry.summary)}." for entry in registry]
     if own:
         parts += ["", f"Parameters of {name.rpartition(' ')[2]}", "-" * (14 + len(name)), "", *listed(own, context)]
     shared = [p for p in options if not isinstance(p, ModelOption)]

@@ -115,7 +115,7 @@ def fitting(name: str) -> Entry[type]:
         return APPS[name]
     if name in MODELS:
         return MODELS[name]
-    raise UsageError(f"unknown model or application {name!r}. {nearest(name, [entry.name for entry in fittable()])}")
+    raise UsageError(f"unknown model {name!r}. {nearest(name, [entry.name for entry in fittable()])}")
 
 
 def name_of(cls: type) -> str:

@@ -101,14 +101,20 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         steps = round(STEPS[0] + (STEPS[1] - STEPS[0]) * min(1.0, n / FEW))
         return size | {"steps": steps, "batch_size": min(256, max(16, n // 4))}
 
+    @property
+    def most_rows(self) -> int | None:
+        """Small networks learn from a sample of many rows; a given model takes them all."""
+        return MOST_ROWS if self.model is None else None
+
     def _train(
         self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None
     ) -> None:
         """Small networks have learned all they can from `MOST_ROWS`: of more, and of streams, a sample is learned from."""
         rows = given.rows
-        if self.model is None and (given.stream is not None or len(rows) > MOST_ROWS):
+        most = self.most_rows
+        if most is not None and (given.stream is not None or len(rows) > most):
             generator = torch.Generator().manual_seed(seed)
-            rows = rows.take(torch.randperm(len(rows), generator=generator)[:MOST_ROWS].sort().values)
+            rows = rows.take(torch.randperm(len(rows), generator=generator)[:most].sort().values)
             told = f"learned from a sample of {len(rows):,} of {given.n_rows:,} rows, which is enough for networks this small"
             self.findings_.append(Finding("sample", told))
             given = replace(given, stream=None)

@@ -186,7 +186,7 @@ class Synthesizer(Model):
 
     def described(self) -> dict[str, Any]:
         """The model that was chosen stands for "auto" in a run folder."""
-        return {"model": self.chosen_}
+        return {"model": getattr(self, "chosen_", self.model)}
 
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Nothing but weights was kept."""

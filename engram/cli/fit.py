@@ -73,9 +73,7 @@ class FitGroup(click.Group):
         name = name.lower().replace("_", "-")
         if name not in self.list_commands(ctx):
             found = nearest(name, self.list_commands(ctx))
-            raise click.UsageError(
-                f"unknown model or application {args[0]!r}. {found} Write: engram fit NAME SOURCE -o RUN", ctx
-            )
+            raise click.UsageError(f"unknown model {args[0]!r}. {found} Write: engram fit NAME SOURCE -o RUN", ctx)
         return name, self.get_command(ctx, name), args[1:]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

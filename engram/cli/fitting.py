@@ -63,8 +63,9 @@ class Job:
     def _fitted_before(self) -> Model:
         """Return the model of a fit that was killed before its report was written; raise `RunError` where it is another one."""
         model = load_model(self.target)
-        mine, there = checked_parameters(self.model), checked_parameters(model)
-        differing = [name for name, value in mine.items() if name != "verbose" and there.get(name) != value]
+        mine, there = (checked_parameters(m) | m.described() for m in (self.model, model))
+        chosen = {"verbose", *(name for name, value in self.model.described().items() if value == "auto")}  # by the fit
+        differing = [name for name, value in mine.items() if name not in chosen and there.get(name) != value]
         if type(model) is not type(self.model):
             differing = ["model"]
         elif not is_fitted_on(model, self.fitted):

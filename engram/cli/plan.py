@@ -50,8 +50,9 @@ def plan(model: Model, rows: Any, y: Any = None) -> dict[str, Any]:
     seed = seed_from(model.random_state)
     part, held_out, _ = split(encoded, None, values, seed)
     n_train = n_rows - (0 if held_out is None else len(held_out))
+    n_train = n_train if model.most_rows is None else min(n_train, model.most_rows)
     model.kind_ = kind
-    values = settled(values, model.automatic(kind))
+    values = settled(values, model.automatic(kind) | model.suited(part))
     if y is not None:
         given = Conditions.fit(y, len(encoded))
         # which of them does not change shapes

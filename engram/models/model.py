@@ -57,6 +57,11 @@ class Model(Options, ABC):
         return self.conditional if isinstance(self.conditional, bool) else y is not None
 
     @property
+    def most_rows(self) -> int | None:
+        """How many rows it learns from at most, where it does not take all of them."""
+        return None
+
+    @property
     def takes_y(self) -> bool:
         """Whether its networks are called as ``net(x, *batch.given)``, so that it can be conditional."""
         return False

@@ -104,7 +104,7 @@ def test_what_a_label_is_is_copied_beside_explanations_or_refused(home: Path) ->
 
 def test_the_application_is_listed_and_inspected(home: Path) -> None:
     assert "anomaly" in engram("list", "apps").stdout
-    assert answer("list", "apps")["result"]["apps"].keys() == {"anomaly"}
+    assert answer("list", "apps")["result"]["apps"].keys() == {"anomaly", "synthesis"}
     assert "anomaly" in engram("list").stdout
     assert "anomaly" in engram("inspect", home / "run").stdout
     assert "alert-rate" in engram("fit", "anomaly", "--help").stdout
@@ -151,3 +151,14 @@ def test_bad_rows_are_told_in_a_line(home: Path) -> None:
     np.save(home / "pictures.npy", np.zeros((20, 8, 8)))
     told = engram("fit", "anomaly", home / "pictures.npy", "-o", home / "bad", code=3)
     assert "table" in told.stderr
+
+
+@pytest.mark.parametrize("name", ["anomaly", "synthesis"])
+def test_a_fit_of_an_application_that_was_killed_before_its_report_gets_it_with_resume(
+    tmp_path: Path, name: str
+) -> None:
+    run, command = tmp_path / "run", ["fit", name, "wine", "--max-epochs", "2", "-o"]
+    engram(*command, run)
+    (run / "report.json").unlink()
+    assert "only its report is missing" in engram(*command, run, "--resume").stderr
+    assert (run / "report.json").is_file()

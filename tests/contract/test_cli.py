@@ -40,7 +40,7 @@ SURFACE = {
         *("--dry-run", "--force", "--get", "--header", "--label", "--output", "--resume"),
         *("-o", "run", "source"),
     ],
-    "engram sample": ["--dry-run", "--force", "--label", "--output", "--rows", "--seed", "-n", "-o", "run"],
+    "engram sample": ["--dry-run", "--force", "--given", "--label", "--output", "--rows", "--seed", "-n", "-o", "run"],
     "engram evaluate": [
         "--force",
         "--header",
@@ -145,7 +145,7 @@ def test_help_and_version_import_nothing_heavy():
 
 def test_list_tells_names_with_summaries():
     found = answer("list")["result"]
-    assert set(found) == {"models", "metrics", "baselines", "likelihoods"}
+    assert set(found) == {"apps", "models", "metrics", "baselines", "likelihoods"}
     assert {"autoencoder", "vae"} <= set(found["models"])
     assert {"pca", "knn", "mean", "isolation-forest"} <= set(found["baselines"])
     assert {"normal", "bernoulli"} <= set(found["likelihoods"])

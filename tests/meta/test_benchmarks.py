@@ -29,6 +29,8 @@ OWN = (
     "rae_claim",
     "fashion_gans",
     "stacked_mnist",
+    "anomaly_detection",
+    "anomaly_decisions",
     "synthetic_tables",
 )
 
