@@ -19,7 +19,7 @@ from engram.registry import APPS, MODELS, fittable
 
 
 def write(folder: Path) -> None:
-    """Write one page per command, and one per application and model for its flags of ``engram fit``; pages that stay the same are left alone."""
+    """Write one page per command, and one per name that ``engram fit`` takes; pages that stay the same are left alone."""
     context = click.Context(program, info_name="engram", **program.context_settings)
     pages = {
         name: page(program.get_command(context, name), f"engram {name}") for name in program.list_commands(context)
