@@ -125,7 +125,7 @@ class Kind(ABC):
 
 
 KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
-NAMED: dict[str, str] = {}  # never found out: a wrapper, ``kind=`` or an application says so
+NAMED: dict[str, str] = {"counts": "engram.data.counts:Counts"}  # never found out: a wrapper, ``kind=`` or an application says so
 # of an application alone: never found out, and asked for by the application
 OWN = {"bins": "engram.data.binned:Binned"}
 
@@ -150,7 +150,8 @@ def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
     notes: tuple[str, ...] = () if wrapper is None else wrapper.notes
     header = None if wrapper is None else wrapper.header
     if is_source(raw):
-        source = read(raw) if wrapper is None else wrapper.read(raw)
+        reader = kind_class(kind)() if wrapper is None and kind in NAMED else wrapper
+        source = read(raw) if reader is None else reader.read(raw)
         raw, notes, header = source.rows, source.notes, source.header
     if wrapper is not None and kind not in ("auto", wrapper.name):
         wrapper = kind_class(kind).taking(wrapper) or wrapper

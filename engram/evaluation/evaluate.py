@@ -23,6 +23,7 @@ from engram.evaluation.purpose import finds_anomalies, only_generates
 from engram.evaluation.report import Report, Result
 from engram.evaluation.sets import Generation, divided, generation_of, told
 from engram.evaluation.synthetic import is_synthetic, judge_synthetic
+from engram.evaluation.topics import finds_topics, judge_topics
 from engram.metrics.metric import Metric
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.training import Finding
@@ -81,6 +82,8 @@ def evaluate(
     """
     if is_synthetic(model):
         return judge_synthetic(model, X, train=train, random_state=random_state)
+    if finds_topics(model):
+        return judge_topics(model, X, y, train=train, random_state=random_state)
     rows = encoded(model, X)
     kind, name, seed = model.kind_, type(model).__name__, seed_from(random_state)
     chosen, of_sets = divided(metrics, kind, [model])

@@ -27,6 +27,7 @@ from engram.metrics.tables import (
     number_shape,
     pair_trends,
 )
+from engram.metrics.topics import normalised_mutual_information, npmi, purity, topic_diversity, word_pairs
 from engram.metrics.uncertainty import deviations, standard_error
 
 __all__ = [
@@ -60,14 +61,19 @@ __all__ = [
     "mode_count",
     "mode_kl",
     "nearer_to_training",
+    "normalised_mutual_information",
+    "npmi",
     "number_shape",
     "pair_trends",
     "path_length",
     "precision",
+    "purity",
     "r2",
     "recall",
     "sliced_wasserstein",
     "squared_error",
     "standard_error",
     "statistics",
+    "topic_diversity",
+    "word_pairs",
 ]

@@ -37,7 +37,7 @@ class Options(BaseEstimator):
         Distribution of numbers or pixels: "auto" (normal), "best" (for each column of a table the one that explains held-out cells
         best), or a name of `engram list likelihoods`.
     kind : str
-        Kind of data: "auto", "table" or "images".
+        Kind of data: "auto", "table", "images", or "counts" (documents, sparse matrices of counts), which is never found out.
     columns : dict or None
         Types of columns that correct what is found out, e.g. {"zip": "category", "id": "drop"}.
     corruption : str or None
@@ -93,7 +93,7 @@ class Options(BaseEstimator):
     hidden: tuple[Annotated[int, Ge(1)], ...] | Auto = "auto"
     network: Literal["auto", "mlp", "conv", "conv-pool"] = "auto"
     likelihood: Likelihoods = "auto"
-    kind: Literal["auto", "table", "images"] = "auto"
+    kind: Literal["auto", "table", "images", "counts"] = "auto"
     columns: dict[str | int, str] | None = None
     corruption: Corruption | None = None
     corruption_level: Level | tuple[Level, Level] = 0.2

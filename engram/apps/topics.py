@@ -1,0 +1,274 @@
+"""TopicModel: what documents are about, found without labels.
+
+Two steps. First an encoder learns codes of documents by contrast: the words of a document are dealt out to two halves by a coin each, and
+the code of a half is to find the code of the other half among those of the batch (InfoNCE; halves of a document share its topics and little
+else: Tosh, Krishnamurthy & Hsu, JMLR 2021, arXiv:2003.02234). Then topics are learned as a variational mixture on these codes (see
+`engram.models.topic_mixture`), begun at clusters of codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Interval
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from engram.data.counts import Counts
+from engram.data.kind import Kind
+from engram.data.rows import Rows
+from engram.errors import DataError, UsageError
+from engram.maths.contrast import info_nce
+from engram.metrics.topics import npmi, word_pairs
+from engram.models.blocks import over_blocks
+from engram.models.model import Model
+from engram.models.parts import Shapes
+from engram.models.topic_mixture import TopicMixture
+from engram.networks.bags import Bag, BagEncoder
+from engram.parameters import checked_value
+from engram.registry import APPS
+from engram.training import Batch, Finding, Turn, train
+from engram.training.nets import Nets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray[Any, np.dtype[Any]]
+CODE_SIZE = 50
+WIDTH = 256
+EPOCHS, STEPS = 20, (400, 6000)  # of the contrast; the fewest steps and the most
+MIXED, MIXED_STEPS = 6, 200  # passes over the rows in which topics are learned, and the fewest steps
+MIXED_RATE = 5e-3
+KEPT = 20  # words of a topic whose co-occurrence is kept
+CONTRAST, TOPICS = Turn("contrast", ("encoder",)), Turn("topics", ("topics",), learning_rate=MIXED_RATE)
+
+
+@APPS.register("topics", "Topics of documents: their words, how much of each a document has, similar documents")
+@dataclass(eq=False, repr=False, kw_only=True)
+class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
+    """Find topics in documents, or in any rows of counts.
+
+    Learned from are a list of texts, a CSV file with a column of texts, a folder of .txt files, or counts: a sparse matrix, an array, a
+    DataFrame with a column for each word. Nothing but words and weights is kept: no document.
+
+    Parameters
+    ----------
+    n_topics : int
+        How many topics.
+    temperature : float
+        Of the contrast between halves of documents: small values look at the most similar documents alone.
+    """
+
+    n_topics: Annotated[int, Ge(1)] = 20
+    temperature: Annotated[float, Gt(0)] = 0.2
+    kind: Literal["auto", "counts"] = "counts"  # type: ignore[assignment]
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.3
+    early_stopping: bool = False
+    own_networks = False
+    watches = False
+
+    # --- learning ---
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        vocabulary: Sequence[str] | None = None,
+        validation: Any = None,
+        run: str | Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Learn topics from documents or counts; see `Model.fit`. ``y`` is ignored.
+
+        Parameters
+        ----------
+        vocabulary : sequence of str, optional
+            The words that the columns of X stand for; of documents the words that are counted.
+
+        Raises
+        ------
+        DataError
+            Counts are negative, missing or no whole numbers, or all of them are zero.
+        """
+        if vocabulary is not None:
+            wrapped = (X if isinstance(X, Counts) else Counts.taking(X)) if isinstance(X, Kind) else Counts(X)
+            if wrapped is None:
+                raise UsageError("vocabulary= is for counts and documents, and these data are given as another kind.")
+            own = wrapped.with_wishes()
+            own.raw, own.given = wrapped.raw, Counts(vocabulary=vocabulary).given
+            X = own
+        super().fit(X, y, validation=validation, run=run, resume=resume)
+        return self
+
+    def automatic(self, kind: Kind) -> dict[str, Any]:
+        """One hidden layer; codes of 50 dimensions, fewer for few words."""
+        size = min(CODE_SIZE, max(2, kind.shape[0] - 1))
+        return {"code_size": size, "hidden": (WIDTH,), "learning_rate": 2e-3, "weight_decay": 0.0}
+
+    def suited(self, rows: Rows) -> dict[str, Any]:
+        """Twenty passes, more over few rows; batches large enough to tell a document among others."""
+        size = min(256, max(16, len(rows) // 4))
+        return {"batch_size": size, "steps": min(max(EPOCHS * -(-len(rows) // size), STEPS[0]), STEPS[1])}
+
+    def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
+        """The encoder of documents, and the topics."""
+        if shapes.modules or self.network not in ("auto", "mlp") or len(shapes.widths) != 1:
+            raise UsageError(
+                "TopicModel builds its networks itself: leave encoder= and decoder= out, and give one hidden layer."
+            )
+        encoder = BagEncoder(shapes.row[0], shapes.widths[0], shapes.code_size, shapes.dropout)
+        return {"encoder": encoder, "topics": TopicMixture(self.n_topics, shapes.row[0], shapes.code_size)}
+
+    def start(self, nets: Nets, rows: Rows) -> bool:
+        """Weigh words by how rare they are."""
+        nets.encoder.weigh(sum((part.x > 0).float().sum(0) for part in rows.blocks(len(rows))), len(rows))
+        self._turn = CONTRAST
+        return False
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """One turn a step: the contrast, then, when that is over, the topics."""
+        return [self._turn]
+
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        """Return the contrast of two halves of each document; for topics the negative ELBO, given codes as ``batch.y``."""
+        bag = Bag.of(batch.x)
+        if turn.name == TOPICS.name:
+            assert batch.y is not None
+            found: dict[str, Tensor] = nets.topics.terms(batch.y, bag)
+            return found
+        first, second = (nets.encoder(half) for half in bag.halves(batch.generator))
+        return {"contrast": info_nce(first, second, self.temperature)}
+
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+        """Learn topics on the codes, and count which of their words stand together."""
+        nets.eval()
+        codes = torch.cat([nets.encoder(Bag.of(part.x)) for part in rows.blocks(1024)])
+        nets.topics.begin(codes, rows, nets.encoder.idf)
+        settings = self.settings_
+        epochs = max(MIXED, -(-MIXED_STEPS // -(-len(rows) // settings.batch_size)))
+        self._turn = TOPICS
+        with torch.enable_grad():
+            mixed = replace(settings, device="cpu", max_epochs=epochs, max_time=None, ema=0.0)
+            train(self, Nets({"topics": nets.topics}), replace(rows, y=codes), None, mixed)
+        self._turn = CONTRAST
+        words = nets.topics.first_words(KEPT).numpy()
+        parts = (word_pairs(part.x.numpy(), words) for part in rows.blocks(4096))
+        self._pairs, self._documents = np.sum(list(parts), axis=0), len(rows)
+        if self.n_topics <= len(rows):
+            return []
+        told = f"{self.n_topics} topics for {len(rows)} rows: some topics are alike"
+        return [Finding("many-topics", told, "Choose a smaller n_topics")]
+
+    def fitted_tensors(self) -> dict[str, Tensor]:
+        """Return in how many documents the first words of each topic stand together."""
+        return {"pairs": torch.from_numpy(self._pairs), "documents": torch.tensor(self._documents)}
+
+    def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take the counts of pairs back; raise `ValueError` where they are none."""
+        pairs = tensors["pairs"].numpy()
+        if pairs.ndim != 3 or len(pairs) != self.n_topics or pairs.shape[1] != pairs.shape[2]:
+            raise ValueError("pairs of words are of another shape than the topics")
+        self._pairs, self._documents = pairs, int(tensors["documents"])
+        self._turn = CONTRAST
+
+    # --- using ---
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_topics
+
+    @property
+    def words_(self) -> list[str]:
+        """The vocabulary."""
+        check_is_fitted(self, "network_")
+        return list(self.kind_.columns)
+
+    def transform(self, X: Any) -> Array:
+        """Return how much of each topic a document has, (rows, topics) float32; rows sum to one."""
+
+        def proportions(nets: Nets, batch: Batch) -> Tensor:
+            bag = Bag.of(batch.x)
+            found: Tensor = nets.topics.proportions(nets.encoder(bag), bag)
+            return found
+
+        found: Array = over_blocks(self, X, proportions).numpy()
+        return found
+
+    def predict(self, X: Any) -> Array:
+        """Return the main topic of each document, (rows,) int."""
+        found: Array = self.transform(X).argmax(1)
+        return found
+
+    def features(self, X: Any) -> Array:
+        """Return codes of documents, (rows, code size) float32 of unit length: what classifiers and searches learn most from.
+
+        They know more than `transform`: documents of one topic have different codes.
+        """
+
+        def codes(nets: Nets, batch: Batch) -> Tensor:
+            found: Tensor = nets.encoder(Bag.of(batch.x))
+            return found
+
+        found: Array = over_blocks(self, X, codes).numpy()
+        return found
+
+    def top_words(self, n: int = 10) -> list[list[str]]:
+        """Return the n most important words of each topic, a list per topic: those that set it apart and are frequent in it."""
+        return [[self.words_[i] for i in topic] for topic in self._first_words(n)]
+
+    def _first_words(self, n: int) -> Array:
+        n = checked_value("n", n, Annotated[int, Ge(1)])
+        with self.fitted() as nets:
+            found: Array = nets.topics.first_words(n).numpy()
+        return found
+
+    def coherence(self, X: Any = None, n: int = 10) -> float:
+        """Return how well the first n words of topics go together: their NPMI in documents, the mean over topics (`metrics.topics`).
+
+        Parameters
+        ----------
+        X : like the data of `fit`, optional
+            Documents to count words in; without, what was counted in the documents of the fit, for up to 20 words.
+        n : int
+            Words of a topic.
+        """
+        return float(self.coherences(X, n).mean())
+
+    def coherences(self, X: Any = None, n: int = 10) -> Array:
+        """Return the `coherence` of each topic, (topics,)."""
+        words = self._first_words(n)
+        n = words.shape[1]
+        if X is not None:
+            counts = self.kind_.conform(self.kind_.opened(X), reader=type(self).__name__)[:]
+            return npmi(word_pairs(counts, words), counts.shape[0])
+        if n > self._pairs.shape[1]:
+            raise UsageError(
+                f"of the documents of the fit, pairs of the first {self._pairs.shape[1]} words are known, not of {n}. Give coherence(X)."
+            )
+        return npmi(self._pairs[:, :n, :n], self._documents)
+
+    def similar(self, X: Any, n: int = 10) -> pd.DataFrame:
+        """Return the n documents of X that are most like each of them: columns row, similar, similarity (cosine of codes), best first."""
+        import pandas as pd
+
+        codes = self.features(X)
+        n = min(checked_value("n", n, Annotated[int, Ge(1)]), len(codes) - 1)
+        if n < 1:
+            raise DataError("one document has no similar ones. Give more.")
+        others, values = [], []
+        for at in range(0, len(codes), 1024):
+            cosines = codes[at : at + 1024] @ codes.T
+            own = np.arange(len(cosines))
+            cosines[own, at + own] = -np.inf
+            order = np.argsort(-cosines, axis=1, kind="stable")[:, :n]
+            others.append(order)
+            values.append(np.take_along_axis(cosines, order, 1))
+        row = np.repeat(np.arange(len(codes)), n)
+        return pd.DataFrame({"row": row, "similar": np.concatenate(others).ravel(), "similarity": np.concatenate(values).ravel()})

@@ -1,0 +1,89 @@
+"""Bags of words: the counts of a batch that are not zero, and an encoder that looks at nothing else.
+
+A document has a hundred of thousands of words, so a dense product would be zeros for the most part.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GAIN = 3.0  # of the weights of a document, whose squares sum to one: what an embedding's units see
+
+
+class Bag(NamedTuple):
+    """The counts of a batch of documents that are not zero, document by document.
+
+    Parameters
+    ----------
+    document, word : Tensor
+        (entries,) which document (rising) and which word.
+    count : Tensor
+        (entries,) how often; may be zero.
+    documents : int
+        How many documents there are.
+    """
+
+    document: Tensor
+    word: Tensor
+    count: Tensor
+    documents: int
+
+    @classmethod
+    def of(cls, x: Tensor) -> Bag:
+        """Return the bag of dense counts, (documents, words)."""
+        document, word = x.nonzero(as_tuple=True)
+        return cls(document, word, x[document, word], len(x))
+
+    def halves(self, generator: torch.Generator | None = None) -> tuple[Bag, Bag]:
+        """Deal the words of each document out to two halves by a coin each (binomial thinning; together they are the document)."""
+        first = torch.binomial(self.count, torch.full_like(self.count, 0.5), generator=generator)
+        return self._replace(count=first), self._replace(count=self.count - first)
+
+    def summed(self, values: Tensor) -> Tensor:
+        """Return the sum of (entries,) values by document, (documents,)."""
+        return values.new_zeros(self.documents).index_add_(0, self.document, values)
+
+    def tf_idf(self, idf: Tensor) -> Tensor:
+        """Return (1 + log count) idf, divided by its length in each document, (entries,) (scikit-learn's with ``sublinear_tf``)."""
+        weight = torch.where(self.count > 0, 1 + self.count.clamp(min=1).log(), 0.0) * idf[self.word]
+        length = self.summed(weight.square()).sqrt()
+        return weight / length.clamp(min=1e-9)[self.document]
+
+
+class BagEncoder(nn.Module):
+    """Codes of documents on the unit sphere: embeddings of the words summed by TF-IDF, one hidden layer, a normalised linear map.
+
+    Parameters
+    ----------
+    words, width, code_size : int
+        Words of the vocabulary, hidden units, dimensions of the code.
+    dropout : float
+        Share of hidden values dropped in training.
+    """
+
+    def __init__(self, words: int, width: int, code_size: int, dropout: float) -> None:
+        super().__init__()
+        self.words = nn.Parameter(0.3 * torch.randn(words, width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, code_size)
+        self.scale = nn.BatchNorm1d(code_size, affine=False)  # no direction of the code dies
+        self.register_buffer("idf", torch.ones(words))
+        self.idf: Tensor
+
+    @torch.no_grad()
+    def weigh(self, frequency: Tensor, documents: int) -> None:
+        """Set the weights of words from how many documents have each, (words,): log((1 + documents) / (1 + frequency)) + 1."""
+        self.idf.copy_(((1 + documents) / (1 + frequency)).log() + 1)
+
+    def forward(self, bag: Bag) -> Tensor:
+        """Return codes of unit length, (documents, code size)."""
+        begins = torch.searchsorted(bag.document, torch.arange(bag.documents, device=bag.document.device))
+        weights = GAIN * bag.tf_idf(self.idf)
+        summed = functional.embedding_bag(bag.word, self.words, begins, mode="sum", per_sample_weights=weights)
+        hidden = functional.softplus(summed + self.bias)
+        return functional.normalize(cast("Tensor", self.scale(self.head(self.dropout(hidden)))), dim=1)
