@@ -28,7 +28,9 @@ METHODS = {
     "scores": "score_samples",
     "predictions": "predict",
     "explanations": "explain",
+    "topics": "transform",
 }
+NEEDED = {"topics": "top_words"}  # what a model must also have, where a method stands for two things
 
 
 @click.command()
@@ -63,7 +65,7 @@ def apply(
 ) -> None:
     """Apply a fitted model to rows and write a file.
 
-    Codes have the columns code0, code1, ...; scores the columns row (from 0) and score (in nats, higher is more
+    Codes have the columns code0, code1, ..., topics topic0, topic1, ...; scores the columns row (from 0) and score (in nats, higher is more
     normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the largest share first; a
     reconstruction has the columns that the model was fitted on. For picture files the column file comes first;
     they are made equal as for the fit. Pictures come back as .npy or a .png sheet.
@@ -84,7 +86,7 @@ def apply(
     if force and resume:
         raise UsageError("--resume goes on with the rows and --force begins anew: give one of them.")
     model = load_model(run)
-    get = get or ("codes" if hasattr(model, "transform") or not hasattr(model, "score_samples") else "scores")
+    get = get or ("topics" if _has(model, "topics") else "codes" if hasattr(model, "transform") or not hasattr(model, "score_samples") else "scores")
     are_pictures = get == "reconstruction" and model.kind_.name == "images"
     to = None
     if output is not None:
@@ -94,8 +96,7 @@ def apply(
         )
         if to.suffix == ".npy" and label is not None:
             raise UsageError("--label cannot stand in a .npy file, which holds numbers only. Write .csv or .parquet.")
-    method = getattr(model, METHODS[get], None)
-    if method is None:
+    if not _has(model, get):
         raise UsageError(f"a {type(model).__name__} has no {get}. {_can(model, run)}")
     given = opened(source, label=label, keep=True, kind=model.kind_, header=header)
     in_pieces = isinstance(given.rows, Stream) and to is not None and to.suffix != ".png"
@@ -119,9 +120,13 @@ def apply(
         voice.finish("apply", {"run": run, "rows": len(given), "get": get, "output": output})
 
 
+def _has(model: Model, get: str) -> bool:
+    return hasattr(model, METHODS[get]) and hasattr(model, NEEDED.get(get, METHODS[get]))
+
+
 def _can(model: Model, run: str) -> str:
     """Say what a model can do instead."""
-    able = [get for get, method in METHODS.items() if hasattr(model, method)]
+    able = [get for get in METHODS if _has(model, get)]
     if able:
         return f"It can: {', '.join(able)}."
     return f"It generates rows: engram sample {run} -n 100 -o rows.{'csv' if model.kind_.name == 'table' else 'png'}"
@@ -151,7 +156,7 @@ def table(get: str, rows: Any, given: Given, first: int = 0) -> Any:
     if get in ("scores", "predictions"):
         found = pd.DataFrame({"row": range(first, first + len(rows)), get[:-1]: rows})
     else:
-        found = pd.DataFrame(rows, columns=[f"code{i}" for i in range(rows.shape[1])])
+        found = pd.DataFrame(rows, columns=[f"{get[:-1]}{i}" for i in range(rows.shape[1])])
     if given.names is not None:
         found.insert(0, "file", given.names)
     return _labelled(found, given)

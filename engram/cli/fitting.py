@@ -127,7 +127,9 @@ def next_steps(model: Model, run: str, given: Given) -> str:
     is_table = model.kind_.name != "images"
     new, suffix = ("NEW.csv", "csv") if is_table else ("NEW_FOLDER", "csv") if given.names else ("NEW.npy", "npy")
     rows = [(f"engram inspect {run}", "what was found out and how it went")]
-    if hasattr(model, "transform"):
+    if hasattr(model, "top_words"):
+        rows += [(f"engram apply {run} {new} --get topics -o topics.{suffix}", "how much of each topic a document has")]
+    elif hasattr(model, "transform"):
         rows += [(f"engram apply {run} {new} -o codes.{suffix}", "codes of new rows")]
     if hasattr(model, "score_samples"):
         rows += [(f"engram apply {run} {new} --get scores -o scores.csv", "low scores are unusual rows")]

@@ -33,8 +33,8 @@ class Given:
         The labels' name.
     names : list of str or None
         The file of each picture.
-    kind : Images, Table or None
-        How picture files were made equal, or a CSV file was read, and what was said of it.
+    kind : Images, Counts, Table or None
+        How picture files were made equal, documents or a CSV file were read, and what was said of them.
     """
 
     name: str
@@ -83,6 +83,7 @@ def opened(
     Picture files are read as a fitted ``kind`` wants them, or brought to ``size`` by ``resize``; the first line of a CSV file is read as
     ``header`` says, else as at fit.
     """
+    from engram.data.counts import Counts
     from engram.data.images import Images
     from engram.data.picture_stream import streamed_pictures
     from engram.data.table import Table
@@ -94,7 +95,7 @@ def opened(
         raise UsageError(f"--header and --no-header are for CSV files, and {found.name!r} is of another type.")
     if size is not None and found.names is None:
         raise UsageError(f"--size and --resize are for picture files, and {found.name!r} is of another type.")
-    if found.names is None or not isinstance(kind, Images):
+    if not isinstance(kind, Counts) and (found.names is None or not isinstance(kind, Images)):
         kind = None if found.header is None else Table(header=found.header)
     kind = None if kind is None else kind.around(None, found.notes)
     rows, y = streamed_pictures(found.rows), found.y

@@ -327,7 +327,7 @@ class Counts(Kind):
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "form": self.form,
+            "given_as": self.form,
             "text": self.text,
             "words": self.words,
             "frequent": self.frequent,
@@ -341,7 +341,7 @@ class Counts(Kind):
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Counts:
         found = cls(columns=state["wishes"], likelihood=state["likelihood"], header=state["header"], **state["reading"])
-        found.form, found.text, found.trials = str(state["form"]), state["text"], float(state["trials"])
+        found.form, found.text, found.trials = str(state["given_as"]), state["text"], float(state["trials"])
         found.words, found.frequent = _checked_words(state["words"]), [str(word) for word in state["frequent"]]
         found._lay_out()
         return found

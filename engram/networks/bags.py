@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-GAIN = 3.0  # of the weights of a document, whose squares sum to one: what an embedding's units see
+GAIN = 20.0  # length of a document, as a sum of embeddings sees it
+SPREAD = 0.008  # of embeddings at the start: small, so that what is learned soon outweighs it
 
 
 class Bag(NamedTuple):
@@ -67,7 +68,7 @@ class BagEncoder(nn.Module):
 
     def __init__(self, words: int, width: int, code_size: int, dropout: float) -> None:
         super().__init__()
-        self.words = nn.Parameter(0.3 * torch.randn(words, width))
+        self.words = nn.Parameter(SPREAD * torch.randn(words, width))
         self.bias = nn.Parameter(torch.zeros(width))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, code_size)
