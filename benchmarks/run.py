@@ -33,6 +33,7 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "anomaly_detection": True,
     "anomaly_decisions": True,
     "synthetic_tables": True,
+    "topics": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }
@@ -44,6 +45,7 @@ NEEDS_DATA = (
     "fashion_gans",
     "stacked_mnist",
     "synthetic_tables",
+    "topics",
 )  # they say nothing without --data, but for a quick run
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 

@@ -18,6 +18,7 @@ _HOME = {
     "VAE": "engram.models.vae",
     "Autoencoder": "engram.models.autoencoder",
     "Synthesizer": "engram.apps.synthesis",
+    "TopicModel": "engram.apps.topics",
     "compare": "engram.evaluation",
     "create": "engram.loading",
     "data": "engram.data",
@@ -31,6 +32,7 @@ __all__ = [
     "AnomalyDetector",
     "Autoencoder",
     "Synthesizer",
+    "TopicModel",
     "compare",
     "create",
     "data",
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from engram import data, metrics
     from engram.apps.anomaly import AnomalyDetector
     from engram.apps.synthesis import Synthesizer
+    from engram.apps.topics import TopicModel
     from engram.evaluation import compare, evaluate
     from engram.loading import create, load
     from engram.models.autoencoder import Autoencoder

@@ -50,7 +50,7 @@ class Given:
         return self.rows if self.kind is None else self.kind.around(self.rows)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return int(self.rows.shape[0])
 
     def piece(self, start: int, stop: int) -> Given:
         """Return the rows from ``start`` to ``stop`` of a stream, with their labels."""

@@ -32,6 +32,7 @@ OWN = (
     "anomaly_detection",
     "anomaly_decisions",
     "synthetic_tables",
+    "topics",
 )
 
 
