@@ -40,8 +40,8 @@ seed. Median, min, max over seeds.
 'fit CPU s' is CPU time on one thread, in a process that has loaded everything before.
 
 20 Newsgroups: 11,314 + 7,532 documents, 5,000 words, official split. M10: 8,355 titles of papers with six words on average, 1,696 words;
-the training and validation parts of its corpus are learned from. Nearly all pairs of words of a topic stand together in hardly any of so short
-documents, so its coherence is low for every method.
+the training and validation parts of its corpus are learned from. In documents so short most pairs of a topic's words never stand together,
+so coherence is low for every method.
 """
 
 
@@ -128,7 +128,10 @@ def beside(corpus: Corpus, topics: int) -> Iterator[tuple[str, dict[str, float]]
         seconds = time.process_time() - begin
         train, test = (fitted.transform(part) for part in (corpus.train, corpus.test))
         found = judged(corpus, fitted.first_words(FIRST), test)
-        yield cls.name.upper(), found | {"accuracy": accuracy(train, corpus.y, test, corpus.test_y), "fit CPU s": seconds}
+        yield (
+            cls.name.upper(),
+            found | {"accuracy": accuracy(train, corpus.y, test, corpus.test_y), "fit CPU s": seconds},
+        )
     weights = TfidfTransformer(sublinear_tf=True).fit(corpus.train)
     learner = LogisticRegression(C=10, max_iter=1000).fit(weights.transform(corpus.train), corpus.y)
     yield "all words", {"accuracy": float(learner.score(weights.transform(corpus.test), corpus.test_y))}

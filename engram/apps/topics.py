@@ -8,7 +8,7 @@ else: Tosh, Krishnamurthy & Hsu, JMLR 2021, arXiv:2003.02234). Then topics are l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -27,6 +27,7 @@ from engram.errors import DataError, UsageError
 from engram.maths.contrast import info_nce
 from engram.metrics.topics import npmi, word_pairs
 from engram.models.blocks import over_blocks
+from engram.models.intake import Intake
 from engram.models.model import Model
 from engram.models.parts import Shapes
 from engram.models.topic_mixture import TopicMixture
@@ -34,6 +35,7 @@ from engram.networks.bags import Bag, BagEncoder
 from engram.parameters import checked_value
 from engram.registry import APPS
 from engram.training import Batch, Finding, Turn, train
+from engram.training.checkpoint import Checkpoints
 from engram.training.nets import Nets
 
 if TYPE_CHECKING:
@@ -42,9 +44,10 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 CODE_SIZE = 50
 WIDTH = 256
-EPOCHS, STEPS = 20, (400, 6000)  # of the contrast; the fewest steps and the most
+EPOCHS, STEPS = 30, (400, 8000)  # of the contrast; the fewest steps and the most
 MIXED, MIXED_STEPS = 6, 200  # passes over the rows in which topics are learned, and the fewest steps
 MIXED_RATE = 5e-3
+BLOCK = 2048  # documents that are looked at together
 KEPT = 20  # words of a topic whose co-occurrence is kept
 CONTRAST, TOPICS = Turn("contrast", ("encoder",)), Turn("topics", ("topics",), learning_rate=MIXED_RATE)
 
@@ -67,7 +70,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
 
     n_topics: Annotated[int, Ge(1)] = 20
     temperature: Annotated[float, Gt(0)] = 0.2
-    kind: Literal["auto", "counts"] = "counts"  # type: ignore[assignment]
+    kind: Literal["auto", "counts"] = "counts"
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.3
     early_stopping: bool = False
     own_networks = False
@@ -113,9 +116,10 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return {"code_size": size, "hidden": (WIDTH,), "learning_rate": 2e-3, "weight_decay": 0.0}
 
     def suited(self, rows: Rows) -> dict[str, Any]:
-        """Twenty passes, more over few rows; batches large enough to tell a document among others."""
-        size = min(256, max(16, len(rows) // 4))
-        return {"batch_size": size, "steps": min(max(EPOCHS * -(-len(rows) // size), STEPS[0]), STEPS[1])}
+        """Thirty passes, more over few rows; batches large enough to tell a document among others."""
+        n = self._given.trained_on() if hasattr(self, "_given") else len(rows)
+        size = min(256, max(16, n // 4))
+        return {"batch_size": size, "steps": min(max(EPOCHS * -(-n // size), STEPS[0]), STEPS[1])}
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The encoder of documents, and the topics."""
@@ -126,9 +130,28 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         encoder = BagEncoder(shapes.row[0], shapes.widths[0], shapes.code_size, shapes.dropout)
         return {"encoder": encoder, "topics": TopicMixture(self.n_topics, shapes.row[0], shapes.code_size)}
 
+    def _train(
+        self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None
+    ) -> None:
+        """Learn from all rows: those of a large sparse matrix are made dense some at a time."""
+        self._given = given
+        try:
+            super()._train(given, values, seed, continued=continued, checkpoints=checkpoints)
+        finally:
+            del self._given
+
+    def _bags(self, rows: Rows) -> Iterator[Bag]:
+        """Yield all documents that are learned from, some at a time."""
+        stream = self._given.stream if hasattr(self, "_given") else None
+        if stream is None:
+            yield from (Bag.of(part.x) for part in rows.blocks(BLOCK))
+            return
+        for at in range(0, len(stream), BLOCK):
+            yield Bag.of(self._given.kind.encode(stream[at : at + BLOCK]).x)
+
     def start(self, nets: Nets, rows: Rows) -> bool:
         """Weigh words by how rare they are."""
-        nets.encoder.weigh(sum((part.x > 0).float().sum(0) for part in rows.blocks(len(rows))), len(rows))
+        nets.encoder.weigh(self._bags(rows))
         self._turn = CONTRAST
         return False
 
@@ -137,11 +160,12 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return [self._turn]
 
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
-        """Return the contrast of two halves of each document; for topics the negative ELBO, given codes as ``batch.y``."""
+        """Return the contrast of two halves of each document; for topics the negative ELBO, on codes that stay as they are."""
         bag = Bag.of(batch.x)
         if turn.name == TOPICS.name:
-            assert batch.y is not None
-            found: dict[str, Tensor] = nets.topics.terms(batch.y, bag)
+            with torch.no_grad():
+                codes = nets.encoder.eval()(bag)
+            found: dict[str, Tensor] = nets.topics.terms(codes, bag)
             return found
         first, second = (nets.encoder(half) for half in bag.halves(batch.generator))
         return {"contrast": info_nce(first, second, self.temperature)}
@@ -149,21 +173,23 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """Learn topics on the codes, and count which of their words stand together."""
         nets.eval()
-        codes = torch.cat([nets.encoder(Bag.of(part.x)) for part in rows.blocks(1024)])
-        nets.topics.begin(codes, rows, nets.encoder.idf)
-        settings = self.settings_
-        epochs = max(MIXED, -(-MIXED_STEPS // -(-len(rows) // settings.batch_size)))
+        codes = torch.cat([nets.encoder(bag) for bag in self._bags(rows)])
+        nets.topics.begin(codes, self._bags(rows), nets.encoder.idf)
+        n, settings = len(codes), self.settings_
+        epochs = max(MIXED, -(-MIXED_STEPS // -(-n // settings.batch_size)))
+        source = self._given.batches(settings.batch_size, settings.seed, torch.device("cpu")) or rows
         self._turn = TOPICS
         with torch.enable_grad():
-            mixed = replace(settings, device="cpu", max_epochs=epochs, max_time=None, ema=0.0)
-            train(self, Nets({"topics": nets.topics}), replace(rows, y=codes), None, mixed)
+            train(self, nets, source, None, replace(settings, device="cpu", max_epochs=epochs, max_time=None, ema=0.0))
         self._turn = CONTRAST
         words = nets.topics.first_words(KEPT).numpy()
-        parts = (word_pairs(part.x.numpy(), words) for part in rows.blocks(4096))
-        self._pairs, self._documents = np.sum(list(parts), axis=0), len(rows)
-        if self.n_topics <= len(rows):
+        self._pairs = np.sum(
+            [word_pairs(bag.matrix(nets.topics.words.shape[1]), words) for bag in self._bags(rows)], axis=0
+        )
+        self._documents = n
+        if self.n_topics <= n:
             return []
-        told = f"{self.n_topics} topics for {len(rows)} rows: some topics are alike"
+        told = f"{self.n_topics} topics for {n} rows: some topics are alike"
         return [Finding("many-topics", told, "Choose a smaller n_topics")]
 
     def fitted_tensors(self) -> dict[str, Tensor]:
@@ -271,4 +297,6 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             others.append(order)
             values.append(np.take_along_axis(cosines, order, 1))
         row = np.repeat(np.arange(len(codes)), n)
-        return pd.DataFrame({"row": row, "similar": np.concatenate(others).ravel(), "similarity": np.concatenate(values).ravel()})
+        return pd.DataFrame(
+            {"row": row, "similar": np.concatenate(others).ravel(), "similarity": np.concatenate(values).ravel()}
+        )

@@ -40,7 +40,9 @@ NEEDED = {"topics": "top_words"}  # what a model must also have, where a method 
     "-o", "--output", metavar="FILE", help="A .csv, .parquet or .npy file to write; - is CSV on standard output."
 )
 @click.option(
-    "--get", type=click.Choice(list(METHODS)), help="What to compute: codes, where the model has them, else scores."
+    "--get",
+    type=click.Choice(list(METHODS)),
+    help="What to compute: topics or codes, where the model has them, else scores.",
 )
 @with_parameters(
     label_parameter("A column that is no input (of a conditional model: y): it is copied beside codes and scores."),
@@ -86,7 +88,7 @@ def apply(
     if force and resume:
         raise UsageError("--resume goes on with the rows and --force begins anew: give one of them.")
     model = load_model(run)
-    get = get or ("topics" if _has(model, "topics") else "codes" if hasattr(model, "transform") or not hasattr(model, "score_samples") else "scores")
+    get = get or _usual(model)
     are_pictures = get == "reconstruction" and model.kind_.name == "images"
     to = None
     if output is not None:
@@ -122,6 +124,13 @@ def apply(
 
 def _has(model: Model, get: str) -> bool:
     return hasattr(model, METHODS[get]) and hasattr(model, NEEDED.get(get, METHODS[get]))
+
+
+def _usual(model: Model) -> str:
+    """Return what is computed where nothing is asked for."""
+    if _has(model, "topics"):
+        return "topics"
+    return "codes" if hasattr(model, "transform") or not hasattr(model, "score_samples") else "scores"
 
 
 def _can(model: Model, run: str) -> str:

@@ -362,9 +362,13 @@ def _checked(matrix: Any) -> Any:
     """Return a matrix all of whose entries are counts."""
     values = matrix.data
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise DataError(f"{int((~np.isfinite(values)).sum())} counts are missing or infinite. Write 0 where nothing was counted.")
+        raise DataError(
+            f"{int((~np.isfinite(values)).sum())} counts are missing or infinite. Write 0 where nothing was counted."
+        )
     if values.dtype.kind in "fi" and (values < 0).any():
-        raise DataError(f"{int((values < 0).sum())} counts are negative (the least is {values.min():g}). Counts are 0, 1, 2, ...")
+        raise DataError(
+            f"{int((values < 0).sum())} counts are negative (the least is {values.min():g}). Counts are 0, 1, 2, ..."
+        )
     if values.dtype.kind == "f" and (values != np.round(values)).any():
         broken = values[values != np.round(values)]
         raise DataError(

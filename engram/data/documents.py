@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -120,7 +121,9 @@ def read_folder(path: str | Path) -> Source:
     folder = Path(path)
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
-        raise DataError(f"{str(path)!r} has no text files ({', '.join(SUFFIXES)}). Give a folder with some, or a CSV file.")
+        raise DataError(
+            f"{str(path)!r} has no text files ({', '.join(SUFFIXES)}). Give a folder with some, or a CSV file."
+        )
     texts, kept, skipped = [], [], {}
     for file in files:
         try:
@@ -130,7 +133,11 @@ def read_folder(path: str | Path) -> Source:
             skipped[str(file.relative_to(folder))] = f"no UTF-8 text: {error}"
     if not kept:
         raise DataError(f"none of {len(files)} files in {str(path)!r} is UTF-8 text. Convert them first.")
-    told = (f"{len(skipped)} of {len(files)} files are no UTF-8 text and were left out: {next(iter(skipped))}",) if skipped else ()
+    told = (
+        (f"{len(skipped)} of {len(files)} files are no UTF-8 text and were left out: {next(iter(skipped))}",)
+        if skipped
+        else ()
+    )
     places = [str(file.relative_to(folder).parent) for file in kept]
     y = np.array(places, dtype=object) if len(set(places)) > 1 else None
     return Source(str(path), pd.Series(texts, name="text", dtype=object), y=y, notes=told, skipped=skipped)
@@ -144,7 +151,7 @@ def are_texts(values: Any) -> bool:
 
 def is_hole(value: Any) -> bool:
     """Whether a text is missing: None or not a number."""
-    return value is None or value is not value or type(value).__name__ == "NAType"
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value))
 
 
 def as_texts(values: Iterable[Any]) -> list[str]:

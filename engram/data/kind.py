@@ -125,7 +125,9 @@ class Kind(ABC):
 
 
 KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
-NAMED: dict[str, str] = {"counts": "engram.data.counts:Counts"}  # never found out: a wrapper, ``kind=`` or an application says so
+NAMED: dict[str, str] = {
+    "counts": "engram.data.counts:Counts"
+}  # never found out: a wrapper, ``kind=`` or an application says so
 # of an application alone: never found out, and asked for by the application
 OWN = {"bins": "engram.data.binned:Binned"}
 

@@ -68,7 +68,7 @@ def judge_topics(model: Any, X: Any, y: Any = None, *, train: Any = None, random
     classes = None if labels is None or len(set(labels)) > MOST_LABELLED else labels[judged]
     name = type(model).__name__
     protocol = {
-        "features": f"counts of {counts.shape[1]:,} words; coherence: NPMI of the first {FIRST} words of a topic in {known.shape[0]:,} documents",
+        "features": f"counts of {counts.shape[1]:,} words; coherence: first {FIRST} words, {known.shape[0]:,} whole documents",
         "rows": rows.shape[0],
         "split": told,
         "baseline_rows": f"fitted on {known.shape[0]} rows",
@@ -108,7 +108,11 @@ def _parts(counts: Any, train: Any, seed: int) -> tuple[Any, Array, str]:
     if n < 2:
         raise DataError("one document is too few to judge topics. Give more, or pass train=.")
     order = np.random.default_rng(seed).permutation(n)
-    return counts[np.sort(order[: n // 2])], np.sort(order[n // 2 :]), "half of the documents are known to baselines, the others judged"
+    return (
+        counts[np.sort(order[: n // 2])],
+        np.sort(order[n // 2 :]),
+        "half of the documents are known to baselines, the others judged",
+    )
 
 
 def _values(words: Array, shares: Array, known: Any, labels: Array | None) -> Iterator[tuple[str, float]]:

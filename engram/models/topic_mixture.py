@@ -1,19 +1,18 @@
 """Topics on top of codes: how much of each topic a document has, and which words a topic brings.
 
-The generative model is that of ETM (Dieng, Ruiz & Blei, TACL 2020, arXiv:1907.04907): delta ~ N(m, s^2), theta = softmax(delta), each word
-of a document w ~ theta' beta. As in ProdLDA (Srivastava & Sutton, ICLR 2017, arXiv:1703.01488) the posterior of delta is a normal whose mean
-comes from an encoder; here it is scale * cos(code, prototype), so that a topic is a place among the codes. m and s are learned.
+The generative model is that of ETM (Dieng, Ruiz & Blei, TACL 2020, arXiv:1907.04907): delta ~ N(m, s^2), theta = softmax(delta), each
+word of a document w ~ theta' beta. As in ProdLDA (Srivastava & Sutton, ICLR 2017, arXiv:1703.01488) the posterior of delta is a normal
+whose mean comes from an encoder; here it is scale * cos(code, prototype), so that a topic is a place among the codes. m and s are learned.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engram.data.rows import Rows
 from engram.maths.divergence import kl_normals, reparameterise
 from engram.maths.quantise import k_means
 from engram.networks.bags import Bag
@@ -47,7 +46,7 @@ class TopicMixture(nn.Module):
         self.background: Tensor
 
     @torch.no_grad()
-    def begin(self, codes: Tensor, rows: Rows, idf: Tensor) -> None:
+    def begin(self, codes: Tensor, bags: Iterable[Bag], idf: Tensor) -> None:
         """Set prototypes to the centres of clusters of codes (k-means on the sphere), words to what is said in each cluster."""
         centres = k_means(codes[:CLUSTERED, None, :], len(self.prototypes), ROUNDS)[0]
         self.prototypes.copy_(functional.normalize(centres, dim=1))
@@ -55,11 +54,10 @@ class TopicMixture(nn.Module):
         nearest = (codes @ self.prototypes.T).argmax(1)
         found = torch.zeros_like(self.words)
         at = 0
-        for part in rows.blocks(len(rows)):
-            bag = Bag.of(part.x)
-            topic = nearest[at : at + len(part)][bag.document]
+        for bag in bags:
+            topic = nearest[at : at + bag.documents][bag.document]
             found.view(-1).index_add_(0, topic * found.shape[1] + bag.word, self.weights(bag))
-            at += len(part)
+            at += bag.documents
         total = found.sum(0) + 0.5
         self.background.copy_(total / total.sum())
         said = found + SMOOTH * self.background * found.sum(1, keepdim=True).clamp(min=1)
@@ -72,7 +70,7 @@ class TopicMixture(nn.Module):
         """
         weight = bag.tf_idf(self.idf)
         share = weight / bag.summed(weight).clamp(min=1e-9)[bag.document]
-        return share * bag.summed(bag.count)[bag.document]
+        return share * bag.summed(bag.times)[bag.document]
 
     def mean(self, codes: Tensor) -> Tensor:
         """Return the mean of delta given codes, (documents, topics)."""
@@ -81,7 +79,7 @@ class TopicMixture(nn.Module):
     def proportions(self, codes: Tensor, bag: Bag) -> Tensor:
         """Return theta, (documents, topics), rows that sum to one; a document without words has what the prior expects."""
         found = self.mean(codes)
-        empty = bag.summed(bag.count) == 0
+        empty = bag.summed(bag.times) == 0
         return torch.where(empty[:, None], self.prior_mean, found).softmax(1)
 
     def terms(self, codes: Tensor, bag: Bag) -> dict[str, Tensor]:
@@ -102,4 +100,4 @@ class TopicMixture(nn.Module):
     @torch.no_grad()
     def first_words(self, n: int) -> Tensor:
         """Return the numbers of the n most important words of each topic, (topics, n), the most important one first."""
-        return cast("Tensor", self.importance().argsort(dim=1, descending=True, stable=True)[:, :n])
+        return self.importance().argsort(dim=1, descending=True, stable=True)[:, :n]

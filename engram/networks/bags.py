@@ -5,9 +5,11 @@ A document has a hundred of thousands of words, so a dense product would be zero
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from collections.abc import Iterable
+from typing import Any, NamedTuple, cast
 
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,7 +24,7 @@ class Bag(NamedTuple):
     ----------
     document, word : Tensor
         (entries,) which document (rising) and which word.
-    count : Tensor
+    times : Tensor
         (entries,) how often; may be zero.
     documents : int
         How many documents there are.
@@ -30,7 +32,7 @@ class Bag(NamedTuple):
 
     document: Tensor
     word: Tensor
-    count: Tensor
+    times: Tensor
     documents: int
 
     @classmethod
@@ -41,8 +43,13 @@ class Bag(NamedTuple):
 
     def halves(self, generator: torch.Generator | None = None) -> tuple[Bag, Bag]:
         """Deal the words of each document out to two halves by a coin each (binomial thinning; together they are the document)."""
-        first = torch.binomial(self.count, torch.full_like(self.count, 0.5), generator=generator)
-        return self._replace(count=first), self._replace(count=self.count - first)
+        first = torch.binomial(self.times, torch.full_like(self.times, 0.5), generator=generator)
+        return self._replace(times=first), self._replace(times=self.times - first)
+
+    def matrix(self, words: int) -> Any:
+        """Return the counts as a sparse matrix, (documents, words)."""
+        places = (self.document.numpy(), self.word.numpy())
+        return sparse.csr_array((self.times.numpy(), places), shape=(self.documents, words))
 
     def summed(self, values: Tensor) -> Tensor:
         """Return the sum of (entries,) values by document, (documents,)."""
@@ -50,7 +57,7 @@ class Bag(NamedTuple):
 
     def tf_idf(self, idf: Tensor) -> Tensor:
         """Return (1 + log count) idf, divided by its length in each document, (entries,) (scikit-learn's with ``sublinear_tf``)."""
-        weight = torch.where(self.count > 0, 1 + self.count.clamp(min=1).log(), 0.0) * idf[self.word]
+        weight = torch.where(self.times > 0, 1 + self.times.clamp(min=1).log(), 0.0) * idf[self.word]
         length = self.summed(weight.square()).sqrt()
         return weight / length.clamp(min=1e-9)[self.document]
 
@@ -77,8 +84,12 @@ class BagEncoder(nn.Module):
         self.idf: Tensor
 
     @torch.no_grad()
-    def weigh(self, frequency: Tensor, documents: int) -> None:
-        """Set the weights of words from how many documents have each, (words,): log((1 + documents) / (1 + frequency)) + 1."""
+    def weigh(self, bags: Iterable[Bag]) -> None:
+        """Set the weights of words from how many documents have each: log((1 + documents) / (1 + frequency)) + 1."""
+        frequency, documents = torch.zeros_like(self.idf), 0
+        for bag in bags:
+            frequency += torch.bincount(bag.word, minlength=len(frequency))
+            documents += bag.documents
         self.idf.copy_(((1 + documents) / (1 + frequency)).log() + 1)
 
     def forward(self, bag: Bag) -> Tensor:

@@ -70,7 +70,9 @@ class LDATopics(TopicBaseline):
     name = "lda"
 
     def _learned(self, counts: Any, topics: int, seed: int) -> Array:
-        self.model = LatentDirichletAllocation(topics, learning_method="online", max_iter=6, random_state=seed).fit(counts)
+        self.model = LatentDirichletAllocation(topics, learning_method="online", max_iter=6, random_state=seed).fit(
+            counts
+        )
         found: Array = self.model.components_
         return found
 

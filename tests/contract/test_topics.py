@@ -1,0 +1,205 @@
+"""TopicModel: what a user relies on, in Python and on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from scipy import sparse
+
+import engram
+from engram import TopicModel
+from engram.cli import program
+from engram.data import Counts, DataWarning
+from engram.errors import DataError, RunError, UsageError
+from engram.metrics.topics import npmi, word_pairs
+
+rng = np.random.default_rng(0)
+SUBJECTS = ("star", "ball", "soup", "law")
+ABOUT = np.arange(160) % 4
+TEXTS = [
+    " ".join([*(f"{SUBJECTS[k]}{i}" for i in rng.integers(0, 8, 12)), *(f"thing{i}" for i in rng.integers(0, 30, 3))])
+    for k in ABOUT
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return TopicModel(n_topics=4, random_state=0).fit(TEXTS)
+
+
+def test_topics_that_are_there_are_found_without_labels(model: Any) -> None:
+    words = model.top_words(6)
+    assert len(words) == 4
+    assert all(len(topic) == 6 for topic in words)
+    assert sorted({word.rstrip("0123456789") for word in topic}.pop() for topic in words) == sorted(SUBJECTS)
+    assert all(len({word.rstrip("0123456789") for word in topic}) == 1 for topic in words)
+    main = model.predict(TEXTS)
+    assert all(len(set(main[k == ABOUT])) == 1 for k in range(4))
+
+
+def test_rows_of_topics_sum_to_one_and_do_not_see_each_other(model: Any) -> None:
+    shares, codes = model.transform(TEXTS), model.features(TEXTS)
+    assert shares.dtype == codes.dtype == np.float32
+    assert shares.sum(1) == pytest.approx(np.ones(160), abs=1e-6)
+    assert np.linalg.norm(codes, axis=1) == pytest.approx(np.ones(160), abs=1e-5)
+    for rows in (slice(3, 4), slice(10, 27), slice(None, None, -1), slice(0, 100)):
+        assert (model.transform(TEXTS[rows]) == shares[rows]).all()
+        assert (model.features(TEXTS[rows]) == codes[rows]).all()
+    assert list(model.get_feature_names_out()) == [f"topicmodel{i}" for i in range(4)]
+
+
+def test_the_same_seed_gives_the_same_topics_and_a_saved_model_too(model: Any, tmp_path: Path) -> None:
+    again = TopicModel(n_topics=4, random_state=0).fit(TEXTS)
+    assert (again.transform(TEXTS) == model.transform(TEXTS)).all()
+    model.save(tmp_path / "run")
+    loaded = engram.load(tmp_path / "run")
+    assert (loaded.transform(TEXTS) == model.transform(TEXTS)).all()
+    assert loaded.top_words() == model.top_words()
+    assert loaded.coherence() == model.coherence()
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "run").iterdir())
+    assert not any(text.encode() in kept for text in TEXTS)
+
+
+def test_coherence_of_the_fit_is_that_of_its_documents(model: Any) -> None:
+    assert model.coherence() == pytest.approx(model.coherence(TEXTS))
+    assert model.coherence(n=5) == pytest.approx(model.coherence(TEXTS, n=5))
+    counts = model.kind_.conform(TEXTS)[:]
+    number = {word: i for i, word in enumerate(model.words_)}
+    words = np.array([[number[word] for word in topic] for topic in model.top_words(10)])
+    assert model.coherence() == pytest.approx(npmi(word_pairs(counts, words), 160).mean())
+    with pytest.raises(UsageError, match="first 20 words"):
+        model.coherence(n=25)
+    assert np.isfinite(model.coherence(TEXTS, n=25))
+
+
+def test_similar_documents_share_a_topic_and_are_never_the_document_itself(model: Any) -> None:
+    found = model.similar(TEXTS, n=3)
+    assert list(found.columns) == ["row", "similar", "similarity"]
+    assert len(found) == 3 * 160
+    assert (found.row != found.similar).all()
+    assert (ABOUT[found.row] == ABOUT[found.similar]).all()
+    assert all((np.diff(own.similarity) <= 0).all() for _, own in found.groupby("row"))
+    assert len(model.similar(TEXTS[:3], n=10)) == 3 * 2
+    with pytest.raises(DataError, match="no similar"):
+        model.similar(TEXTS[:1])
+
+
+def test_empty_documents_and_unknown_words(model: Any) -> None:
+    with pytest.warns(DataWarning, match="left out"):
+        shares = model.transform(["zebra yak", ""])
+    assert np.isfinite(shares).all()
+    assert (shares[0] == shares[1]).all()
+    fitted = TopicModel(n_topics=2, max_epochs=2, random_state=0).fit([*TEXTS[:20], "", ""])
+    assert any("are empty" in str(finding) for finding in fitted.findings_)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 17])
+def test_any_number_of_documents_works(rows: int) -> None:
+    fitted = TopicModel(n_topics=3, max_epochs=2, random_state=0).fit(sparse.csr_array(rng.poisson(2.0, (rows, 5))))
+    assert fitted.transform(np.ones((2, 5))).shape == (2, 3)
+    assert any(finding.kind == "many-topics" for finding in fitted.findings_) == (rows < 3)
+
+
+def test_one_word_is_enough_not_to_fail() -> None:
+    fitted = TopicModel(n_topics=2, max_epochs=2, random_state=0).fit(np.ones((6, 1)), vocabulary=["only"])
+    assert fitted.top_words() == [["only"], ["only"]]
+
+
+def test_a_vocabulary_names_the_columns_of_a_matrix() -> None:
+    counts = rng.poisson(1.0, (40, 5))
+    words = ["a", "b", "c", "d", "e"]
+    for X in (sparse.csr_array(counts), counts, Counts(counts)):
+        fitted = TopicModel(n_topics=2, max_epochs=2, random_state=0).fit(X, vocabulary=words)
+        assert {word for topic in fitted.top_words() for word in topic} == set(words)
+    with pytest.raises(DataError, match="4 words"):
+        TopicModel(n_topics=2).fit(counts, vocabulary=words[:4])
+
+
+def test_large_matrices_are_learned_from_some_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = sparse.csr_array(Counts(max_df=1.0).fit(TEXTS).conform(TEXTS)[:])
+    whole = TopicModel(n_topics=4, random_state=0).fit(counts)
+    monkeypatch.setattr("engram.data.sparse.SparseStream.enough", lambda self: 64)
+    streamed = TopicModel(n_topics=4, random_state=0).fit(counts)
+    assert streamed.data_["trained_on"] == 160
+    assert streamed.n_iter_ == whole.n_iter_
+    assert streamed._documents == 160
+    main = streamed.predict(counts)
+    assert all(len(set(main[k == ABOUT])) == 1 for k in range(4))
+
+
+def test_wrong_parameters_are_said() -> None:
+    with pytest.raises(UsageError, match="n_topics"):
+        TopicModel(n_topics=0).fit(TEXTS)
+    with pytest.raises(UsageError, match="one hidden layer"):
+        TopicModel(hidden=(8, 8)).fit(TEXTS)
+    with pytest.raises(UsageError, match="likelihood"):
+        TopicModel(likelihood="normal").fit(TEXTS)
+
+
+def test_a_report_has_topics_beside_baselines_and_a_map(model: Any, tmp_path: Path) -> None:
+    report = engram.evaluate(model, TEXTS, ABOUT, train=TEXTS)
+    assert report.names() == ["coherence", "diversity", "purity", "nmi"]
+    assert report.subjects() == ["TopicModel", "nmf", "lda"]
+    own = report.result("purity", "TopicModel")
+    assert own is not None
+    assert own.value == 1.0
+    told = report.to_text()
+    assert "topic 0" in told
+    assert "most like" in told
+    assert report.pictures["topic_map"].startswith(b"\x89PNG")
+    report.save_html(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "star" in page
+    unlabelled = engram.evaluate(model, TEXTS)
+    assert unlabelled.names() == ["coherence", "diversity"]
+    assert "pass y=" in unlabelled.to_text()
+    with pytest.raises(DataError, match="one document"):
+        engram.evaluate(model, TEXTS[:1])
+
+
+def test_a_damaged_run_is_said(model: Any, tmp_path: Path) -> None:
+    model.save(tmp_path / "run")
+    path = tmp_path / "run" / "kind.json"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    state["state"]["words"] = state["state"]["words"][:-1]
+    path.write_text(json.dumps(state), encoding="utf-8")
+    with pytest.raises(RunError):
+        engram.load(tmp_path / "run")
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    table, run, out = tmp_path / "docs.csv", tmp_path / "run", tmp_path / "topics.csv"
+    pd.DataFrame({"text": TEXTS, "about": [SUBJECTS[k] for k in ABOUT]}).to_csv(table, index=False)
+
+    def answer(*words: object) -> Any:
+        done = CliRunner().invoke(program, [*map(str, words), "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)["result"]
+
+    planned = answer("fit", "topics", table, "--label", "about", "--dry-run")
+    assert planned["kind"] == "counts"
+    found = answer("fit", "topics", table, "-o", run, "--label", "about", "--n-topics", 4, "--max-epochs", 60)
+    assert {"topic-map.png", "report.html"} <= set(found["files"])
+    assert [one["name"] for one in found["report"]["metrics"]] == ["coherence", "diversity", "purity", "nmi"]
+    answer("apply", run, table, "-o", out, "--get", "topics", "--label", "about")
+    shares = pd.read_csv(out)
+    assert list(shares.columns) == ["about", "topic0", "topic1", "topic2", "topic3"]
+    assert shares.drop(columns="about").sum(axis=1).to_numpy() == pytest.approx(np.ones(160), abs=1e-5)
+    assert answer("evaluate", run, table, "--label", "about")["metrics"]
+    assert answer("inspect", run)["kind"] == "counts"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for i, text in enumerate(TEXTS[:40]):
+        (folder / f"{i}.txt").write_text(text, encoding="utf-8")
+    answer("fit", "topics", folder, "-o", tmp_path / "other", "--n-topics", 2, "--max-epochs", 2)
+    answer("apply", tmp_path / "other", folder, "-o", tmp_path / "some.csv")
+    sparse.save_npz(tmp_path / "bow.npz", sparse.csr_matrix(rng.poisson(0.5, (60, 12))))
+    answer("fit", "topics", tmp_path / "bow.npz", "-o", tmp_path / "third", "--n-topics", 2, "--max-epochs", 2)
+    answer("apply", tmp_path / "third", tmp_path / "bow.npz", "-o", tmp_path / "shares.npy")
+    assert np.load(tmp_path / "shares.npy").shape == (60, 2)
