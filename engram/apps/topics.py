@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 CODE_SIZE = 50
 WIDTH = 256
-EPOCHS, STEPS = 30, (400, 8000)  # of the contrast; the fewest steps and the most
+EPOCHS, STEPS = 15, (400, 8000)  # of the contrast; the fewest steps and the most
 MIXED, MIXED_STEPS = 6, 200  # passes over the rows in which topics are learned, and the fewest steps
 MIXED_RATE = 5e-3
 BLOCK = 2048  # documents that are looked at together
@@ -71,7 +71,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     n_topics: Annotated[int, Ge(1)] = 20
     temperature: Annotated[float, Gt(0)] = 0.2
     kind: Literal["auto", "counts"] = "counts"
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.3
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.5
     early_stopping: bool = False
     own_networks = False
     watches = False
@@ -116,7 +116,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return {"code_size": size, "hidden": (WIDTH,), "learning_rate": 2e-3, "weight_decay": 0.0}
 
     def suited(self, rows: Rows) -> dict[str, Any]:
-        """Thirty passes, more over few rows; batches large enough to tell a document among others."""
+        """Fifteen passes, more over few rows; batches large enough to tell a document among others."""
         n = self._given.trained_on() if hasattr(self, "_given") else len(rows)
         size = min(256, max(16, n // 4))
         return {"batch_size": size, "steps": min(max(EPOCHS * -(-n // size), STEPS[0]), STEPS[1])}

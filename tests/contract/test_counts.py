@@ -41,7 +41,19 @@ def counted(kind: Counts, raw: Any) -> np.ndarray:
         pd.DataFrame({"body": TEXTS}),
         pd.DataFrame({"id": range(30), "body": TEXTS}),
     ],
-    ids=["csr", "csc", "array", "floats", "tensor", "frame", "list", "series", "objects", "column", "column among others"],
+    ids=[
+        "csr",
+        "csc",
+        "array",
+        "floats",
+        "tensor",
+        "frame",
+        "list",
+        "series",
+        "objects",
+        "column",
+        "column among others",
+    ],
 )
 def test_all_forms_of_the_same_counts_are_the_same_rows(raw: Any) -> None:
     kind = Counts(max_df=1.0, min_df=1).fit(raw)
@@ -126,12 +138,24 @@ def test_stop_words_are_left_out() -> None:
         (pd.DataFrame({"a": TEXTS, "b": TEXTS}), UsageError, "Say which one"),
         (pd.DataFrame({"a": [1.0, np.nan]}), DataError, "missing"),
     ],
-    ids=["negative", "weights", "nan", "inf", "sparse", "zeros", "no rows", "empty", "no words", "mixed", "two texts", "hole"],
+    ids=[
+        "negative",
+        "weights",
+        "nan",
+        "inf",
+        "sparse",
+        "zeros",
+        "no rows",
+        "empty",
+        "no words",
+        "mixed",
+        "two texts",
+        "hole",
+    ],
 )
 def test_what_cannot_be_counts_is_said_plainly(raw: Any, error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
-        kind = Counts()
-        kind.fit(raw).encode(kind.conform(raw))
+        Counts().fit(raw)
 
 
 def test_empty_rows_and_words_of_no_row_are_findings() -> None:
@@ -158,7 +182,7 @@ def test_columns_of_a_frame_are_found_by_name() -> None:
     kind = Counts().fit(frame)
     assert (counted(kind, frame[WORDS[::-1]]) == MATRIX).all()
     assert kind.feature_names() == WORDS
-    with pytest.raises(DataError, match="'cat'|cat"):
+    with pytest.raises(DataError, match="cat"):
         kind.conform(frame.drop(columns="cat"))
     with pytest.raises(DataError, match="5 features"):
         Counts().fit(MATRIX).conform(MATRIX[:, :5])
@@ -185,7 +209,9 @@ def test_folders_of_texts_and_files_of_matrices_are_read(tmp_path: Path) -> None
 
 
 def test_likelihoods_are_those_of_counts() -> None:
-    found = {name: Counts(likelihood=name).fit(MATRIX).likelihood() for name in ("auto", "poisson", "negative-binomial")}
+    found = {
+        name: Counts(likelihood=name).fit(MATRIX).likelihood() for name in ("auto", "poisson", "negative-binomial")
+    }
     assert [type(one) for one in found.values()] == [Multinomial, Poisson, NegativeBinomial]
     assert found["auto"].trials == pytest.approx(MATRIX.sum(1)[MATRIX.sum(1) > 0].mean())
     with pytest.raises(UsageError, match="multinomial, poisson"):
@@ -195,7 +221,9 @@ def test_likelihoods_are_those_of_counts() -> None:
 @pytest.mark.parametrize("likelihood", ["multinomial", "poisson", "negative-binomial"])
 @pytest.mark.parametrize("name", ["autoencoder", "sparse-autoencoder", "vae"])
 def test_autoencoders_learn_codes_of_counts(name: str, likelihood: str, tmp_path: Path) -> None:
-    model = engram.create(name, kind="counts", likelihood=likelihood, code_size=2, max_epochs=3, random_state=0).fit(TEXTS)
+    model = engram.create(name, kind="counts", likelihood=likelihood, code_size=2, max_epochs=3, random_state=0).fit(
+        TEXTS
+    )
     codes = model.transform(TEXTS)
     assert codes.shape == (30, 2)
     assert np.isfinite(codes).all()

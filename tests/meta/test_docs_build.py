@@ -32,6 +32,7 @@ HOW_TO = {
         "missing-cells",
         "anomaly-scores",
         "synthetic-tables",
+        "topics",
         "stop-and-resume",
         "large-files",
     ),

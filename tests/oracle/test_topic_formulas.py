@@ -163,4 +163,8 @@ def test_baselines_find_topics_that_are_there(cls: type) -> None:
     shares = fitted.transform(counts)
     assert shares.sum(1) == pytest.approx(np.ones(90))
     assert purity(shares.argmax(1), y) > 0.9
-    assert sorted(sorted(topic) for topic in fitted.first_words(4).tolist()) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert sorted(sorted(topic) for topic in fitted.first_words(4).tolist()) == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, 10, 11],
+    ]
