@@ -17,7 +17,7 @@ from engram.data import Counts, DataWarning, Table, as_kind
 from engram.errors import DataError, DataTypeError, UsageError
 from engram.likelihoods import Multinomial, NegativeBinomial, Poisson
 
-MATRIX = np.random.default_rng(0).poisson(0.7, (30, 6))
+MATRIX = np.random.default_rng(0).poisson(0.3, (30, 6))
 WORDS = ["apple", "bear", "cat", "dog", "elk", "fox"]
 TEXTS = [" ".join(w for w, n in zip(WORDS, row, strict=True) for _ in range(n)) for row in MATRIX]
 
@@ -127,14 +127,14 @@ def test_stop_words_are_left_out() -> None:
     [
         (MATRIX - 1, DataError, "negative"),
         (MATRIX * 0.5, DataError, "no whole numbers"),
-        (np.where(MATRIX > 2, np.nan, MATRIX), DataError, "missing or infinite"),
-        (np.where(MATRIX > 2, np.inf, MATRIX), DataError, "missing or infinite"),
+        (np.where(MATRIX > 1, np.nan, MATRIX), DataError, "missing or infinite"),
+        (np.where(MATRIX > 1, np.inf, MATRIX), DataError, "missing or infinite"),
         (sparse.csr_array(-1.0 * MATRIX), DataError, "negative"),
         (np.zeros((5, 3)), DataError, "all counts are zero"),
         (np.zeros((0, 3)), DataError, "0 rows"),
         (["", "", ""], DataError, "no word"),
         ([" ", "!"], DataError, "no word"),
-        (["text", 3], DataTypeError, "two dimensions|numbers"),
+        (["text", 3], DataError, "document 1 is a int, not a text"),
         (pd.DataFrame({"a": TEXTS, "b": TEXTS}), UsageError, "Say which one"),
         (pd.DataFrame({"a": [1.0, np.nan]}), DataError, "missing"),
     ],
