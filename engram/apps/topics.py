@@ -71,7 +71,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     n_topics: Annotated[int, Ge(1)] = 20
     temperature: Annotated[float, Gt(0)] = 0.2
     kind: Literal["auto", "counts"] = "counts"
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.5
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.3
     early_stopping: bool = False
     own_networks = False
     watches = False

@@ -42,8 +42,11 @@ class Bag(NamedTuple):
         return cls(document, word, x[document, word], len(x))
 
     def halves(self, generator: torch.Generator | None = None) -> tuple[Bag, Bag]:
-        """Deal the words of each document out to two halves by a coin each (binomial thinning; together they are the document)."""
-        first = torch.binomial(self.times, torch.full_like(self.times, 0.5), generator=generator)
+        """Deal the different words of each document out to two halves by a coin each; together they are the document.
+
+        A word goes to one half as often as it is there: halves that share words would be told by a name that occurs twice.
+        """
+        first = self.times * (torch.rand(self.times.shape, generator=generator, device=self.times.device) < 0.5)
         return self._replace(times=first), self._replace(times=self.times - first)
 
     def matrix(self, words: int) -> Any:
@@ -98,4 +101,7 @@ class BagEncoder(nn.Module):
         weights = GAIN * bag.tf_idf(self.idf)
         summed = functional.embedding_bag(bag.word, self.words, begins, mode="sum", per_sample_weights=weights)
         hidden = functional.softplus(summed + self.bias)
-        return functional.normalize(cast("Tensor", self.scale(self.head(self.dropout(hidden)))), dim=1)
+        found = self.head(self.dropout(hidden))
+        if bag.documents > 1 or not self.training:  # one document has no spread to divide by
+            found = self.scale(found)
+        return functional.normalize(cast("Tensor", found), dim=1)

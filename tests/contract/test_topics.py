@@ -191,7 +191,7 @@ def test_the_commands(tmp_path: Path) -> None:
     shares = pd.read_csv(out)
     assert list(shares.columns) == ["about", "topic0", "topic1", "topic2", "topic3"]
     assert shares.drop(columns="about").sum(axis=1).to_numpy() == pytest.approx(np.ones(160), abs=1e-5)
-    assert answer("evaluate", run, table, "--label", "about")["metrics"]
+    assert answer("evaluate", run, table, "--label", "about")["report"]["metrics"]
     assert answer("inspect", run)["kind"] == "counts"
     folder = tmp_path / "folder"
     folder.mkdir()
