@@ -1,9 +1,9 @@
 """TopicModel: what documents are about, found without labels.
 
-Two steps. First an encoder learns codes of documents by contrast: the words of a document are dealt out to two halves by a coin each, and
-the code of a half is to find the code of the other half among those of the batch (InfoNCE; halves of a document share its topics and little
-else: Tosh, Krishnamurthy & Hsu, JMLR 2021, arXiv:2003.02234). Then topics are learned as a variational mixture on these codes (see
-`engram.models.topic_mixture`), begun at clusters of codes.
+Two steps. First an encoder learns codes of documents by contrast: the different words of a document are dealt out to two halves by a coin
+each, and the code of a half is to find the code of the other half among those of the batch (InfoNCE; the halves have a document's topics
+in common and little else: Tosh, Krishnamurthy & Hsu, JMLR 2021, arXiv:2003.02234). Then topics are learned as a variational mixture on
+these codes (see `engram.models.topic_mixture`), begun at clusters of codes.
 """
 
 from __future__ import annotations
