@@ -88,6 +88,8 @@ ROWS = [  # (what, page, table, first words of the row, cell, statistic, how it 
     ("the same by the fifth nearest neighbour", "anomaly_detection", 0, "kNN(5)", "AUROC", "{:.1f}"),
     ("adult, trees trained on generated rows, macro F1", "synthetic_tables", 0, "Engram", "boosted trees", "{:.3f}"),
     ("the same, trained on real rows", "synthetic_tables", 0, "real rows", "boosted trees", "{:.3f}"),
+    ("20 Newsgroups, 50 topics, purity of main topics", "topics", 0, "Engram", "purity", "{:.3f}"),
+    ("the same by NMF on TF-IDF", "topics", 0, "NMF", "purity", "{:.3f}"),
     ("`import engram` over a bare interpreter", "imports", 0, "`import engram`", "over bare, s", "{:.3f} s"),
 ]
 
