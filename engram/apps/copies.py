@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from engram.apps.ensemble import Ensemble, Noise, Standard, fold_of, numbers_of, seen_values, spread_out
+from engram.apps.ensemble import Ensemble, Noise, Standard, fold_of, seen_values
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.errors import UsageError
@@ -96,9 +96,7 @@ class Copies(Ensemble):
 
     def start(self, nets: Nets, rows: Rows) -> None:
         """Set the scales, and let each copy begin as it does, on its own rows."""
-        few = spread_out(rows, 8192)
-        nets.standard.fit(few.x.flatten(1), seen_values(few.mask, self.kind.groups))
-        folds = fold_of(numbers_of(few), self.folds)
+        few, folds = self.scaled(nets, rows)
         for member, copy in enumerate(self.copies):
             learned = folds != member
             copy.start(self.nets_of(nets, member), few.take(learned) if bool(learned.any()) else few)
