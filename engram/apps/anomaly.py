@@ -63,7 +63,8 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     ----------
     model : str, dict, model or None
         What the members of the ensemble are: small denoising autoencoders, trained as one (None), or copies of a model with an encoder,
-        by its name ("vae", "bigan"), by name and parameters ({"name": "vae", "beta": 2}), or the unfitted model itself.
+        by its name ("vae", "bigan"), by name and parameters ({"name": "vae", "beta": 2}), or the unfitted model itself. A given model
+        corrupts its input by its own parameters: ``corruption`` and ``corruption_level`` are for None alone.
     n_models : int
         Members of the ensemble, each blind to one fold of the rows.
     alert_rate : float
@@ -176,9 +177,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     @property
     def _clean(self) -> bool | None:
-        clean = checked_value(
-            "clean", self.clean, bool | Literal["auto"]
-        )  # "no" is false, as it is for every parameter
+        clean = checked_value("clean", self.clean, bool | Literal["auto"])  # "no" is false, as for every parameter
         return None if clean == "auto" else clean
 
     @property
