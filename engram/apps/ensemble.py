@@ -189,9 +189,8 @@ class Ensemble:
         output = nets.decoder(nets.encoder(noisy.expand(self.members, -1, -1)))
         mask = None if batch.mask is None else batch.mask.repeat(self.members, 1)
         log_prob = nets.decoder.likelihood.log_prob(output.flatten(0, 1), x.repeat(self.members, 1), mask)
-        learns = (
-            fold_of(cast("Tensor", batch.index), self.folds) != torch.arange(self.members, device=x.device)[:, None]
-        )
+        own_fold = torch.arange(self.members, device=x.device)[:, None]
+        learns = fold_of(cast("Tensor", batch.index), self.folds) != own_fold
         share = learns / max(self.members - 1, 1)
         return {"reconstruction": -(log_prob.view(self.members, -1) * share).sum(0)}
 
