@@ -1,0 +1,51 @@
+"""Synthetic tables: going on with a fit, limits on what is no number, cells and labels in forms that people give them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import engram
+from engram.apps import synthesis
+
+QUICK: dict[str, Any] = {"random_state": 0, "max_epochs": 2}
+
+
+def table(n: int = 240, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame({"x": rng.normal(size=n), "level": rng.choice([1, 2, 3], n), "flag": rng.random(n) < 0.3})
+    rows["day"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 300, n), unit="D")
+    rows["city"] = rng.choice(["Paris", "Rome", "Oslo"], n, p=[0.6, 0.3, 0.1])
+    rows["country"] = rows["city"].map({"Paris": "FR", "Rome": "IT", "Oslo": "NO"})
+    return rows
+
+
+def synthesizer(**parameters: Any) -> engram.Synthesizer:
+    return engram.Synthesizer(**{"columns": {"level": "category"}, **QUICK, **parameters})
+
+
+# --- going on ---
+
+
+def test_a_loaded_synthesizer_goes_on_learning(tmp_path: Path) -> None:
+    synthesizer().fit(table()).save(tmp_path / "run")
+    again = engram.load(tmp_path / "run").set_params(warm_start=True)
+    before = again.network_.decoder.bias.clone()
+    again.fit(table(seed=1))
+    assert not before.equal(again.network_.decoder.bias)
+    assert len(again.sample(3)) == 3
+
+
+def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesis, "GOOD", 0.0)
+    monkeypatch.setattr(synthesis, "FEWEST", 10)
+    found = synthesizer(warm_start=True).fit(table())
+    assert set(found.scores_) == {"vae", "gan"}
+    before = found.network_.prior.head.weight.clone()
+    found.fit(table(seed=1))
+    assert not before.equal(found.network_.prior.head.weight)
+    assert len(found.sample(3)) == 3
