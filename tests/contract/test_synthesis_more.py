@@ -11,6 +11,7 @@ import pytest
 
 import engram
 from engram.apps import synthesis
+from engram.errors import UsageError
 
 QUICK: dict[str, Any] = {"random_state": 0, "max_epochs": 2}
 
@@ -49,3 +50,12 @@ def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> N
     found.fit(table(seed=1))
     assert not before.equal(found.network_.prior.head.weight)
     assert len(found.sample(3)) == 3
+
+
+# --- limits ---
+
+
+@pytest.mark.parametrize("rule", ["level <= 2", "city >= 0", "flag >= 0", "day >= 2021", "0 <= day"])
+def test_a_limit_on_what_is_no_number_is_refused(rule: str) -> None:
+    with pytest.raises(UsageError, match=r"limits numbers, and '\w+' is .*columns={'\w+': 'number'}"):
+        synthesizer(constraints=(rule,)).fit(table())
