@@ -59,3 +59,23 @@ def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_limit_on_what_is_no_number_is_refused(rule: str) -> None:
     with pytest.raises(UsageError, match=r"limits numbers, and '\w+' is .*columns={'\w+': 'number'}"):
         synthesizer(constraints=(rule,)).fit(table())
+
+
+# --- given cells ---
+
+
+def test_whole_categories_are_found_beside_holes_and_as_floats() -> None:
+    rows = table().astype({"level": object})
+    rows.loc[::7, "level"] = None
+    found = synthesizer().fit(rows)
+    assert found.sample(2, given={"level": [1, None]})["level"].tolist()[0] == 1
+    assert found.sample(2, given={"level": [1, None]})["level"].isna().tolist() == [False, True]
+    assert found.sample(2, given={"level": 2.0})["level"].tolist() == [2, 2]
+
+
+def test_a_flag_that_no_row_has_is_told() -> None:
+    rows = table().assign(flag=[True if i % 3 else None for i in range(240)])
+    found = synthesizer(columns={"flag": "boolean"}).fit(rows)
+    assert found.sample(2, given={"flag": True})["flag"].tolist() == [True, True]
+    with pytest.raises(UsageError, match=r"given\['flag'\] = False .*no row at fit has"):
+        found.sample(2, given={"flag": False})
