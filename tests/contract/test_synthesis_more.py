@@ -11,7 +11,7 @@ import pytest
 
 import engram
 from engram.apps import synthesis
-from engram.errors import UsageError
+from engram.errors import DataError, UsageError
 
 QUICK: dict[str, Any] = {"random_state": 0, "max_epochs": 2}
 
@@ -79,3 +79,29 @@ def test_a_flag_that_no_row_has_is_told() -> None:
     assert found.sample(2, given={"flag": True})["flag"].tolist() == [True, True]
     with pytest.raises(UsageError, match=r"given\['flag'\] = False .*no row at fit has"):
         found.sample(2, given={"flag": False})
+
+
+# --- classes ---
+
+
+def test_classes_in_a_combination_are_balanced_too() -> None:
+    rows = table(400)
+    found = synthesizer(constraints=("city & country",), model="vae").augment(rows, "city")
+    assert found.y.value_counts().nunique() == 1
+    assert set(zip(found.y, found.X["country"], strict=True)) == {("Paris", "FR"), ("Rome", "IT"), ("Oslo", "NO")}
+
+
+def test_rows_without_a_label_are_left_out_wherever_labels_stand() -> None:
+    rows = table()[["x", "flag"]]
+    labels = [None, *(["a"] * 180), *(["b"] * 59)]
+    beside = engram.Synthesizer(**QUICK).augment(rows, labels)
+    inside = engram.Synthesizer(**QUICK).augment(rows.assign(label=labels), "label")
+    assert beside.y.value_counts().to_dict() == {"a": 180, "b": 180}
+    pd.testing.assert_frame_equal(beside.X, inside.X)
+    with pytest.raises(DataError, match="one label per row"):
+        engram.Synthesizer(**QUICK).augment(rows, np.zeros((240, 2)))
+
+
+def test_classes_too_rare_to_be_kept_in_the_rows_that_are_learned_from_are_told() -> None:
+    with pytest.raises(DataError, match="10 rows"):
+        engram.Synthesizer(min_count=10, **QUICK).augment(table()[["x"]].iloc[:17], ["a"] * 9 + ["b"] * 8)
