@@ -278,3 +278,7 @@ class Synthesizer(Model):
         """
         with self.fitted():
             return judge_synthetic(self, X, target=target, train=train, random_state=random_state)
+
+    def report_on(self, X: Any, y: Any = None, *, train: Any = None, random_state: Any = 0) -> Report:
+        """Return what `engram.evaluate` says: generated rows are judged as tables, without a target; ``y`` is ignored."""
+        return self.evaluate(X, train=train, random_state=random_state)
