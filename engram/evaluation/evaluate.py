@@ -82,7 +82,9 @@ def evaluate(
     """
     if is_synthetic(model):
         if metrics is not None:
-            raise UsageError(f"a {type(model).__name__} is judged by measures of its own: leave metrics= (--metric) out.")
+            raise UsageError(
+                f"a {type(model).__name__} is judged by measures of its own: leave metrics= (--metric) out."
+            )
         return judge_synthetic(model, X, train=train, random_state=random_state)
     rows = encoded(model, X)
     kind, name, seed = model.kind_, type(model).__name__, seed_from(random_state)
