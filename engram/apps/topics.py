@@ -24,6 +24,8 @@ from engram.data.counts import Counts
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.errors import DataError, UsageError
+from engram.evaluation.report import Report
+from engram.evaluation.topics import judge_topics
 from engram.maths.contrast import info_nce
 from engram.metrics.topics import npmi, word_pairs
 from engram.models.blocks import over_blocks
@@ -300,3 +302,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return pd.DataFrame(
             {"row": row, "similar": np.concatenate(others).ravel(), "similarity": np.concatenate(values).ravel()}
         )
+
+    def report_on(self, X: Any, y: Any = None, *, train: Any = None, random_state: Any = 0) -> Report:
+        """Judge topics beside those of NMF and LDA: what `engram.evaluate` gives; see `judge_topics`."""
+        return judge_topics(self, X, y, train=train, random_state=random_state)

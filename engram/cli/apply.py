@@ -138,7 +138,7 @@ def _can(model: Model, run: str) -> str:
     able = [get for get in METHODS if _has(model, get)]
     if able:
         return f"It can: {', '.join(able)}."
-    return f"It generates rows: engram sample {run} -n 100 -o rows.{'csv' if model.kind_.name == 'table' else 'png'}"
+    return f"It generates rows: engram sample {run} -n 100 -o rows.{'png' if model.kind_.name == 'images' else 'csv'}"
 
 
 def _results(model: Any, get: str, suffix: str, given: Given, first: int = 0) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows, fingerprint
 from engram.data.stream import some
+from engram.errors import UsageError
 from engram.evaluation.comparison import Outputs, encoded, flat, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
@@ -22,8 +23,6 @@ from engram.evaluation.planted import FEWEST, TOLD, planted
 from engram.evaluation.purpose import finds_anomalies, only_generates
 from engram.evaluation.report import Report, Result
 from engram.evaluation.sets import Generation, divided, generation_of, told
-from engram.evaluation.synthetic import is_synthetic, judge_synthetic
-from engram.evaluation.topics import finds_topics, judge_topics
 from engram.metrics.metric import Metric
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.training import Finding
@@ -76,14 +75,17 @@ def evaluate(
     Raises
     ------
     UsageError
-        A metric is unknown.
+        A metric is unknown, or metrics are named for a synthesizer, which is judged by those of `judge_synthetic`.
     DataError
         The rows are not such as the model was fitted on, or labels are not one per row.
     """
-    if is_synthetic(model):
-        return judge_synthetic(model, X, train=train, random_state=random_state)
-    if finds_topics(model):
-        return judge_topics(model, X, y, train=train, random_state=random_state)
+    if hasattr(model, "report_on"):  # an application with measures of its own
+        if metrics is not None:
+            raise UsageError(
+                f"a {type(model).__name__} is judged by measures of its own: leave metrics= (--metric) out."
+            )
+        report: Report = model.report_on(X, y, train=train, random_state=random_state)
+        return report
     rows = encoded(model, X)
     kind, name, seed = model.kind_, type(model).__name__, seed_from(random_state)
     chosen, of_sets = divided(metrics, kind, [model])

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from engram.data.binned import Binned
 from engram.data.coding import Coding
 from engram.data.matrix import Matrix, features, matrix
 from engram.errors import DataError, UsageError, nearest
@@ -108,11 +107,6 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
     )
 
 
-def is_synthetic(model: Any) -> bool:
-    """Whether the rows that a model generates are judged as tables."""
-    return isinstance(getattr(model, "kind_", None), Binned)
-
-
 def _target(reference: Matrix, target: Any) -> int:
     if str(target) not in reference.names:
         raise UsageError(f"target={target!r} is no column that varies. {nearest(str(target), reference.names)}")
@@ -179,14 +173,12 @@ def _values(
 
 
 def _private(parts: Parts, some: Matrix) -> dict[str, Callable[[], float]]:
-    def near(rows: Matrix) -> Array:
-        return features(parts.reference, rows)
-
     known = parts.known.of(parts.known.values[: len(parts.reference)])
+    near = tuple(features(parts.reference, rows) for rows in (some, known, parts.reference))
     return {
         "exact-copies": lambda: exact_copies(_as_told(some), _as_told(parts.known)),
-        "nearer-to-training": lambda: nearer_to_training(near(some), near(known), near(parts.reference)),
-        "membership": lambda: membership_auroc(near(some), near(known), near(parts.reference)),
+        "nearer-to-training": lambda: nearer_to_training(*near),
+        "membership": lambda: membership_auroc(*near),
     }
 
 

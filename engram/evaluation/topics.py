@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engram.data.counts import Counts
 from engram.errors import DataError
 from engram.evaluation.baselines.topics import TOPIC_BASELINES
 from engram.evaluation.labels import one_label, one_per_row
@@ -35,11 +34,6 @@ LEAST = 0.01  # difference that is worth a finding
 MOST_LABELLED = 200  # different labels, beyond which they are no classes
 SHOWN = 3  # documents whose similar ones are named
 MOST_POINTS = 3000
-
-
-def finds_topics(model: Any) -> bool:
-    """Whether a model is judged by its topics."""
-    return isinstance(getattr(model, "kind_", None), Counts) and hasattr(model, "top_words")
 
 
 def judge_topics(model: Any, X: Any, y: Any = None, *, train: Any = None, random_state: Any = 0) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,16 @@ def test_a_given_model_is_left_as_it_is() -> None:
     assert described == {"name": "vae", "beta": 2.0}
 
 
+def test_each_of_many_copies_has_its_own_networks_alone_and_of_the_nets_that_are_asked_about() -> None:
+    found = detector(model=Autoencoder(hidden=(), code_size=1), n_models=12, max_epochs=1).fit(rows(60, 0))
+    for nets in (found.network_, deepcopy(found.network_)):
+        for member in range(12):
+            own = found._members.nets_of(nets, member)
+            assert {role: id(net) for role, net in own.items()} == {
+                role: id(nets[f"{role}{member}"]) for role in ("encoder", "decoder")
+            }
+
+
 @pytest.mark.parametrize("model", ["gan", "wgan", "made", "conditional-vae", {"name": "vae", "conditional": True}])
 def test_a_model_that_cannot_score_rows_is_refused_with_those_that_can(model: Any) -> None:
     with pytest.raises(UsageError, match=r"cannot score rows.*'bigan'"):
@@ -117,6 +128,16 @@ def test_a_detector_that_learned_more_can_be_saved_and_loaded(tmp_path: Path) ->
     again = engram.load(tmp_path / "run")
     assert np.array_equal(again.score_samples(X), model.score_samples(X))
     pd.testing.assert_frame_equal(again.drift(X), model.drift(X))
+
+
+def test_rows_that_would_take_another_code_size_are_learned_by_the_networks_that_are_there(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    flat, full = rng.normal(size=(80, 1)) @ rng.normal(size=(1, 8)), rng.normal(size=(80, 8))
+    assert detector(max_epochs=1).fit(full).shapes_.code_size > 1
+    model = detector(max_epochs=1).partial_fit(flat).partial_fit(full)
+    assert model.shapes_.code_size == 1
+    model.save(tmp_path / "run")
+    assert np.array_equal(engram.load(tmp_path / "run").score_samples(full), model.score_samples(full))
 
 
 def test_rows_of_the_same_sort_have_not_drifted_and_a_shifted_column_is_named() -> None:

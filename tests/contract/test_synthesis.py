@@ -30,7 +30,7 @@ def messy(n: int = 400, seed: int = 0) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
             "code": [f"C-{i:05d}" for i in rng.permutation(90_000)[:n]],
-            "customer_id": rng.permutation(10_000_000)[:n] + 10_000_000,
+            "customer_id": rng.choice(10_000_000, n, replace=False) + 10_000_000,
             "low": low,
             "high": low + rng.integers(0, 20, n) * (rng.random(n) > 0.4),
             "price": np.where(gone, np.nan, rng.lognormal(3, 1, n).round(2)),
@@ -247,6 +247,7 @@ def test_columns_may_be_called_as_gaps_and_patterns_are() -> None:
         engram.Synthesizer(**QUICK).fit(pd.DataFrame({1: [1.0, 2.0], "1": [2.0, 3.0]}))
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_evaluation_stands_beside_simple_generators_and_says_that_distances_prove_nothing(
     fitted: engram.Synthesizer,
 ) -> None:
@@ -264,11 +265,13 @@ def test_evaluation_stands_beside_simple_generators_and_says_that_distances_prov
         fitted.evaluate(messy(120, 5), target="membr")
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_training_rows_as_test_rows_are_told(fitted: engram.Synthesizer) -> None:
     report = fitted.evaluate(messy(), train=messy())
     assert "training-rows" in [finding.kind for finding in report.findings]
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_augment_balances_classes_and_says_whether_it_helps() -> None:
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"x": rng.normal(size=300), "z": rng.normal(size=300)})
@@ -300,4 +303,5 @@ def test_the_command_line_fits_and_samples_for_given_cells(tmp_path: Path) -> No
     assert drawn.price.isna().all()
     assert "Did you mean 'Oslo'" in command("sample", run, "-n", "2", "--given", "city=Oslow", code=2).stderr
     assert "NAME=VALUE" in command("sample", run, "-n", "2", "--given", "city", code=2).stderr
+    assert "-n 100 -o rows.csv" in command("apply", run, tmp_path / "rows.csv", "-o", tmp_path / "c.csv", code=2).stderr
     assert "column-shapes" in (run / "report.json").read_text(encoding="utf-8")
