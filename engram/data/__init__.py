@@ -1,6 +1,7 @@
 """The kinds of data: each owns all that depends on the user's rows, so that no other layer does."""
 
 from engram.data.images import Images
+from engram.data.interactions import Interactions
 from engram.data.kind import KINDS, DataWarning, Kind, as_kind
 from engram.data.rows import Rows, fingerprint
 from engram.data.source import BUNDLED, Source, read
@@ -11,6 +12,7 @@ __all__ = [
     "KINDS",
     "DataWarning",
     "Images",
+    "Interactions",
     "Kind",
     "Rows",
     "Source",

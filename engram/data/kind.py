@@ -126,7 +126,7 @@ class Kind(ABC):
 
 KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
 # of an application alone: never found out, and asked for by the application
-OWN = {"bins": "engram.data.binned:Binned"}
+OWN = {"bins": "engram.data.binned:Binned", "interactions": "engram.data.interactions:Interactions"}
 
 
 def kind_class(name: str) -> type[Kind]:
