@@ -10,7 +10,8 @@ from measure import Goal, Options, Page, Row, Spread, Table, cpu_seconds, run_sc
 
 from engram import VAE
 
-DRAWS, PART, EPOCHS, SHORT = 200, 10_000, 30, 10
+DRAWS, PART, SHORT = 200, 10_000, 10
+EPOCHS = {"VAE": 120, "VAE, VampPrior of 200": 30}  # on all rows
 FEW = 2_000  # test rows that the variants are compared on, every fifth: they are sorted by digit
 NETWORK: dict[str, Any] = {"hidden": (400,), "code_size": 40, "network": "mlp", "likelihood": "bernoulli"}
 STEPS: dict[str, Any] = {"batch_size": 64, "learning_rate": 3e-3, "ema": 0.02, "warmup": 0.0}
@@ -25,7 +26,7 @@ draws a row from q(z | x), in nats per test row, an upper bound in expectation; 
 ELBO is `score_samples` (16 fixed noise vectors).
 
 Published for this network and estimator: pythae's VAE 89.78 (500 epochs of 500 steps), arXiv:1505.05770 89.9. The budget here
-is 30 epochs of 782 steps, a tenth of that, and too short for the goal.
+is 120 epochs of 782 steps, less than half of that; 30 with the VampPrior, whose steps cost three times as much.
 
 The variants are compared at the same number of epochs on the first 10,000 training rows and on every fifth test row (test
 rows are sorted by digit: the first 2,000 would be zeros and ones alone); 'error of that' is the standard error over rows of
@@ -89,8 +90,11 @@ def measure(options: Options) -> Page:
             row |= cells({"below the VAE's NLL": less.mean(), "error of that": less.std() / len(less) ** 0.5})
             goals = (Goal("below the VAE's NLL", 0.0),)
         found.append(Row(name, row, goals))
-    row, _ = fitted(data, len(data["train"]), len(data["test"]), 2 if quick else EPOCHS)
-    page.tables.append(Table("All training rows", [Row("VAE", row, (Goal("NLL", 89.9, below=True),))]))
+    whole: list[Row] = []
+    for name, epochs in EPOCHS.items():
+        row, _ = fitted(data, len(data["train"]), len(data["test"]), 1 if quick else epochs, **VARIANTS[name])
+        whole.append(Row(name, row, (Goal("NLL", 89.9, below=True),)))
+    page.tables.append(Table("All training rows", whole))
     page.tables.append(Table(f"The first {PART:,} training rows, {SHORT} epochs", found))
     return page
 

@@ -36,6 +36,10 @@ distance from its prior less this one at the same seed. The numbers say nothing 
 
 The claim (Ghosh et al. 2020, arXiv:1903.12436, table 1, convolutions, Inception features, MNIST): VAE 19.21, the same VAE with 10
 Gaussians 17.66, plain autoencoder with 10 Gaussians 10.66.
+
+The VAE's prior is that far off for a reason that can be measured: with a learned scale of pixels its KL is 51.5 nats a row (seed 0),
+while 20,000 rows can share at most log 20,000 = 9.9 nats with their codes, so that the mixture of all codes lies at least 41 nats from
+the standard normal prior (Hoffman & Johnson 2016, ELBO surgery). Codes drawn from that prior mostly fall where no row's code is.
 """
 
 

@@ -63,7 +63,8 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     ----------
     model : str, dict, model or None
         What the members of the ensemble are: small denoising autoencoders, trained as one (None), or copies of a model with an encoder,
-        by its name ("vae", "bigan"), by name and parameters ({"name": "vae", "beta": 2}), or the unfitted model itself.
+        by its name ("vae", "bigan"), by name and parameters ({"name": "vae", "beta": 2}), or the unfitted model itself. A given model
+        corrupts its input by its own parameters: ``corruption`` and ``corruption_level`` are for None alone.
     n_models : int
         Members of the ensemble, each blind to one fold of the rows.
     alert_rate : float
@@ -176,9 +177,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     @property
     def _clean(self) -> bool | None:
-        clean = checked_value(
-            "clean", self.clean, bool | Literal["auto"]
-        )  # "no" is false, as it is for every parameter
+        clean = checked_value("clean", self.clean, bool | Literal["auto"])  # "no" is false, as for every parameter
         return None if clean == "auto" else clean
 
     @property
@@ -188,12 +187,14 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def views(self, nets: Nets, batch: Batch) -> Views:
         """Return rows as the score sees them."""
-        return self._seen(nets, self._members.standard(nets, batch), batch.mask)
+        return self._seen(nets, self.standardised(nets, batch), batch.mask)[0]
 
-    def _seen(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Views:
+    def _seen(self, nets: Nets, x: Tensor, mask: Tensor | None) -> tuple[Views, Tensor]:
+        """Return standardised rows as the score sees them, and what members make of them, (members, rows, values)."""
         members = self._members
-        residuals = residuals_of(members.likelihood, nets.standard.measured, x, members.means(nets, x, mask))
-        return Views(x, mask, residuals if mask is None else residuals * mask[:, members.owners])
+        made = members.means(nets, x, mask)
+        residuals = residuals_of(members.likelihood, nets.standard.measured, x, made)
+        return Views(x, mask, residuals if mask is None else residuals * mask[:, members.owners]), made
 
     def standardised(self, nets: Nets, batch: Batch) -> Tensor:
         """Return rows on the scale that members see, (rows, values)."""
@@ -201,11 +202,13 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def settled(self, nets: Nets, x: Tensor) -> Tensor:
         """Return what each cell of standardised rows is expected to be, given the others, (rows, values)."""
-        return self._score.settled(self._seen(nets, x, None), self._members.means(nets, x).mean(0))
+        views, made = self._seen(nets, x, None)
+        return self._score.settled(views, made.mean(0))
 
     def departure(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
         """Return how far standardised rows depart from what members make of them, (rows,): squared Mahalanobis distances on average."""
-        return self._score.departure(self._seen(nets, x, mask)).mean(0)
+        views, _ = self._seen(nets, x, mask)
+        return self._score.departure(views).mean(0)
 
     @property
     def score_parts(self) -> Surprise:

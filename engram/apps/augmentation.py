@@ -12,7 +12,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.model_selection import train_test_split
 
-from engram.data.coding import Coding
 from engram.data.matrix import Matrix, matrix
 from engram.errors import DataError, UsageError, nearest
 from engram.evaluation.baselines.smote import SMOTE
@@ -74,17 +73,20 @@ def augment(synthesizer: Synthesizer, X: Any, y: Any, seed: int) -> Augmented:
 
 
 def _labelled(X: Any, y: Any) -> tuple[pd.DataFrame, Any]:
-    """Return rows with their labels as a column, and its name."""
+    """Return the rows that have a label, with the labels as a column, and its name."""
     frame = pd.DataFrame(X).reset_index(drop=True)
-    if isinstance(y, str | int) and y in frame.columns:
-        return frame.dropna(subset=[y]).reset_index(drop=True), y
-    if np.ndim(y) == 0:
-        raise UsageError(f"y={y!r} is no column of these rows. {nearest(str(y), map(str, frame.columns))}")
-    if len(y) != len(frame):
-        raise DataError(f"y must be one label per row: there are {len(frame)} rows and {len(y)} labels.")
-    name = getattr(y, "name", None)
-    name = LABEL if name is None or name in frame.columns else name
-    return frame.assign(**{str(name): np.asarray(y)}), str(name)
+    label: Any = y
+    if not (isinstance(y, str | int) and y in frame.columns):
+        if np.ndim(y) == 0:
+            raise UsageError(f"y={y!r} is no column of these rows. {nearest(str(y), map(str, frame.columns))}")
+        if np.ndim(y) != 1 or len(y) != len(frame):
+            raise DataError(
+                f"y must be one label per row: there are {len(frame)} rows, and y is of shape {np.shape(y)}."
+            )
+        name = getattr(y, "name", None)
+        label = LABEL if name is None or name in frame.columns else str(name)
+        frame = frame.assign(**{label: np.asarray(y)})
+    return frame.dropna(subset=[label]).reset_index(drop=True), label
 
 
 def _typed(synthesizer: Synthesizer, label: Any) -> dict[Any, str]:
@@ -94,7 +96,7 @@ def _typed(synthesizer: Synthesizer, label: Any) -> dict[Any, str]:
 def _balancing(fitted: Synthesizer, frame: pd.DataFrame, label: Any, seed: int) -> pd.DataFrame:
     """Return generated rows that make all classes as frequent as the most frequent one."""
     counts = frame[label].value_counts()
-    kept = fitted.coding_.place_of(str(label)).bins.values
+    kept = fitted.coding_.field(str(label)).values
     lacking = {
         value: int(counts.max() - count) for value, count in counts.items() if count < counts.max() and value in kept
     }
@@ -111,11 +113,20 @@ def _checked(synthesizer: Synthesizer, frame: pd.DataFrame, label: Any, seed: in
     fitted = clone(synthesizer).set_params(random_state=seed, columns=_typed(synthesizer, label)).fit(learned)
     coding = fitted.coding_
     rows, test = matrix(coding, learned), matrix(coding, held)
+    if str(label) not in test.names:
+        least = coding.min_count
+        raise DataError(
+            f"no class has {least} rows or more among the {len(learned)} that are learned from, so none is kept. Lower min_count."
+        )
     at = test.column(label)
     new = matrix(coding, pd.concat([learned, _balancing(fitted, learned, label, seed)], ignore_index=True))
-    ways = {"as they are": (rows, None), "class weights": (rows, "balanced"), "smote": (_with_smote(rows, at, seed), None),
-            "generated rows": (new, None)}  # fmt: skip
-    rare = _rarest(coding, learned, label)
+    ways = {
+        "as they are": (rows, None),
+        "class weights": (rows, "balanced"),
+        "smote": (_with_smote(rows, at, seed), None),
+        "generated rows": (new, None),
+    }
+    rare = _rarest(rows.values[:, at])
     told = {name: _predicted(given, test, at, weight, seed) for name, (given, weight) in ways.items()}
     truth = test.values[:, at]
     rng = np.random.default_rng(seed)
@@ -139,9 +150,8 @@ def _f1(truth: Array, told: Array, rows: Array) -> float:
     return float(f1_score(truth[rows], told[rows], average="macro", zero_division=0))
 
 
-def _rarest(coding: Coding, frame: pd.DataFrame, label: Any) -> float:
-    column = matrix(coding, frame)
-    values, counts = np.unique(column.values[:, column.column(label)], return_counts=True)
+def _rarest(cells: Array) -> float:
+    values, counts = np.unique(cells, return_counts=True)
     return float(values[counts.argmin()])
 
 
@@ -152,12 +162,8 @@ def _with_smote(rows: Matrix, at: int, seed: int) -> Matrix:
     for value, count in zip(values, counts, strict=True):
         own = rows.values[rows.values[:, at] == value]
         if count < counts.max():
-            parts.append(
-                SMOTE(rows.discrete, at)
-                .fit(own, random_state=seed)
-                .sample(int(counts.max() - count), seed)
-                .astype(np.float64)
-            )
+            smote = SMOTE(rows.discrete, at).fit(own, random_state=seed)
+            parts.append(smote.sample(int(counts.max() - count), seed))
     return rows.of(np.concatenate(parts))
 
 

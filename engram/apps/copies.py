@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from engram.apps.ensemble import Ensemble, Noise, Standard, fold_of, numbers_of, seen_values, spread_out
+from engram.apps.ensemble import Ensemble, Noise, Standard, fold_of, seen_values
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.errors import UsageError
@@ -71,34 +71,32 @@ class Copies(Ensemble):
             values = settled(checked_parameters(copy), copy.automatic(kind) | {"code_size": code_size})
             copy.kind_, copy.given_ = kind, None
             copy.shapes_ = resolve_shapes(kind, values, copy.families)
-        self._views: dict[int, Nets] = {}
+        self._roles: list[tuple[str, ...]] = []  # of each copy
+        self._seen: Nets | None = None  # the networks that `_views` shows, copy by copy
+        self._views: list[Nets] = []
         self._turns: dict[str, tuple[int, Turn]] = {}
 
     def roles(self) -> dict[str, nn.Module]:
         """Return the networks of all copies, their numbers after the names of their roles, and the scale of the rows."""
-        self._views.clear()
+        self._roles, self._seen = [], None
         found: dict[str, nn.Module] = {}
         for member, copy in enumerate(self.copies):
             own = copy.roles(copy.shapes_)
+            self._roles.append(tuple(own))
             copy._turns = (Turn(type(copy).__name__.lower(), tuple(own)),)
             found |= {f"{role}{member}": net for role, net in own.items()}
         return found | {"standard": Standard(self.own)}
 
     def nets_of(self, nets: Nets, member: int) -> Nets:
         """Return the networks of one copy by their own roles."""
-        if member not in self._views:
-            suffix = str(member)
-            roles = {
-                role.removesuffix(suffix): nets[role] for role in nets if role.endswith(suffix) and role != "standard"
-            }
-            self._views[member] = Nets(roles)
+        if self._seen is not nets:
+            views = ({role: nets[f"{role}{i}"] for role in own} for i, own in enumerate(self._roles))
+            self._seen, self._views = nets, [Nets(view) for view in views]
         return self._views[member].train(nets.training)
 
     def start(self, nets: Nets, rows: Rows) -> None:
         """Set the scales, and let each copy begin as it does, on its own rows."""
-        few = spread_out(rows, 8192)
-        nets.standard.fit(few.x.flatten(1), seen_values(few.mask, self.kind.groups))
-        folds = fold_of(numbers_of(few), self.folds)
+        few, folds = self.scaled(nets, rows)
         for member, copy in enumerate(self.copies):
             learned = folds != member
             copy.start(self.nets_of(nets, member), few.take(learned) if bool(learned.any()) else few)

@@ -160,10 +160,8 @@ class Ensemble:
 
     def start(self, nets: Nets, rows: Rows) -> None:
         """Set the scales, and each member to the principal components of the rows that it learns from."""
-        rows = spread_out(rows, STARTS)
-        nets.standard.fit(rows.x.flatten(1), seen_values(rows.mask, self.kind.groups))
+        rows, folds = self.scaled(nets, rows)
         x = self.standard(nets, rows)
-        folds = fold_of(numbers_of(rows), self.folds)
         likelihood, decoder = nets.decoder.likelihood, nets.decoder.network
         residuals = []
         for member in range(self.members):
@@ -178,6 +176,12 @@ class Ensemble:
             residuals.append(found.residual)
         likelihood.start(torch.stack(residuals).mean().float().sqrt().clamp(min=0.02))
 
+    def scaled(self, nets: Nets, rows: Rows) -> tuple[Rows, Tensor]:
+        """Set the scales; return the rows that they were computed from, spread out over all, and the fold of each."""
+        rows = spread_out(rows, STARTS)
+        nets.standard.fit(rows.x.flatten(1), seen_values(rows.mask, self.kind.groups))
+        return rows, fold_of(numbers_of(rows), self.folds)
+
     def terms(self, turn: Turn, nets: Nets, batch: Batch, noise: Noise | None) -> dict[str, Tensor]:
         """- log p(x | decoder_m(encoder_m(corrupt(x)))) per row, averaged over the members that learn from the row."""
         x = self.standard(nets, batch)
@@ -185,9 +189,8 @@ class Ensemble:
         output = nets.decoder(nets.encoder(noisy.expand(self.members, -1, -1)))
         mask = None if batch.mask is None else batch.mask.repeat(self.members, 1)
         log_prob = nets.decoder.likelihood.log_prob(output.flatten(0, 1), x.repeat(self.members, 1), mask)
-        learns = (
-            fold_of(cast("Tensor", batch.index), self.folds) != torch.arange(self.members, device=x.device)[:, None]
-        )
+        own_fold = torch.arange(self.members, device=x.device)[:, None]
+        learns = fold_of(cast("Tensor", batch.index), self.folds) != own_fold
         share = learns / max(self.members - 1, 1)
         return {"reconstruction": -(log_prob.view(self.members, -1) * share).sum(0)}
 

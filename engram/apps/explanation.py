@@ -9,12 +9,10 @@ from torch import Tensor
 
 ROUNDS = 4  # of filling a hidden cell with what is made of it
 
-Settled = Callable[
-    [Tensor], Tensor
-]  # standardised rows (rows, values) -> what each cell is expected to be, given the others
-Departure = Callable[
-    [Tensor], Tensor
-]  # standardised rows (rows, values) -> how far each departs from what is expected, (rows,)
+# from standardised rows (rows, values) to what each cell is expected to be, given the others, (rows, values)
+Settled = Callable[[Tensor], Tensor]
+# from standardised rows (rows, values) to how far each departs from what is expected, (rows,)
+Departure = Callable[[Tensor], Tensor]
 
 
 def columns_of(values: int, groups: Tensor | None) -> Tensor:

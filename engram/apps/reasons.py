@@ -91,7 +91,7 @@ def drifted(detector: AnomalyDetector, X: Any) -> pd.DataFrame:
     numbers = torch.cumsum(score.measured.long(), 0) - 1
     flags = torch.cumsum((~score.measured).long(), 0) - 1
     known, found = round(1 / float(score.tensors["least"])) - 1, []  # the rows that the score was estimated from
-    gone = score.tensors.get("missing", torch.zeros(len(kind.columns)))
+    gone = score.tensors["missing"]
     for column in range(len(kind.columns)):
         own = (owner == column).nonzero()[:, 0]
         seen = torch.ones(len(x), dtype=torch.bool) if rows.mask is None else rows.mask[:, column]

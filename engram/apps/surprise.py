@@ -2,8 +2,8 @@
 
 For each member, from the rows that it learned from:
 
-    residual    Mahalanobis distance of what its reconstruction leaves, (r - m)' S^-1 (r - m): numbers as differences, flags and
-                categories as deviance residuals sqrt(- 2 log p)
+    residual    Mahalanobis distance of what its reconstruction leaves, sqrt((r - m)' S^-1 (r - m)): numbers as differences, flags
+                and categories as deviance residuals sqrt(- 2 log p)
     near        distance to the nearest prototype, the centre of ten rows or more
     crowd       distance to fewer, larger prototypes, behind which a small cluster of anomalies cannot hide
     ranks       distance to the nearest prototype where every column was made normal by its ranks
@@ -32,14 +32,10 @@ KNOTS = 1024  # held-out values kept of each part
 GRID = 1025  # most quantiles kept of a column
 BINS = 1024  # of a column, evenly over the values that standardised numbers can have
 VALUES = 1 << 20  # most quantiles, and bins, of all columns together
-RIDGE = (
-    1e-3,
-    0.05,
-)  # added to the variances of residuals; share by which covariances shrink, more where rows are few for the columns
-SHARP = (
-    1e-4,
-    1e-3,
-)  # ... where it is asked which cell is to blame: columns that nearly repeat each other are told apart
+# added to the variances of residuals; share by which covariances shrink, more where rows are few for the columns
+RIDGE = (1e-3, 0.05)
+# ... where it is asked which cell is to blame: columns that nearly repeat each other are told apart
+SHARP = (1e-4, 1e-3)
 TRIMMED = 0.2  # share of the rows, the furthest from any prototype, that prototypes of dirty rows are made without
 
 
@@ -53,9 +49,8 @@ class Around(NamedTuple):
     ranks: bool = False
 
 
-PARTS: dict[
-    bool | None, dict[str, tuple[float, Around | None]]
-] = {  # with their weights, by whether the rows are known to be clean
+# the parts with their weights, by whether the rows are known to be clean
+PARTS: dict[bool | None, dict[str, tuple[float, Around | None]]] = {
     True: {"residual": (1, None), "near": (1, Around(10, 400)), "ranks": (1, Around(10, 400, ranks=True))},
     None: {
         "residual": (1, None),
@@ -132,9 +127,8 @@ class Surprise:
 
     def _estimated(self, views: Views, member: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what one member's parts need, from rows that it learned from."""
-        found = _covariance(views.residuals[member], "root", RIDGE) | _covariance(
-            views.residuals[member], "sharp", SHARP
-        )
+        residuals = views.residuals[member]
+        found = _covariance(residuals, "root", RIDGE) | _covariance(residuals, "sharp", SHARP)
         for name, (_, around) in PARTS[self.clean].items():
             if around is None:
                 continue
@@ -152,12 +146,9 @@ class Surprise:
     def parts(self, views: Views, *, known: bool = False) -> dict[str, Tensor]:
         """Return the parts of the score, each (members, rows), in their own units; of ``known`` rows columns were learned."""
         found = {}
-        ranked = (
-            self.ranked(views.x) if any(a is not None and a.ranks for _, a in PARTS[self.clean].values()) else views.x
-        )
         for name, (_, around) in PARTS[self.clean].items():
             if around is not None:
-                found[name] = self._reach(name, ranked if around.ranks else views.x, around)
+                found[name] = self._reach(name, self.ranked(views.x) if around.ranks else views.x, around)
             elif name == "residual":
                 found[name] = self.residual(views)
             else:
@@ -229,9 +220,8 @@ class Surprise:
         values[:, ~measured] = flags * -rare.log() + torch.where(single, (1 - flags) * -(1 - rare).log(), 0.0)
         found = self.by_column(values)
         gone = self.tensors["missing"]
-        there = (
-            found - (1 - gone).log()
-        )  # of complete rows, too: what is said of a row does not depend on those beside it
+        # of complete rows, too: what is said of a row does not depend on those beside it
+        there = found - (1 - gone).log()
         return there if views.mask is None else torch.where(views.mask, there, -gone.log())
 
     def ranked(self, x: Tensor) -> Tensor:

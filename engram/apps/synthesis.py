@@ -111,9 +111,11 @@ class Synthesizer(Model):
             raise UsageError(
                 "Synthesizer builds its networks itself: leave encoder= and decoder= out, and give layers one width."
             )
-        kind = self._binned
+        kind, is_gan = self._binned, self.model == "gan"
+        self._likelihood = kind.likelihood()
+        self._turns_of = (Turn("masked-vae", masked_vae.ROLES), *(cell_game.TURNS if is_gan else ()))
         found = masked_vae.roles(kind.sizes, kind.ordered, shapes.widths, shapes.code_size, shapes.dropout)
-        return found | cell_game.roles(kind.sizes, kind.ordered, shapes.widths) if self.model == "gan" else found
+        return found | cell_game.roles(kind.sizes, kind.ordered, shapes.widths) if is_gan else found
 
     @property
     def _binned(self) -> Binned:
@@ -128,8 +130,6 @@ class Synthesizer(Model):
     def start(self, nets: Nets, rows: Rows) -> bool:
         """Begin at independent columns."""
         masked_vae.begin(nets.decoder, rows.x.long())
-        self._likelihood = self.kind_.likelihood()
-        self._turns_of = (Turn("masked-vae", masked_vae.ROLES), *(cell_game.TURNS if self.model == "gan" else ()))
         return False
 
     def turns(self, step: int) -> Sequence[Turn]:
@@ -166,9 +166,12 @@ class Synthesizer(Model):
         """Train a GAN too, and keep it where its rows are harder to tell apart."""
         shapes, kind = self.shapes_, self._binned
         game = Nets(cell_game.roles(kind.sizes, kind.ordered, shapes.widths))
-        self._turns_of = cell_game.TURNS
-        with torch.enable_grad():
-            train(self, game, rows, None, replace(self.settings_, device="cpu"))
+        own, self._turns_of = self._turns_of, cell_game.TURNS
+        try:
+            with torch.enable_grad():
+                train(self, game, rows, None, replace(self.settings_, device="cpu"))
+        finally:
+            self._turns_of = own
         both = Nets({**dict(nets.items()), **dict(game.items())})
         self.scores_["gan"] = self._told_apart("gan", both, held)
         if self.scores_["gan"] < self.scores_["vae"]:
@@ -233,7 +236,7 @@ class Synthesizer(Model):
         picker: Picker = ByVAE(nets)
         if name == "gan":
             generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-            cells = cell_game.drawn_cells(nets, n, self.kind_.likelihood(), generator)
+            cells = cell_game.drawn_cells(nets, n, self._likelihood, generator)
             picker = ByRows({place.name: cells[:, i] for i, place in enumerate(self.coding_.coded)})
         return draw_cells(picker, self.coding_, n, random, known)
 
@@ -275,3 +278,7 @@ class Synthesizer(Model):
         """
         with self.fitted():
             return judge_synthetic(self, X, target=target, train=train, random_state=random_state)
+
+    def report_on(self, X: Any, y: Any = None, *, train: Any = None, random_state: Any = 0) -> Report:
+        """Return what `engram.evaluate` says: generated rows are judged as tables, without a target; ``y`` is ignored."""
+        return self.evaluate(X, train=train, random_state=random_state)

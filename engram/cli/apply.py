@@ -124,7 +124,7 @@ def _can(model: Model, run: str) -> str:
     able = [get for get, method in METHODS.items() if hasattr(model, method)]
     if able:
         return f"It can: {', '.join(able)}."
-    return f"It generates rows: engram sample {run} -n 100 -o rows.{'csv' if model.kind_.name == 'table' else 'png'}"
+    return f"It generates rows: engram sample {run} -n 100 -o rows.{'png' if model.kind_.name == 'images' else 'csv'}"
 
 
 def _results(model: Any, get: str, suffix: str, given: Given, first: int = 0) -> Any:

@@ -65,22 +65,15 @@ def _tasks(seed: int) -> Iterator[tuple[str, Any, Given, Given, str]]:
 
 
 def planted(seed: int, source: str = "breast-cancer") -> Given:
-    """Return a table with planted rows, and where they are: 1 for a planted row.
-
-    A planted row takes each value from another row at random: every column by itself looks right, their combination
-    does not.
-    """
+    """Return a table with planted rows in an order without meaning, and where they are: 1 for a planted row."""
     import numpy as np
-    import pandas as pd
 
     from engram.cli.sources import Given, opened
+    from engram.evaluation.planted import with_planted
 
     rows = opened(source).rows
     random = np.random.default_rng(seed)
-    n = round(len(rows) * PLANTED)
-    mixed = {name: rows[name].to_numpy()[random.permutation(len(rows))[:n]] for name in rows.columns}
-    whole = pd.concat([rows, pd.DataFrame(mixed)], ignore_index=True)
-    y = np.r_[np.zeros(len(rows), dtype=int), np.ones(n, dtype=int)]
+    whole, y = with_planted(rows, round(len(rows) * PLANTED), random)
     order = random.permutation(len(whole))
     return Given(source, whole.iloc[order].reset_index(drop=True), y[order], "planted")
 

@@ -123,6 +123,8 @@ class Job:
 
 def next_steps(model: Model, run: str, given: Given) -> str:
     """Return commands to go on with."""
+    from engram.evaluation.purpose import draws
+
     run = f"'{run}'" if " " in run else run
     is_table = model.kind_.name != "images"
     new, suffix = ("NEW.csv", "csv") if is_table else ("NEW_FOLDER", "csv") if given.names else ("NEW.npy", "npy")
@@ -133,7 +135,7 @@ def next_steps(model: Model, run: str, given: Given) -> str:
         rows += [(f"engram apply {run} {new} --get scores -o scores.csv", "low scores are unusual rows")]
     if hasattr(model, "explain"):
         rows += [(f"engram apply {run} {new} --get explanations -o why.csv", "which cells are to blame")]
-    if type(model).draw_codes is not Model.draw_codes or model.kind_.name == "bins":
+    if draws(model):
         rows += [
             (
                 f"engram sample {run} -n 100{' --label VALUE' * (model.given_ is not None)} -o rows.{suffix if is_table else 'png'}",

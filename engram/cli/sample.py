@@ -43,11 +43,12 @@ def sample(
     Rows of tables are written as .csv, .parquet or .npy; pictures as .npy, or as a .png sheet of them.
     """
     from engram.cli.output import PICTURES, TABLES, target, write
+    from engram.evaluation.purpose import draws
     from engram.models.saving import load_model
 
     voice = console()
     model = load_model(run)
-    if not hasattr(model, "sample"):
+    if not draws(model):
         raise UsageError(f"{type(model).__name__} draws no rows. Fit a model that does: engram list models")
     if label is not None and model.given_ is None:
         raise UsageError(f"--label is for conditional models, and {run!r} is none: it was fitted without y.")
@@ -78,7 +79,9 @@ def sample(
 
 def _cells(run: str, model: Any, given: tuple[str, ...]) -> dict[str, str | None]:
     """Return cells by column as they were asked for, None for a hole; raise `UsageError` where the model takes none."""
-    if given and model.kind_.name != "bins":
+    from engram.evaluation.purpose import draws_for_cells
+
+    if given and not draws_for_cells(model):
         raise UsageError(
             f"--given is for synthesizers, and {run!r} is none. Fit one: engram fit synthesis SOURCE -o RUN"
         )

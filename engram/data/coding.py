@@ -122,6 +122,8 @@ class Coding:
         found += self._pattern(found)
         self._lay_out([place for place, _ in found])
         for limit in self.constraints.limits:
+            if self.field(limit.column).type not in ("number", "count"):
+                raise _no_number(f"{limit.column!r} limits numbers", self.field(limit.column))
             check_limit(limit, cells[limit.column])
         self._blank()
         cells = {place.name: numbers for place, numbers in found}
@@ -215,10 +217,7 @@ class Coding:
         low, high = self.field(order.low), self.field(order.high)
         for c, other in ((low, high), (high, low)):
             if c.type not in NUMBERS or (c.date is None) != (other.date is None):
-                raise UsageError(
-                    f"the constraint on {order.low!r} and {order.high!r} compares numbers or dates, and {c.name!r} is "
-                    f"{c.describe()}. Say columns={{{str(c.name)!r}: 'number'}} if it is one."
-                )
+                raise _no_number(f"{order.low!r} and {order.high!r} compares numbers or dates", c)
         a, b = (cells[str(c.name)] + self._place(str(c.name)).offset for c in (low, high))
         check_order(order, a, b)
         steps = [self._place(str(c.name)).bins.step for c in (low, high)]
@@ -233,9 +232,7 @@ class Coding:
     def _lay_out(self, places: list[Place]) -> None:
         """Set the places and what follows from them."""
         self.places = places
-        self.coded = [place for place in places if place.bins.varies] or places[
-            :1
-        ]  # with none that varies, one has to stand for all
+        self.coded = [place for place in places if place.bins.varies] or places[:1]  # one has to stand for all
         self.number_of = {place.name: i for i, place in enumerate(self.coded)}
         steps = {place.name: place.bins.step for place in places}
         self.gaps = closure(self.constraints.orders, steps) if self.constraints.orders else {}
@@ -374,6 +371,12 @@ def says_other(c: Column) -> bool:
 
 def _varies(c: Column) -> bool:
     return c.type not in ("constant", "empty", "drop", *RENEWED)
+
+
+def _no_number(told: str, c: Column) -> UsageError:
+    return UsageError(
+        f"the constraint on {told}, and {c.name!r} is {c.describe()}. Say columns={{{str(c.name)!r}: 'number'}} if it is one."
+    )
 
 
 def _clock(c: Column) -> tuple[float, float]:

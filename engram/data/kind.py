@@ -125,15 +125,16 @@ class Kind(ABC):
 
 
 KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
+NAMED: dict[str, str] = {}  # never found out: a wrapper, ``kind=`` or an application says so
 # of an application alone: never found out, and asked for by the application
 OWN = {"bins": "engram.data.binned:Binned", "interactions": "engram.data.interactions:Interactions"}
 
 
 def kind_class(name: str) -> type[Kind]:
     """Return the class of a kind by its name."""
-    known = KINDS | OWN
+    known = KINDS | NAMED | OWN
     if name not in known:
-        raise UsageError(f"unknown kind {name!r}. {nearest(name, KINDS)}")
+        raise UsageError(f"unknown kind {name!r}. {nearest(name, KINDS | NAMED)}")
     module, _, attribute = known[name].partition(":")
     cls: type[Kind] = getattr(importlib.import_module(module), attribute)
     return cls

@@ -92,10 +92,13 @@ def _take(coding: Coding, c: Column, cells: list[Any], found: Given) -> None:
         filled = np.where(gone, c.low, numbers) - place.offset
         found.bins[name] = np.where(gone, place.bins.size - 1, place.bins.of(filled))
         return
-    values = _values(c, series, gone)
+    values = _flags(c, series, gone) if c.type == "boolean" else _categories(c, series, gone)
     if place.cells:
         _allow(place, name, values, found)
         return
+    unseen = [v for v, lost in zip(values, gone, strict=True) if not lost and v not in place.bins.values]
+    if unseen:
+        raise UsageError(f"given[{name!r}] = {unseen[0]!r} is what no row at fit has: nothing was learned of it.")
     numbers = np.array([-1 if lost else place.bins.values.index(v) for v, lost in zip(values, gone, strict=True)])
     found.bins[name] = np.where(gone, place.bins.size - 1, numbers).astype(np.int64)
 
@@ -120,36 +123,35 @@ def _numbers(c: Column, series: pd.Series[Any], gone: Array) -> Array:
     return numbers
 
 
-def _values(c: Column, series: pd.Series[Any], gone: Array) -> list[Any]:
-    """Return given categories or flags as the values that were kept."""
-    if c.type == "boolean":
-        no, yes = c.form.get("words", ["False", "True"])
-        known = {
-            no.lower(): 0.0,
-            yes.lower(): 1.0,
-            "0": 0.0,
-            "1": 1.0,
-            "0.0": 0.0,
-            "1.0": 1.0,
-            "false": 0.0,
-            "true": 1.0,
-        }
-        numbers = np.array([known.get(str(cell).strip().lower(), np.nan) for cell in series])
-        if (np.isnan(numbers) & ~gone).any():
-            raise UsageError(
-                f"given[{str(c.name)!r}] takes {yes} or {no}, and {series[np.isnan(numbers) & ~gone].iloc[0]!r} is neither."
-            )
-        return [None if lost else bool(v) for v, lost in zip(numbers, gone, strict=True)]
-    by_text = {str(value): value for value in c.values}
+def _flags(c: Column, series: pd.Series[Any], gone: Array) -> list[bool | None]:
+    """Return given flags, None where a missing one is asked for."""
+    no, yes = c.form.get("words", ["False", "True"])
+    known = dict.fromkeys(("0", "0.0", "false"), False) | dict.fromkeys(("1", "1.0", "true"), True)
+    known |= {no.lower(): False, yes.lower(): True}
+    found = [None if lost else known.get(str(cell).strip().lower()) for cell, lost in zip(series, gone, strict=True)]
+    for value, cell, lost in zip(found, series, gone, strict=True):
+        if value is None and not lost:
+            raise UsageError(f"given[{str(c.name)!r}] takes {yes} or {no}, and {cell!r} is neither.")
+    return found
+
+
+def _categories(c: Column, series: pd.Series[Any], gone: Array) -> list[Any]:
+    """Return given categories as the values that were kept, None where a missing one is asked for."""
+    by_text = {_text(value): value for value in c.values}
     found = []
     for cell, lost in zip(plain_cells(series), gone, strict=True):
-        value = None if lost else by_text.get(str(cell))
+        value = None if lost else by_text.get(_text(cell))
         if value is None and not lost:
             raise UsageError(
                 f"given[{str(c.name)!r}] = {cell!r} is no category that was kept (rare ones are not). {nearest(str(cell), by_text)}"
             )
         found.append(value)
     return found
+
+
+def _text(cell: Any) -> str:
+    """Return a category as a text; whole numbers, which become floats beside a hole, without the point."""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def _allow(place: Place, name: str, values: list[Any], found: Given) -> None:

@@ -22,7 +22,6 @@ from engram.evaluation.planted import FEWEST, TOLD, planted
 from engram.evaluation.purpose import finds_anomalies, only_generates
 from engram.evaluation.report import Report, Result
 from engram.evaluation.sets import Generation, divided, generation_of, told
-from engram.evaluation.synthetic import is_synthetic, judge_synthetic
 from engram.metrics.metric import Metric
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.training import Finding
@@ -79,8 +78,9 @@ def evaluate(
     DataError
         The rows are not such as the model was fitted on, or labels are not one per row.
     """
-    if is_synthetic(model):
-        return judge_synthetic(model, X, train=train, random_state=random_state)
+    if hasattr(model, "report_on"):  # an application with measures of its own
+        report: Report = model.report_on(X, y, train=train, random_state=random_state)
+        return report
     rows = encoded(model, X)
     kind, name, seed = model.kind_, type(model).__name__, seed_from(random_state)
     chosen, of_sets = divided(metrics, kind, [model])

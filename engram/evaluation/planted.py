@@ -17,14 +17,18 @@ TOLD = "no labels were given, so rows were planted: each takes every cell from a
 
 
 def planted(kind: Kind, X: Any, seed: int) -> tuple[Any, Array]:
-    """Return rows with planted ones after them, and where these are, (rows,) of 0 and 1.
+    """Return the rows of a fitted kind with `with_planted` ones after them, and where these are, (rows,) of 0 and 1."""
+    rows = some(kind.conform(kind.opened(X)))
+    n = len(rows)
+    return with_planted(rows, min(n, max(FEWEST, round(SHARE * n))), np.random.default_rng(seed))
+
+
+def with_planted(rows: Any, count: int, random: np.random.Generator) -> tuple[Any, Array]:
+    """Return rows of a DataFrame or an array with so many planted ones after them, and where these are, (rows,) of 0 and 1.
 
     A planted row takes each of its cells from another row at random: every column by itself looks right, their combination does not.
     """
-    rows = some(kind.conform(kind.opened(X)))
-    random = np.random.default_rng(seed)
     n = len(rows)
-    count = min(n, max(FEWEST, round(SHARE * n)))
     places = [random.permutation(n)[:count] for _ in range(rows.shape[1])]
     y = np.r_[np.zeros(n, dtype=int), np.ones(count, dtype=int)]
     if isinstance(rows, pd.DataFrame):

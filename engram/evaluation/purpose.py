@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from engram.models.codes import Codes
@@ -20,9 +21,15 @@ def is_for_generation(model: Any) -> bool:
 
 
 def draws(model: Any) -> bool:
-    """Whether a model can generate rows at all."""
+    """Whether a model can generate rows at all: by a way of its own, or from codes that it knows how to draw."""
     cls = type(model)
-    return bool(cls.draw_codes is not Model.draw_codes or cls.sample is not Codes.sample)
+    sample = getattr(cls, "sample", None)
+    return sample is not None and (sample is not Codes.sample or cls.draw_codes is not Model.draw_codes)
+
+
+def draws_for_cells(model: Any) -> bool:
+    """Whether rows can be drawn for given cells: ``sample(n, given=...)``."""
+    return draws(model) and "given" in signature(model.sample).parameters
 
 
 def finds_anomalies(model: Any) -> bool:

@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 ARROWS = {"higher": "↑", "lower": "↓"}
 REAL, BOOTSTRAP = "real rows", "bootstrap"  # they generate nothing new: other real rows, training rows once more
-UNRANKED = (
-    "memorisation",
-    "nearer-to-training",
-    "membership",
-)  # .5 is best: less is further from the training rows than real rows are
+# .5 is best: less is further from the training rows than real rows are
+UNRANKED = ("memorisation", "nearer-to-training", "membership")
 MOST_BESIDE = 6  # metrics
 REFERENCES = (REAL, BOOTSTRAP)
 

@@ -17,14 +17,14 @@ def strangest(detector: Any, X: Any) -> dict[str, Any]:
     """Return the rows with the smallest p-values, and how many rows alert: plain JSON values."""
     kind = detector.kind_
     rows = some(kind.conform(kind.opened(X)))
-    scores, p = detector.score_samples(rows), detector.pvalues(rows)
-    order = np.argsort(scores, kind="stable")[:SHOWN]
+    said = detector.scored(rows)
+    order, p = np.argsort(said["score"], kind="stable")[:SHOWN], said["pvalue"]
     told = detector.explain(rows.iloc[order] if hasattr(rows, "iloc") else rows[order], top=CELLS)
     found = [
         {"row": int(order[i]), "pvalue": float(p[order[i]]), "cells": _cells(told[told["row"] == i])}
         for i in range(len(order))
     ]
-    alerts = int((detector.predict(rows) < 0).sum())
+    alerts = int(said["anomaly"].sum())
     return {"rows": found, "alerts": alerts, "of": len(p), "alert_rate": detector.alert_rate, "held": detector.n_held_}
 
 

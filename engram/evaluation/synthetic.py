@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from engram.data.binned import Binned
 from engram.data.coding import Coding
 from engram.data.matrix import Matrix, features, matrix
 from engram.errors import DataError, UsageError, nearest
@@ -106,11 +105,6 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
         protocol=protocol | {"notes": notes},
         columns=model.kind_.describe(),
     )
-
-
-def is_synthetic(model: Any) -> bool:
-    """Whether the rows that a model generates are judged as tables."""
-    return isinstance(getattr(model, "kind_", None), Binned)
 
 
 def _target(reference: Matrix, target: Any) -> int:

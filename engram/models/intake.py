@@ -12,10 +12,12 @@ from engram.data.given import Conditions
 from engram.data.kind import Kind, as_kind, warn_notes
 from engram.data.picture_stream import streamed_pictures
 from engram.data.rows import Rows, fingerprint
+from engram.data.sparse import SparseStream
 from engram.data.stream import Stream, some
 from engram.errors import UsageError
 from engram.models.resolve import split
 from engram.training import Finding
+from engram.training.sparse_batches import SparseBatches
 from engram.training.streaming import StreamBatches
 
 
@@ -65,6 +67,8 @@ class Intake:
         """Return the batches of a stream, or None where all rows are in memory."""
         if self.stream is None:
             return None
+        if isinstance(self.stream, SparseStream):
+            return SparseBatches(self.stream, self.kind.encode, batch_size, seed, device)
         return StreamBatches.of(self.stream, encoder(self.kind), batch_size, seed, device)
 
 
@@ -84,7 +88,11 @@ def taken_in(X: Any, validation: Any, values: dict[str, Any], *, reader: str, fi
     numbers, sample = (None, raw) if stream is None else stream.sample()
     if fitted is None:
         kind.fit(sample)
-    rows = kind.encode(kind.conform(sample, reader=reader))
+    conformed = kind.conform(sample, reader=reader)
+    if isinstance(conformed, SparseStream) and conformed.large:
+        stream = conformed
+        numbers, conformed = stream.sample()
+    rows = kind.encode(conformed)
     warn_notes([rows.notes])
     digest, n_rows = fingerprint(rows), len(rows) if stream is None else len(stream)
     rows = replace(rows, index=torch.arange(len(rows)) if numbers is None else torch.from_numpy(numbers))

@@ -142,6 +142,12 @@ def test_bad_parameters_are_told_in_a_line(home: Path, args: tuple[str, ...], sa
     assert not (home / "bad").exists()
 
 
+def test_a_metric_of_generated_rows_is_refused_since_a_detector_draws_none(home: Path) -> None:
+    told = engram("evaluate", home / "run", home / "t.csv", "--metric", "coverage", code=2).stderr
+    assert "AnomalyDetector cannot generate rows, so coverage cannot be computed of it" in told
+    assert "draws no rows" in engram("sample", home / "run", "-n", "2", code=2).stderr
+
+
 def test_bad_rows_are_told_in_a_line(home: Path) -> None:
     table().drop(columns="income").to_csv(home / "less.csv", index=False)
     told = engram("apply", home / "run", home / "less.csv", "-o", home / "no.csv", code=3)

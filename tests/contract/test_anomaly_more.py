@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,16 @@ def test_a_given_model_is_left_as_it_is() -> None:
     assert given.get_params() == before
     assert not hasattr(given, "network_")
     assert described == {"name": "vae", "beta": 2.0}
+
+
+def test_each_of_many_copies_has_its_own_networks_alone_and_of_the_nets_that_are_asked_about() -> None:
+    found = detector(model=Autoencoder(hidden=(), code_size=1), n_models=12, max_epochs=1).fit(rows(60, 0))
+    for nets in (found.network_, deepcopy(found.network_)):
+        for member in range(12):
+            own = found._members.nets_of(nets, member)
+            assert {role: id(net) for role, net in own.items()} == {
+                role: id(nets[f"{role}{member}"]) for role in ("encoder", "decoder")
+            }
 
 
 @pytest.mark.parametrize("model", ["gan", "wgan", "made", "conditional-vae", {"name": "vae", "conditional": True}])

@@ -90,6 +90,11 @@ def test_fit_says_what_came_out_and_what_to_type_next(home: Path, tmp_path: Path
     assert config["parameters"]["columns"] == {"fraud": "drop"}
 
 
+def test_a_model_that_draws_rows_without_codes_says_how_too(home: Path, tmp_path: Path):
+    done = engram("fit", "made", home / "t.csv", "-o", tmp_path / "run", "--drop", "fraud", "--max-epochs", "2")
+    assert f"engram sample {tmp_path / 'run'} -n 100 -o rows.csv" in done.stdout
+
+
 def test_fit_json_tells_results_and_findings(home: Path, tmp_path: Path):
     found = answer("fit", "autoencoder", home / "t.csv", "-o", tmp_path / "run", *QUICK)["result"]
     assert found["rows"] == {"given": 60, "fitted": 48, "test": 12}

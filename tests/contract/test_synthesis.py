@@ -300,4 +300,5 @@ def test_the_command_line_fits_and_samples_for_given_cells(tmp_path: Path) -> No
     assert drawn.price.isna().all()
     assert "Did you mean 'Oslo'" in command("sample", run, "-n", "2", "--given", "city=Oslow", code=2).stderr
     assert "NAME=VALUE" in command("sample", run, "-n", "2", "--given", "city", code=2).stderr
+    assert "-n 100 -o rows.csv" in command("apply", run, tmp_path / "rows.csv", "-o", tmp_path / "c.csv", code=2).stderr
     assert "column-shapes" in (run / "report.json").read_text(encoding="utf-8")

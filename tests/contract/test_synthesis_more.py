@@ -1,0 +1,107 @@
+"""Synthetic tables: going on with a fit, limits on what is no number, cells and labels in forms that people give them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import engram
+from engram.apps import synthesis
+from engram.errors import DataError, UsageError
+
+QUICK: dict[str, Any] = {"random_state": 0, "max_epochs": 2}
+
+
+def table(n: int = 240, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame({"x": rng.normal(size=n), "level": rng.choice([1, 2, 3], n), "flag": rng.random(n) < 0.3})
+    rows["day"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 300, n), unit="D")
+    rows["city"] = rng.choice(["Paris", "Rome", "Oslo"], n, p=[0.6, 0.3, 0.1])
+    rows["country"] = rows["city"].map({"Paris": "FR", "Rome": "IT", "Oslo": "NO"})
+    return rows
+
+
+def synthesizer(**parameters: Any) -> engram.Synthesizer:
+    return engram.Synthesizer(**{"columns": {"level": "category"}, **QUICK, **parameters})
+
+
+# --- going on ---
+
+
+def test_a_loaded_synthesizer_goes_on_learning(tmp_path: Path) -> None:
+    synthesizer().fit(table()).save(tmp_path / "run")
+    again = engram.load(tmp_path / "run").set_params(warm_start=True)
+    before = again.network_.decoder.bias.clone()
+    again.fit(table(seed=1))
+    assert not before.equal(again.network_.decoder.bias)
+    assert len(again.sample(3)) == 3
+
+
+def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesis, "GOOD", 0.0)
+    monkeypatch.setattr(synthesis, "FEWEST", 10)
+    found = synthesizer(warm_start=True).fit(table())
+    assert set(found.scores_) == {"vae", "gan"}
+    before = found.network_.prior.head.weight.clone()
+    found.fit(table(seed=1))
+    assert not before.equal(found.network_.prior.head.weight)
+    assert len(found.sample(3)) == 3
+
+
+# --- limits ---
+
+
+@pytest.mark.parametrize("rule", ["level <= 2", "city >= 0", "flag >= 0", "day >= 2021", "0 <= day"])
+def test_a_limit_on_what_is_no_number_is_refused(rule: str) -> None:
+    with pytest.raises(UsageError, match=r"limits numbers, and '\w+' is .*columns={'\w+': 'number'}"):
+        synthesizer(constraints=(rule,)).fit(table())
+
+
+# --- given cells ---
+
+
+def test_whole_categories_are_found_beside_holes_and_as_floats() -> None:
+    rows = table().astype({"level": object})
+    rows.loc[::7, "level"] = None
+    found = synthesizer().fit(rows)
+    assert found.sample(2, given={"level": [1, None]})["level"].tolist()[0] == 1
+    assert found.sample(2, given={"level": [1, None]})["level"].isna().tolist() == [False, True]
+    assert found.sample(2, given={"level": 2.0})["level"].tolist() == [2, 2]
+
+
+def test_a_flag_that_no_row_has_is_told() -> None:
+    rows = table().assign(flag=[True if i % 3 else None for i in range(240)])
+    found = synthesizer(columns={"flag": "boolean"}).fit(rows)
+    assert found.sample(2, given={"flag": True})["flag"].tolist() == [True, True]
+    with pytest.raises(UsageError, match=r"given\['flag'\] = False .*no row at fit has"):
+        found.sample(2, given={"flag": False})
+
+
+# --- classes ---
+
+
+def test_classes_in_a_combination_are_balanced_too() -> None:
+    rows = table(400)
+    found = synthesizer(constraints=("city & country",), model="vae").augment(rows, "city")
+    assert found.y.value_counts().nunique() == 1
+    assert set(zip(found.y, found.X["country"], strict=True)) == {("Paris", "FR"), ("Rome", "IT"), ("Oslo", "NO")}
+
+
+def test_rows_without_a_label_are_left_out_wherever_labels_stand() -> None:
+    rows = table()[["x", "flag"]]
+    labels = [None, *(["a"] * 180), *(["b"] * 59)]
+    beside = engram.Synthesizer(**QUICK).augment(rows, labels)
+    inside = engram.Synthesizer(**QUICK).augment(rows.assign(label=labels), "label")
+    assert beside.y.value_counts().to_dict() == {"a": 180, "b": 180}
+    pd.testing.assert_frame_equal(beside.X, inside.X)
+    with pytest.raises(DataError, match="one label per row"):
+        engram.Synthesizer(**QUICK).augment(rows, np.zeros((240, 2)))
+
+
+def test_classes_too_rare_to_be_kept_in_the_rows_that_are_learned_from_are_told() -> None:
+    with pytest.raises(DataError, match="10 rows"):
+        engram.Synthesizer(min_count=10, **QUICK).augment(table()[["x"]].iloc[:17], ["a"] * 9 + ["b"] * 8)
