@@ -17,6 +17,7 @@ _HOME = {
     "GAN": "engram.models.gan",
     "VAE": "engram.models.vae",
     "Autoencoder": "engram.models.autoencoder",
+    "Recommender": "engram.apps.recommendation",
     "Synthesizer": "engram.apps.synthesis",
     "compare": "engram.evaluation",
     "create": "engram.loading",
@@ -30,6 +31,7 @@ __all__ = [
     "VAE",
     "AnomalyDetector",
     "Autoencoder",
+    "Recommender",
     "Synthesizer",
     "compare",
     "create",
@@ -42,6 +44,7 @@ __all__ = [
 if TYPE_CHECKING:
     from engram import data, metrics
     from engram.apps.anomaly import AnomalyDetector
+    from engram.apps.recommendation import Recommender
     from engram.apps.synthesis import Synthesizer
     from engram.evaluation import compare, evaluate
     from engram.loading import create, load

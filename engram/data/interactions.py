@@ -134,24 +134,17 @@ class Interactions(Kind):
         return self._by_text.get(str(item)) if found is None else found
 
     def conform(self, raw: Any, *, reader: str = "this model") -> SparseStream:
-        return SparseStream(self.aligned(self.histories(raw), reader))
+        return SparseStream(self.encoded_histories(self.placed(self.histories(raw), reader)))
 
-    def aligned(self, found: Histories, reader: str = "this model") -> Matrix:
-        """Return encoded histories with the columns of the fit, (users, items) float32 CSR; unknown items are left out, and counted."""
-        matrix = found.matrix
-        if not (len(found.items) == len(self.items) and bool((found.items == self.items).all())):
-            matrix = self._columns(found, reader)
-        matrix = sparse.csr_array(matrix, dtype=np.float32, copy=True)
-        matrix.data = self.scaled(matrix.data)
-        return matrix
-
-    def _columns(self, found: Histories, reader: str) -> Matrix:
-        numbered = found.items.dtype.kind == "i" and bool((found.items == np.arange(len(found.items))).all())
-        if found.users is None and numbered and self.items.dtype.kind != "i":
-            if len(found.items) != len(self.items):
-                told = f"a matrix of {len(found.items)} columns"
-                raise DataError(f"{reader} was fitted on {len(self.items)} items, and this is {told}. Give events, or all columns.")
-            return found.matrix
+    def placed(self, found: Histories, reader: str = "this model") -> Histories:
+        """Return histories with the columns of the fit; items that it did not have are left out, and counted."""
+        if np.array_equal(found.items, self.items):
+            return found
+        if found.users is None and self.items.dtype.kind != "i" and len(found.items) == len(self.items):
+            return Histories(found.matrix, self.items)  # a matrix without names, with all columns
+        if found.users is None and len(found.items) != len(self.items):
+            told = f"was fitted on {len(self.items)} items, and this matrix has {len(found.items)} columns"
+            raise DataError(f"{reader} {told}. Give events, or a matrix with all columns.")
         places = [self.number(item) for item in found.items.tolist()]
         known = np.array([place is not None for place in places], dtype=bool)
         if found.matrix.nnz and not known.any():
@@ -159,11 +152,19 @@ class Interactions(Kind):
             raise DataError(f"none of these items was in the fit: {other}, ... The fit had items such as {mine}.")
         lost = int((~known)[found.matrix.indices].sum())
         if lost:
-            which = "an item that was not in the fit, left out"
-            warn_notes([{which: lost}])
+            warn_notes([{"an item that was not in the fit, left out": lost}])
         target = np.array([place for place in places if place is not None], dtype=np.int64)
-        chosen = sparse.csr_array((np.ones(len(target)), (np.nonzero(known)[0], target)), shape=(len(places), len(self.items)))
-        return found.matrix @ chosen
+        shape = (len(places), len(self.items))
+        chosen = sparse.csr_array((np.ones(len(target), dtype=np.float32), (np.nonzero(known)[0], target)), shape=shape)
+        times = None if found.times is None else (found.times @ chosen.astype(found.times.dtype)).tocsr()
+        return Histories((found.matrix @ chosen).tocsr(), self.items, found.users, times)
+
+    def encoded_histories(self, found: Histories) -> Matrix:
+        """Return histories with the columns of the fit as the networks see them, (users, items) float32 CSR."""
+        matrix = sparse.csr_array(found.matrix, dtype=np.float32, copy=True)
+        matrix.sort_indices()
+        matrix.data = self.scaled(matrix.data)
+        return matrix
 
     def scaled(self, weights: Any) -> Array:
         """Return weights as the networks see them: 1, ratings as they are, of amounts the log1p."""

@@ -66,6 +66,7 @@ def hold_back(matrix: Any, protocol: str, seed: int, times: Any = None) -> HeldB
     if protocol == "time" and times is None:
         raise DataError("protocol='time' needs events with a column of times. Use protocol='strong'.")
     matrix = sparse.csr_array(matrix)
+    matrix.sort_indices()
     count = np.diff(matrix.indptr)
     rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(len(count)), count)
