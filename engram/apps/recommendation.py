@@ -7,37 +7,35 @@ how much of an item a user will have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import pandas as pd
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Interval
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from engram.apps.because import contributions
-from engram.apps.linear_items import MOST_ITEMS, LinearItems, blended, choose, learned, standardised
-from engram.data.histories import Histories
+from engram.apps.item_lists import Lists, as_ones, in_blocks, logits_of
+from engram.apps.linear_items import MOST_ITEMS, LinearItems, choose, learned
 from engram.data.interactions import Interactions
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.data.sparse import SparseStream
-from engram.errors import DataError, UsageError, nearest
+from engram.errors import DataError, UsageError
 from engram.evaluation.held_back import hold_back
 from engram.evaluation.recommendation import Ranked, judge_recommendations
 from engram.evaluation.report import Report
-from engram.metrics.ranking import top
-from engram.models.blocks import block_size, padded
+from engram.maths.item_item import EXACT
+from engram.models.blocks import padded
 from engram.models.intake import Intake
 from engram.models.model import Model
 from engram.models.parts import Shapes
 from engram.models.preferences import Ranker, Weigher
-from engram.parameters import checked, checked_value
+from engram.parameters import checked
 from engram.registry import APPS
 from engram.training import Batch, Finding, Turn
 from engram.training.checkpoint import Checkpoints
@@ -47,13 +45,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 CODE_SIZE = 200
 SMALL, LARGE = 100, 500  # rows of a batch: of few and of many users
 MANY = 50_000  # users
-STEPS, PASSES = 600, 25  # of a fit: at least so many steps, and so many passes over the users
+STEPS, PASSES = 900, 30  # of a fit: at least so many steps, and so many passes over the users
+REFRESHED = (50, 5)  # ... where it goes on from what it has learned
 NO_HELD_OUT = 0.5  # weight of the autoencoder where no users are held out to choose it on
 
 
 @APPS.register("recommendation", "What a user will want next, from what they had")
 @dataclass(eq=False, repr=False, kw_only=True)
-class Recommender(Model):
+class Recommender(Lists, Model):
     """Recommend items to users by their histories.
 
     Parameters
@@ -96,7 +95,9 @@ class Recommender(Model):
         else:
             names = ("columns", "weights", "duplicates")
             found = Interactions(X, **{name: checked(type(self), name, getattr(self, name)) for name in names})
-        wrapped = Interactions(found.opened(found), columns=found.wishes, weights=found.weights, duplicates=found.duplicates)
+        wrapped = Interactions(
+            found.opened(found), columns=found.wishes, weights=found.weights, duplicates=found.duplicates
+        )
         wrapped.notes = found.notes
         return wrapped
 
@@ -106,9 +107,10 @@ class Recommender(Model):
 
     def suited(self, rows: Rows) -> dict[str, Any]:
         """Larger batches and, in passes, no more for many users than for few."""
-        n = self._n_rows
+        n = getattr(self, "_n_rows", len(rows))
         size = SMALL if n < MANY else LARGE
-        return {"batch_size": size, "steps": max(STEPS, PASSES * -(-n // size))}
+        steps, passes = REFRESHED if hasattr(self, "network_") else (STEPS, PASSES)
+        return {"batch_size": size, "steps": max(steps, passes * -(-n // size))}
 
     def _train(
         self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None
@@ -131,12 +133,7 @@ class Recommender(Model):
         found: dict[str, nn.Module] = {
             "ranker": Ranker(n, shapes.code_size, shapes.dropout, variational=self.model == "vae")
         }
-        return found | ({"weigher": Weigher(n)} if self._interactions.continuous else {})
-
-    @property
-    def _interactions(self) -> Interactions:
-        assert isinstance(self.kind_, Interactions)
-        return self.kind_
+        return found | ({"weigher": Weigher(n)} if self.interactions_.continuous else {})
 
     def start(self, nets: Nets, rows: Rows) -> bool:
         """Begin at the popularity of items and at their mean weights."""
@@ -149,19 +146,20 @@ class Recommender(Model):
     def turns(self, step: int) -> Sequence[Turn]:
         """The two networks learn on their own."""
         found = (Turn("ranking", ("ranker",)),)
-        return (*found, Turn("weighing", ("weigher",))) if self._interactions.continuous else found
+        return (*found, Turn("weighing", ("weigher",))) if self.interactions_.continuous else found
 
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """See `engram.models.preferences`."""
         if turn.name == "weighing":
             found: dict[str, Tensor] = nets.weigher.terms(batch)
             return found
-        present = (batch.x > 0).to(batch.x.dtype) if self._interactions.continuous else batch.x
+        present = (batch.x > 0).to(batch.x.dtype) if self.interactions_.continuous else batch.x
         return dict(nets.ranker.terms(present, batch.progress))
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """Find the linear part and its place in the blend on held-out users; then learn it from all of them."""
         nets.eval()
+        nets.ranker.settle()
         known, items = self._known, self._known.shape[1]
         is_held = held_out is not rows
         held = sparse.csr_array(held_out.x.numpy())
@@ -179,22 +177,27 @@ class Recommender(Model):
         if items > MOST_ITEMS:
             told = f"there are {items:,} items, more than {MOST_ITEMS:,}: the linear item-item part is left out"
             return [*findings, Finding("no-linear-part", told, "Leave rare items out to have it")]
-        return [*findings, self._find_linear(nets, _ones(known), _ones(everybody), parts, is_held=is_held)]
+        return [*findings, self._find_linear(nets, as_ones(known), as_ones(everybody), parts, is_held=is_held)]
 
     def _find_linear(self, nets: Nets, known: Any, everybody: Any, parts: Any, *, is_held: bool) -> Finding:
         """Choose the linear part and learn it; the finding says what it brings and what its sparsity costs."""
-        parts = replace(parts, fed=_ones(parts.fed), held=_ones(parts.held))
+        parts = replace(parts, fed=as_ones(parts.fed), held=as_ones(parts.held))
         if not is_held or not parts.held.nnz:
             self._linear = learned(everybody, 200.0, NO_HELD_OUT)
-            return Finding("blend", "no users were held out to choose the blend on: both parts count for one half", "Collect more users")
-        other = np.concatenate([_logits(nets, parts.fed[at : at + 512]) for at in range(0, parts.fed.shape[0], 512)])
+            return Finding(
+                "blend",
+                "no users were held out to choose the blend on: both parts count for one half",
+                "Collect more users",
+            )
+        other = np.concatenate([logits_of(nets, parts.fed[at : at + 512]) for at in range(0, parts.fed.shape[0], 512)])
         found = choose(known, parts, other)
         values, blend = found.values, found.linear.blend
         told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         message = f"NDCG@100 on held-out users: {told}"
         if blend >= 1:
             return Finding("blend", f"{message}; the linear part brings nothing and is left out")
-        self._linear = learned(everybody, found.linear.strength, blend)
+        fits_twice = known.shape[1] <= EXACT
+        self._linear = learned(everybody, found.linear.strength, blend) if fits_twice else found.linear
         loss = values["all weights"] - values["kept weights"]
         return Finding(
             "blend",
@@ -241,145 +244,32 @@ class Recommender(Model):
     def predict_scores(self, X: Any) -> Array:
         """Return a score per item for each user, (rows, items) float32, higher = wanted more; also of items that they have."""
         check_is_fitted(self, "network_")
-        return np.concatenate(list(self._scored(self._conformed(X))) or [np.zeros((0, *self.kind_.shape), dtype=np.float32)])
+        return np.concatenate(
+            list(self._scored(self._conformed(X))) or [np.zeros((0, *self.kind_.shape), dtype=np.float32)]
+        )
 
     def predict_weights(self, X: Any) -> Array:
         """Return how much of each item each user is expected to have, (rows, items), in the user's units: of amounts the median."""
         check_is_fitted(self, "network_")
-        if not self._interactions.continuous:
-            raise UsageError("these interactions are binary: nothing is known of weights. Fit to events with weights=\"continuous\".")
-        found: Array = self._interactions.decode(torch.from_numpy(self.expected(self._conformed(X))))
+        if not self.interactions_.continuous:
+            raise UsageError(
+                'these interactions are binary: nothing is known of weights. Fit to events with weights="continuous".'
+            )
+        found: Array = self.interactions_.decode(torch.from_numpy(self.expected(self._conformed(X))))
         return found
 
     def expected(self, encoded: Any) -> Array:
         """Return expected weights of encoded histories, (rows, items) CSR, in encoded units."""
         with self.fitted() as nets:
-            blocks = [padded(nets.weigher, torch.from_numpy(b.toarray())) for b in _blocks(encoded)]
+            blocks = [padded(nets.weigher, torch.from_numpy(b.toarray())) for b in in_blocks(encoded)]
         found: Array = torch.cat(blocks).numpy()
         return found
-
-    def _conformed(self, X: Any) -> Any:
-        """Return encoded histories, (rows, items) CSR."""
-        return self._interactions.conform(self._interactions.opened(X), reader=type(self).__name__)[:]
 
     def _scored(self, matrix: Any) -> Iterator[Array]:
         """Yield the scores of encoded histories block by block."""
         with self.fitted() as nets:
-            for block in _blocks(matrix):
-                yield self._score(nets, _ones(block))
-
-    def _score(self, nets: Nets, present: Any) -> Array:
-        if self._linear is None or self._linear.blend >= 1:
-            return _logits(nets, present)
-        found: Array = blended(self._linear.scores(present), _logits(nets, present), self._linear.blend)
-        return found
-
-    def recommend(
-        self, history: Any, n: int = 10, *, known: bool = False, reasons: bool = True
-    ) -> pd.DataFrame:
-        """Return the items that a user with this history will want most: columns item, score and because.
-
-        Parameters
-        ----------
-        history : list of items, or dict of item to weight
-            What the user had, of anybody: no user has to be known. Empty, it gives what is popular.
-        n : int
-            How many; fewer where the user has all others.
-        known : bool
-            Whether items of the history may be recommended again.
-        reasons : bool
-            Whether to say because of which items of the history, the two that add most to the score.
-
-        Raises
-        ------
-        UsageError
-            None of the items is known.
-        """
-        check_is_fitted(self, "network_")
-        n = checked_value("n", n, Annotated[int, Ge(1)])
-        row = self._row(history)
-        with self.fitted() as nets:
-            scores = self._score(nets, _ones(row))
-            return self._best(nets, row, scores, n, known=known, reasons=reasons)
-
-    def _best(self, nets: Nets, row: Any, scores: Array, n: int, *, known: bool, reasons: bool) -> pd.DataFrame:
-        """Return the n best items of one history with their scores."""
-        scores = scores.copy()
-        if not known:
-            scores[0, row.indices] = -np.inf
-        best = top(scores, n)[0]
-        best = best[np.isfinite(scores[0, best])]
-        items = self._interactions.items
-        found = pd.DataFrame({"item": items[best], "score": scores[0, best]})
-        if reasons:
-            added = contributions(nets.ranker, self._linear, _ones(row), best)
-            names = [[items[row.indices[j]] for j in top(line[None], 2)[0] if line[j] > 0] for line in added]
-            found["because"] = pd.Series([", ".join(map(str, some)) for some in names], dtype=object)
-        return found
-
-    def _row(self, history: Any) -> Any:
-        """Return one encoded history, (1, items) CSR."""
-        if isinstance(history, str | bytes):
-            raise UsageError(f"a history is a list of items or a dict of item to weight, not the text {history!r}.")
-        kind = self._interactions
-        weights = dict(history) if isinstance(history, Mapping) else dict.fromkeys(history, 1.0)
-        places = {place: w for item, w in weights.items() if (place := kind.number(item)) is not None}
-        if weights and not places:
-            names = [str(item) for item in weights]
-            raise UsageError(f"none of the {len(names)} items of this history was in the fit. {nearest(names[0], kind.columns)}")
-        values = np.array(list(places.values()), dtype=np.float64)
-        if len(values) and not (np.isfinite(values) & (values > 0)).all():
-            raise DataError("weights of a history must be numbers above 0.")
-        columns = np.array(list(places), dtype=np.int64)
-        order = np.argsort(columns)
-        data = kind.scaled(values[order])
-        return sparse.csr_array((data, columns[order], np.array([0, len(columns)])), shape=(1, len(kind.items)))
-
-    def recommendations(self, X: Any, n: int = 10, *, known: bool = False, reasons: bool = False) -> pd.DataFrame:
-        """Return the n best items of every user: columns user, rank (from 1), item, score and, with ``reasons``, because."""
-        check_is_fitted(self, "network_")
-        histories = self._interactions.opened(X)
-        n = checked_value("n", n, Annotated[int, Ge(1)])
-        found, at = [], 0
-        names = histories.named()
-        matrix = self._conformed(histories)
-        with self.fitted() as nets:
-            for block in _blocks(matrix):
-                scores = self._score(nets, _ones(block))
-                for i in range(block.shape[0]):
-                    one = self._best(nets, block[[i]], scores[[i]], n, known=known, reasons=reasons)
-                    one.insert(0, "rank", np.arange(1, len(one) + 1))
-                    one.insert(0, "user", names[at + i])
-                    found.append(one)
-                at += block.shape[0]
-        if not found:
-            return pd.DataFrame({"user": [], "rank": [], "item": [], "score": []})
-        return pd.concat(found, ignore_index=True)
-
-    def similar_items(self, item: Any, n: int = 10) -> pd.DataFrame:
-        """Return the items most like one: columns item and similarity, the cosine of their weights in the decoder, -1 to 1."""
-        check_is_fitted(self, "network_")
-        n = checked_value("n", n, Annotated[int, Ge(1)])
-        kind = self._interactions
-        place = kind.number(item)
-        if place is None:
-            raise UsageError(f"the item {item!r} was not in the fit. {nearest(str(item), kind.columns)}")
-        weight = self.network_.ranker.decoder.weight.detach()
-        likeness = nn.functional.cosine_similarity(weight, weight[place][None]).numpy().astype(np.float64)
-        likeness[place] = -np.inf
-        best = top(likeness[None], n)[0]
-        best = best[np.isfinite(likeness[best])]
-        return pd.DataFrame({"item": kind.items[best], "similarity": likeness[best]})
-
-    def popular(self, n: int = 10) -> pd.DataFrame:
-        """Return the items that most users have: columns item, users (how many) and share (of all users)."""
-        check_is_fitted(self, "network_")
-        n = checked_value("n", n, Annotated[int, Ge(1)])
-        counts = self._counts.numpy()
-        best = top(counts[None].astype(np.float64), n)[0]
-        return pd.DataFrame(
-            {"item": self._interactions.items[best], "users": counts[best], "share": counts[best] / max(1, self.data_["rows"])}
-        )
+            for block in in_blocks(matrix):
+                yield self.combined(nets, as_ones(block))
 
     def evaluate(self, X: Any, *, protocol: str = "strong", train: Any = None, random_state: Any = 0) -> Report:
         """Judge recommendations to users beside popularity, item-kNN and EASE; see `judge_recommendations`.
@@ -407,11 +297,11 @@ class Recommender(Model):
 
         def autoencoder(present: Any) -> Array:
             with self.fitted() as nets:
-                return _logits(nets, present)
+                return logits_of(nets, present)
 
         def whole(present: Any) -> Array:
             with self.fitted() as nets:
-                return self._score(nets, present)
+                return self.combined(nets, present)
 
         return {type(self).__name__: whole} | ({"autoencoder alone": autoencoder} if self._linear is not None else {})
 
@@ -419,21 +309,3 @@ class Recommender(Model):
 def _all(stream: Any) -> Any:
     assert isinstance(stream, SparseStream)
     return stream[:]
-
-
-def _ones(matrix: Any) -> Any:
-    """Return which items users have, (users, items) CSR of ones."""
-    return sparse.csr_array((np.ones(matrix.nnz, dtype=np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def _blocks(matrix: Any) -> Iterator[Any]:
-    size = block_size(matrix.shape[1])
-    for at in range(0, matrix.shape[0], size):
-        yield matrix[at : at + size]
-
-
-def _logits(nets: Nets, present: Any) -> Array:
-    """Return the autoencoder's scores of histories of ones, (rows, items) float32."""
-    with torch.no_grad():
-        found: Array = padded(nets.ranker, torch.from_numpy(present.toarray())).numpy()
-    return found

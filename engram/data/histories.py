@@ -24,8 +24,8 @@ Matrix = Any  # a scipy.sparse.csr_array, which has no types of its own
 ROLES = ("user", "item", "weight", "time")
 CALLED = {  # what columns of events are called
     "user": ("user", "user_id", "userid", "customer", "customer_id", "member", "visitor", "session", "session_id", "uid", "reviewerid"),
-    "item": ("item", "item_id", "itemid", "product", "product_id", "movie", "movie_id", "movieid", "artist", "artist_id", "artistid", "game",
-             "game_id", "track", "song", "book", "book_id", "isbn", "asin", "article", "sku", "iid"),
+    "item": ("item", "item_id", "itemid", "product", "product_id", "movie", "movie_id", "movieid", "artist", "artist_id", "artistid",
+             "game", "game_id", "track", "song", "book", "book_id", "isbn", "asin", "article", "sku", "iid"),
     "weight": ("weight", "rating", "score", "stars", "hours", "plays", "playcount", "play_count", "count", "quantity", "value", "amount",
                "duration", "minutes", "seconds"),
     "time": ("time", "timestamp", "date", "datetime", "unixreviewtime", "day"),
@@ -128,7 +128,11 @@ def of_events(events: pd.DataFrame, wishes: dict[Any, str] | None = None, *, dup
     last = len(cell) - 1 - last  # of each pair of user and item the last event
     shape = (len(users), len(items))
     again = len(cell) - len(last)
-    told = "events of the same user and item, of which the last counts" if rule == "last" else "events of the same user and item, summed"
+    told = (
+        "events of the same user and item, of which the last counts"
+        if rule == "last"
+        else "events of the same user and item, summed"
+    )
     notes[told] = again if "weight" in columns else 0
     matrix = _matrix(weight[order], row[order], column[order], shape, last if rule == "last" else None)
     if "weight" not in columns:
@@ -199,7 +203,8 @@ def _times(given: pd.Series[Any]) -> Array:
         stamps = pd.to_datetime(given, errors="coerce", utc=True, format="mixed")
         found = stamps.to_numpy(dtype="datetime64[ns]").astype(np.int64) / 1e9
         return np.where(stamps.isna(), -np.inf, found)
-    return given.to_numpy(dtype=np.float64, na_value=-np.inf)
+    found: Array = given.to_numpy(dtype=np.float64, na_value=-np.inf)
+    return found
 
 
 def _ids(given: pd.Series[Any]) -> tuple[Array, Array]:
@@ -208,11 +213,17 @@ def _ids(given: pd.Series[Any]) -> tuple[Array, Array]:
         values = given.to_numpy(dtype=np.float64)
         if (values == np.round(values)).all() and (np.abs(values) < 2**53).all():
             given = given.astype(np.int64)
-    ids, numbers = np.unique(given.to_numpy() if given.dtype == np.int64 else given.astype(str).to_numpy(dtype=object), return_inverse=True)
+    ids, numbers = np.unique(
+        given.to_numpy() if given.dtype == np.int64 else given.astype(str).to_numpy(dtype=object), return_inverse=True
+    )
     return ids, numbers
 
 
 def are_ratings(weights: Array) -> bool:
     """Whether weights are ratings, in whole or half steps up to 10; else they are amounts, such as hours."""
     present = weights[weights > 0]
-    return bool(len(present)) and float(present.max()) <= MOST_RATING and bool((2 * present == np.round(2 * present)).all())
+    return (
+        bool(len(present))
+        and float(present.max()) <= MOST_RATING
+        and bool((2 * present == np.round(2 * present)).all())
+    )

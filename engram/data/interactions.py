@@ -205,7 +205,7 @@ class Interactions(Kind):
     def to_dict(self) -> dict[str, Any]:
         return {
             "items": self.items.tolist(),
-            "columns": None if self.wishes is None else {str(name): role for name, role in self.wishes.items()},
+            "roles": None if self.wishes is None else {str(name): role for name, role in self.wishes.items()},
             "weights": self.weights,
             "duplicates": self.duplicates,
             "continuous": self.continuous,
@@ -216,7 +216,7 @@ class Interactions(Kind):
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Interactions:
-        found = cls(columns=state["columns"], weights=state["weights"], duplicates=state["duplicates"])
+        found = cls(columns=state["roles"], weights=state["weights"], duplicates=state["duplicates"])
         items = state["items"]
         is_number = all(isinstance(item, int) for item in items)
         found.items = np.array(items, dtype=np.int64) if is_number else np.array([str(i) for i in items], dtype=object)

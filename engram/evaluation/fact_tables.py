@@ -11,6 +11,8 @@ def fact_tables(facts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield (anchor, title, content) of each table under ``facts["tables"]``: {"title": str, "head": [str], "rows": [[str]]}."""
     for number, table in enumerate(facts.get("tables", [])):
         head = "".join(f"<th>{escape(str(name))}</th>" for name in table["head"])
-        body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in table["rows"])
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in table["rows"]
+        )
         content = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         yield f"table-{number}", escape(str(table["title"])), content

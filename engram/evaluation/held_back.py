@@ -89,7 +89,9 @@ def _told(protocol: str, seed: int, *, by_time: bool) -> str:
     what = {
         "strong": f"strong generalisation: a fifth of each user's items held back, drawn by chance (seed {seed})",
         "time": "by time: the last fifth of each user's items held back",
-        "leave-one-out": "leave-one-out: " + ("the last item" if by_time else f"one item drawn by chance (seed {seed})") + " held back",
+        "leave-one-out": "leave-one-out: "
+        + ("the last item" if by_time else f"one item drawn by chance (seed {seed})")
+        + " held back",
     }[protocol]
     return f"{what}, the others fed and left out of the lists"
 

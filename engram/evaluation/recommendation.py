@@ -81,12 +81,16 @@ def judge_recommendations(
     parts = hold_back(weights, protocol, seed, histories.times)
     judged = np.diff(parts.held.indptr) > 0
     if not judged.any():
-        raise DataError("no user has two items that are known from the fit, so none can be held back to be found again.")
+        raise DataError(
+            "no user has two items that are known from the fit, so none can be held back to be found again."
+        )
     parts = HeldBack(parts.fed[judged], parts.held[judged], parts.told)
     known = None if train is None else model.kind_.conform(model.kind_.opened(train))[:]
     common = _protocol(parts, known, seed)
     values = dict(_values(model, parts, known, seed))
-    results = [_result(name, subject, v, common) for subject, measured in values.items() for name, v in measured.items()]
+    results = [
+        _result(name, subject, v, common) for subject, measured in values.items() for name, v in measured.items()
+    ]
     results += list(_of_weights(model, parts, known, common))
     name = type(model).__name__
     notes = [] if "ease" in values else [f"ease: left out, more than {MOST_FOR_EASE:,} items and users"]
@@ -103,7 +107,11 @@ def judge_recommendations(
 
 def _protocol(parts: HeldBack, known: Any, seed: int) -> dict[str, Any]:
     users, items = parts.fed.shape
-    learned = "fitted on four fifths of these users at a time, for the others" if known is None else f"fitted on {known.shape[0]} users"
+    learned = (
+        "fitted on four fifths of these users at a time, for the others"
+        if known is None
+        else f"fitted on {known.shape[0]} users"
+    )
     return {
         "features": f"{parts.told}; {items:,} items ranked; recall divides by min(k, held back)",
         "rows": users,
@@ -221,5 +229,7 @@ def _look(model: Any, histories: Any) -> Look:
         for place, r in enumerate(best[best.user == user].itertuples()):
             shown = ", ".join(map(str, had[:SHOWN])) + more if place == 0 else ""
             examples.append([shown, str(r.item), str(r.because)])
-    tables.append({"title": "Recommendations", "head": ["a user had", "is recommended", "because of"], "rows": examples})
+    tables.append(
+        {"title": "Recommendations", "head": ["a user had", "is recommended", "because of"], "rows": examples}
+    )
     return Look({"tables": tables, "learning": learning(model)})

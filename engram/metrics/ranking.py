@@ -1,4 +1,4 @@
-"""How well a ranking of items brings forward those that a user has: recall, NDCG, reciprocal rank; per user, so that differences can be paired.
+"""How well a ranking of items brings forward those that a user has: recall, NDCG, reciprocal rank. Per user, to be paired.
 
 All take ``hits``, (users, k) bool: whether the item at each place of a user's list, best first, is one that was held back; and ``n``,
 (users,): how many were held back. `hits_of` makes both of scores. Users of whom nothing was held back have no value: NaN.
@@ -51,7 +51,9 @@ def hits_of(scores: Array, seen: Any, relevant: Any, k: int) -> tuple[Array, Arr
         Length of the lists.
     """
     if scores.shape != seen.shape or scores.shape != relevant.shape:
-        raise DataError(f"scores {scores.shape}, seen {seen.shape} and relevant {relevant.shape} are of different shapes.")
+        raise DataError(
+            f"scores {scores.shape}, seen {seen.shape} and relevant {relevant.shape} are of different shapes."
+        )
     scores = np.array(scores, dtype=np.float64)
     scores[seen.nonzero()] = -np.inf
     places = top(scores, k)

@@ -51,8 +51,13 @@ class Ranker(nn.Module):
         Whether the code is drawn (Mult-VAE) or is one point (Mult-DAE).
     """
 
+    centre: Tensor
+
     def __init__(self, n_items: int, code_size: int, dropout: float, *, variational: bool) -> None:
         super().__init__()
+        self.register_buffer(
+            "centre", torch.zeros(code_size)
+        )  # the mean of the decoder's weights over items, once it has learned
         self.encoder = Linear(n_items, code_size * (2 if variational else 1))
         self.decoder = Linear(code_size, n_items)
         self.dropout, self.variational = dropout, variational
@@ -65,6 +70,11 @@ class Ranker(nn.Module):
         """Begin at the popularity of items, (items,) counts of users."""
         share = (counts + 0.5) / (counts + 0.5).sum()
         self.decoder.bias.copy_(share.log())
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Keep what explanations need of the decoder."""
+        self.centre.copy_(self.decoder.weight.mean(0))
 
     def code(self, present: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the code of histories of zeros and ones, (rows, code size), and of a Mult-VAE the KL term, (rows,)."""
