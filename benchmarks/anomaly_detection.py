@@ -18,10 +18,7 @@ from engram import AnomalyDetector
 Array = np.ndarray[Any, np.dtype[Any]]
 Score = Callable[[Array, Array, int], Array]  # training rows, test rows, seed -> higher is stranger
 SEEDS, FEWER, TRAINING, TEST = 5, 2, 4000, 8000
-SMALL, LARGE = (
-    700,
-    2000,
-)  # rows, below which a set is reported apart; rows to learn from, from which on costs are compared
+SMALL, LARGE = 700, 2000  # rows of a small set, reported apart; to learn from, from which on costs are compared
 PROTOCOLS = {"oc": "one-class", "ct": "contaminated 70/30"}
 ONLY = {"engram, clean=True": "oc", "engram, clean=False": "ct"}  # what is told is true of this protocol
 SLOW = ("PyOD VAE",)  # fewer seeds
@@ -108,10 +105,11 @@ def divided(x: Array, y: Array, protocol: str, seed: int) -> tuple[Array, Array,
 def measure(options: Options) -> Page:
     sets = list(tables(options.data / "adbench")) if options.data else made()
     seeds = list(range(1 if options.quick else SEEDS))
+    short: dict[str, Any] = {"max_epochs": 2} if options.quick else {}
     methods: dict[str, Score] = {
-        "engram": ours(),
-        "engram, clean=True": ours(clean=True),
-        "engram, clean=False": ours(clean=False),
+        "engram": ours(**short),
+        "engram, clean=True": ours(clean=True, **short),
+        "engram, clean=False": ours(clean=False, **short),
         "kNN(5)": knn,
         "isolation forest": forest,
         "PCA likelihood": pca,
@@ -171,10 +169,10 @@ GOALS = {  # of (protocol, method): least paired difference engram - method in s
     ("ct", "isolation forest"): Goal("engram is better by", 0),
     ("ct", "ECOD"): Goal("engram is better by", 0),
 }
-TOLD = {
+TOLD = {  # better than another one, by
     ("oc", "engram, clean=True"): ("kNN(5)", 0.0),
     ("ct", "engram, clean=False"): ("isolation forest", 2.0),
-}  # better than by
+}
 
 
 def compared(title: str, protocol: str, found: Any, chosen: Array, methods: list[str], names: list[str]) -> Table:

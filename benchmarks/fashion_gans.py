@@ -57,7 +57,8 @@ class Bench:
         self.x, self.y = x[:half], y[:half]
         n = min(DRAWN, len(test) // 2)
         self.test, self.test_y, self.other, self.other_y = test[:n], test_y[:n], test[n : 2 * n], test_y[n : 2 * n]
-        self.judge = Judge().fit(tensor(x[half:]), y[half:], random_state=0)
+        passes: Any = 1 if options.quick else "auto"
+        self.judge = Judge().fit(tensor(x[half:]), y[half:], random_state=0, max_epochs=passes)
         self.reference = self.judge.features(tensor(self.test))
         self.classes = np.unique(y)
         self.asked = np.resize(self.classes, n)

@@ -18,9 +18,8 @@ from engram.metrics import frechet_distance
 
 LEARN, JUDGE, EPOCHS, SEEDS = 20_000, 10_000, 20, (0, 1, 2)
 NETWORK: dict[str, Any] = {"hidden": (512, 256), "code_size": 16, "network": "mlp", "early_stopping": False}
-MODELS: dict[
-    str, tuple[type, dict[str, Any], bool]
-] = {  # the class, its parameters, whether Gaussians are fitted to its codes
+# the class, its parameters, whether Gaussians are fitted to its codes
+MODELS: dict[str, tuple[type, dict[str, Any], bool]] = {
     "VAE, its prior": (VAE, {}, False),
     "VAE, 10 Gaussians": (VAE, {}, True),
     "autoencoder, 10 Gaussians": (Autoencoder, {}, True),
@@ -54,8 +53,8 @@ def drawn(model: Any, n: int, seed: int) -> Array:
 class Distances:
     """Features of the reference, and the distance of other pictures from them."""
 
-    def __init__(self, x: Array, y: Array, reference: Array) -> None:
-        self.judge = Judge().fit(self._tensor(x), y)
+    def __init__(self, x: Array, y: Array, reference: Array, *, quick: bool) -> None:
+        self.judge = Judge().fit(self._tensor(x), y, max_epochs=1 if quick else "auto")
         self.reference = self.judge.features(self._tensor(reference))
 
     @staticmethod
@@ -102,7 +101,7 @@ def measure(options: Options) -> Page:
         train, test = (pictures(folder, part).reshape(-1, 28, 28) for part in ("train", "t10k"))
         learn, judged, y = train[:LEARN], train[-JUDGE:], labels(folder, "train")[-JUDGE:]
         spare = train[LEARN : LEARN + len(test)]
-    distance = Distances(judged, y, test)
+    distance = Distances(judged, y, test, quick=options.quick)
     floor = Row("floor: real pictures", {"Frechet distance": Spread.of([distance(spare)])})
     page = Page("rae_claim", "Gaussians on a plain autoencoder's codes beside a VAE's prior", TEXT)
     found = [*rows(learn, test, distance, quick=options.quick), floor]

@@ -36,7 +36,7 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "speed_pyod": False,
     "speed_pythae": False,
 }
-NEEDS_DATA = (
+NEEDS_DATA = (  # they say nothing without --data, but for a quick run
     "deep_autoencoder",
     "binarised_mnist",
     "codes_mnist",
@@ -44,7 +44,7 @@ NEEDS_DATA = (
     "fashion_gans",
     "stacked_mnist",
     "synthetic_tables",
-)  # they say nothing without --data, but for a quick run
+)
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 

@@ -59,8 +59,8 @@ def cases(*, quick: bool) -> list[Case]:
     def autoencoder(**given: Any) -> Autoencoder:
         return Autoencoder(hidden=(64,), code_size=32, batch_size=32, **given)
 
-    small, pictures = correlated(320 if quick else 20_000, 30, 8), correlated(256 if quick else 6_400, 784, 16)
-    many = correlated(1_000 if quick else 100_000, 30, 8, seed=1)
+    small, pictures = correlated(64 if quick else 20_000, 30, 8), correlated(64 if quick else 6_400, 784, 16)
+    many = correlated(100 if quick else 100_000, 30, 8, seed=1)
     return [
         Case("autoencoder 30-64-32, batch 32", autoencoder, [30, 64, 32], 32, small, 2 if quick else 20, many),
         Case("VAE 784-512-16, batch 128", vae, [784, 512, 16], 128, pictures, 2 if quick else 8, pictures, True),

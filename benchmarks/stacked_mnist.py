@@ -45,17 +45,18 @@ def counted(judge: Judge, drawn: Array, n: int) -> dict[str, float]:
 
 
 def measure(options: Options) -> Page:
+    passes: Any  # of the judge
     if options.quick:
         x = test = np.random.default_rng(0).random((200, 28, 28), dtype=np.float32)
         y = test_y = np.arange(200) % 10
-        half, pairs, n_drawn, epochs = 100, 100, 50, 1
+        half, pairs, n_drawn, epochs, passes = 100, 100, 50, 1, 1
     else:
         assert options.data is not None
         folder = options.data / "images" / "mnist"
         x, test = (pictures(folder, part).reshape(-1, 28, 28) for part in ("train", "t10k"))
         y, test_y = labels(folder, "train"), labels(folder, "t10k")
-        half, pairs, n_drawn, epochs = LEARN, PAIRS, DRAWN, EPOCHS
-    judge = Judge().fit(tensor(x[half:]), y[half:], random_state=0)
+        half, pairs, n_drawn, epochs, passes = LEARN, PAIRS, DRAWN, EPOCHS, "auto"
+    judge = Judge().fit(tensor(x[half:]), y[half:], random_state=0, max_epochs=passes)
     learned = stacked(x[:half], pairs, 0)
     rows = []
     for name in MODELS:

@@ -91,9 +91,9 @@ def table(title: str, x: Array, epochs: int, pairs: int, **network: Any) -> Tabl
 def measure(options: Options) -> Page:
     torch.set_num_threads(1)
     quick, pairs = options.quick, options.pairs
-    made = correlated(256 if quick else 2_560, 784, 16).astype("float32")
-    digits = load_digits().data[: 128 if quick else None].astype("float32")
-    deep = {"hidden": (512, 256), "code_size": 32}
+    made = correlated(*((64, 48) if quick else (2_560, 784)), 16).astype("float32")
+    digits = load_digits().data[: 64 if quick else None].astype("float32")
+    deep = {"hidden": (64, 48) if quick else (512, 256), "code_size": 32}
     tables = [
         table("784-512-256-32, batch 128", made, 1 if quick else 2, pairs, batch_size=128, **deep),
         table("Digits, batch 128", digits, 1 if quick else 16, pairs, batch_size=128, code_size=22),

@@ -44,7 +44,7 @@ def _place(letters: Array, least: int) -> str:
     if counts[top] >= max(least, SHARE * len(letters)):
         return "=" + str(different[top])
     sorts = [("9" if d.isdigit() else "A" if d.isupper() else "a") for d in different if d.isalnum()]
-    return max(set(sorts), key=sorts.count) if sorts else "9"
+    return max(ALPHABETS, key=sorts.count)
 
 
 def renewed(column: Column, shape: dict[str, Any], n: int, random: np.random.Generator) -> pd.Series[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows, fingerprint
 from engram.data.stream import some
+from engram.errors import UsageError
 from engram.evaluation.comparison import Outputs, encoded, flat, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
@@ -74,11 +75,15 @@ def evaluate(
     Raises
     ------
     UsageError
-        A metric is unknown.
+        A metric is unknown, or metrics are named for a synthesizer, which is judged by those of `judge_synthetic`.
     DataError
         The rows are not such as the model was fitted on, or labels are not one per row.
     """
     if hasattr(model, "report_on"):  # an application with measures of its own
+        if metrics is not None:
+            raise UsageError(
+                f"a {type(model).__name__} is judged by measures of its own: leave metrics= (--metric) out."
+            )
         report: Report = model.report_on(X, y, train=train, random_state=random_state)
         return report
     rows = encoded(model, X)

@@ -173,14 +173,12 @@ def _values(
 
 
 def _private(parts: Parts, some: Matrix) -> dict[str, Callable[[], float]]:
-    def near(rows: Matrix) -> Array:
-        return features(parts.reference, rows)
-
     known = parts.known.of(parts.known.values[: len(parts.reference)])
+    near = tuple(features(parts.reference, rows) for rows in (some, known, parts.reference))
     return {
         "exact-copies": lambda: exact_copies(_as_told(some), _as_told(parts.known)),
-        "nearer-to-training": lambda: nearer_to_training(near(some), near(known), near(parts.reference)),
-        "membership": lambda: membership_auroc(near(some), near(known), near(parts.reference)),
+        "nearer-to-training": lambda: nearer_to_training(*near),
+        "membership": lambda: membership_auroc(*near),
     }
 
 

@@ -68,9 +68,8 @@ class Block:
         self.known = torch.zeros(n, len(coding.coded), dtype=torch.bool)
         self.bins: dict[str, Array] = {}
         self.numbers: dict[str, Array] = {}
-        self.holes: dict[
-            str, tuple[Array, Array]
-        ] = {}  # by place: where it is decided, and whether the cell is missing there
+        # by place: where it is decided, and whether the cell is missing there
+        self.holes: dict[str, tuple[Array, Array]] = {}
         self.own = [place for place in coding.places if place.is_own]
         self.between = {place.columns: place for place in coding.places if place.is_gap}
         self.ends = {p.name: _ends(p) for p in self.own if p.bins.sort == "number"}
@@ -139,9 +138,8 @@ class Block:
             decided, gone = self.holes[place.name]
             last = np.arange(place.bins.size) == place.bins.size - 1
             fits = ~decided[:, None] | (gone[:, None] == last[None])
-            allowed = (
-                fits if allowed is None else np.where((fits & allowed).any(1, keepdims=True), fits & allowed, fits)
-            )
+            both = fits if allowed is None else fits & allowed
+            allowed = np.where(both.any(1, keepdims=True), both, fits)
         return self.picker.pick(self, place, allowed)
 
     def _ordered(self, place: Place) -> None:

@@ -203,7 +203,9 @@ class Model(Options, ABC):
         device = usable_device(self.device)
         check_fits(self.corruption, rows.x)
         values = settled(values, self.automatic(self.kind_) | self.suited(rows))
-        self.shapes_ = resolve_shapes(self.kind_, values, self.families, 0 if self.given_ is None else self.given_.size)
+        if not continued:  # networks that go on learning stay as they are
+            n_given = 0 if self.given_ is None else self.given_.size
+            self.shapes_ = resolve_shapes(self.kind_, values, self.families, n_given)
         with seeded(seed, device.type):
             nets = self.network_ if continued else Nets(self.roles(self.shapes_))
             self._turns = (Turn(type(self).__name__.lower(), tuple(nets)),)

@@ -130,6 +130,16 @@ def test_a_detector_that_learned_more_can_be_saved_and_loaded(tmp_path: Path) ->
     pd.testing.assert_frame_equal(again.drift(X), model.drift(X))
 
 
+def test_rows_that_would_take_another_code_size_are_learned_by_the_networks_that_are_there(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    flat, full = rng.normal(size=(80, 1)) @ rng.normal(size=(1, 8)), rng.normal(size=(80, 8))
+    assert detector(max_epochs=1).fit(full).shapes_.code_size > 1
+    model = detector(max_epochs=1).partial_fit(flat).partial_fit(full)
+    assert model.shapes_.code_size == 1
+    model.save(tmp_path / "run")
+    assert np.array_equal(engram.load(tmp_path / "run").score_samples(full), model.score_samples(full))
+
+
 def test_rows_of_the_same_sort_have_not_drifted_and_a_shifted_column_is_named() -> None:
     model, wrong = detector(max_epochs=10).fit(frame(800, 0)), 0
     for seed in range(1, 9):

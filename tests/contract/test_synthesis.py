@@ -30,7 +30,7 @@ def messy(n: int = 400, seed: int = 0) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
             "code": [f"C-{i:05d}" for i in rng.permutation(90_000)[:n]],
-            "customer_id": rng.permutation(10_000_000)[:n] + 10_000_000,
+            "customer_id": rng.choice(10_000_000, n, replace=False) + 10_000_000,
             "low": low,
             "high": low + rng.integers(0, 20, n) * (rng.random(n) > 0.4),
             "price": np.where(gone, np.nan, rng.lognormal(3, 1, n).round(2)),

@@ -11,6 +11,7 @@ import pytest
 
 import engram
 from engram.apps import synthesis
+from engram.data.renewed import _place
 from engram.errors import DataError, UsageError
 
 QUICK: dict[str, Any] = {"random_state": 0, "max_epochs": 2}
@@ -105,3 +106,18 @@ def test_rows_without_a_label_are_left_out_wherever_labels_stand() -> None:
 def test_classes_too_rare_to_be_kept_in_the_rows_that_are_learned_from_are_told() -> None:
     with pytest.raises(DataError, match="10 rows"):
         engram.Synthesizer(min_count=10, **QUICK).augment(table()[["x"]].iloc[:17], ["a"] * 9 + ["b"] * 8)
+
+
+# --- keys, metrics ---
+
+
+def test_the_shape_of_a_key_is_the_same_in_every_process() -> None:
+    """Of as many digits as letters the first sort counts, not the one that a hash puts first."""
+    found = [_place(np.array(list(letters)), 5) for letters in ("1A", "1a", "Aa", "1Aa", "2b-")]
+    assert found == ["9", "9", "A", "9", "9"]
+
+
+def test_metrics_that_a_synthesizer_is_not_judged_by_are_refused() -> None:
+    found = synthesizer().fit(table())
+    with pytest.raises(UsageError, match="metrics="):
+        engram.evaluate(found, table(seed=1), metrics="frechet")
