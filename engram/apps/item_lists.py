@@ -77,21 +77,22 @@ class Lists(Base):
         n = checked_value("n", n, Annotated[int, Ge(1)])
         history = self._numbers(history)
         with self.fitted() as nets:
-            return self._best(OneHistory(nets.ranker, self._linear, history), None, n, known=known, reasons=reasons)
+            one = OneHistory(nets.ranker, self._linear, history)
+            return self._best(history, one.scores, one if reasons else None, n, known=known)
 
-    def _best(self, one: OneHistory, scores: Array | None, n: int, *, known: bool, reasons: bool) -> pd.DataFrame:
-        """Return the n best items of one history by its scores, (items,), or by those that are computed here."""
-        scores = (one.scores if scores is None else scores).copy()
+    def _best(self, history: Array, scores: Array, one: OneHistory | None, n: int, *, known: bool) -> pd.DataFrame:
+        """Return the n best items by scores, (items,), of one history, with the reasons that ``one`` gives."""
+        scores = scores.copy()
         if not known:
-            scores[one.history] = -np.inf
+            scores[history] = -np.inf
         best = top(scores[None], n)[0]
         best = best[np.isfinite(scores[best])]
         items = self.interactions_.items
         found: dict[str, Any] = {"item": pd.Series(items[best], dtype=items.dtype), "score": scores[best]}
-        if reasons:
+        if one is not None:
             added = one.contributions(best)
             places = top(added, 2)
-            names = items[one.history]
+            names = items[history]
             told = [
                 ", ".join(str(names[j]) for j in some if line[j] > 0) for line, some in zip(added, places, strict=True)
             ]
@@ -128,9 +129,8 @@ class Lists(Base):
                 scores = self.combined(nets, as_ones(block))
                 for i in range(block.shape[0]):
                     own = block.indices[block.indptr[i] : block.indptr[i + 1]]
-                    best = self._best(
-                        OneHistory(nets.ranker, self._linear, own), scores[i], n, known=known, reasons=reasons
-                    )
+                    one = OneHistory(nets.ranker, self._linear, own) if reasons else None
+                    best = self._best(own, scores[i], one, n, known=known)
                     best.insert(0, "rank", np.arange(1, len(best) + 1))
                     best.insert(0, "user", names[at + i])
                     found.append(best)

@@ -28,6 +28,7 @@ METHODS = {
     "scores": "score_samples",
     "predictions": "predict",
     "explanations": "explain",
+    "recommendations": "recommendations",
 }
 
 
@@ -65,6 +66,7 @@ def apply(
 
     Codes have the columns code0, code1, ...; scores the columns row (from 0) and score (in nats, higher is more
     normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the largest share first; a
+    recommendations a line for each user and item, the best first; a
     reconstruction has the columns that the model was fitted on. For picture files the column file comes first;
     they are made equal as for the fit. Pictures come back as .npy or a .png sheet.
 
@@ -84,7 +86,7 @@ def apply(
     if force and resume:
         raise UsageError("--resume goes on with the rows and --force begins anew: give one of them.")
     model = load_model(run)
-    get = get or ("codes" if hasattr(model, "transform") or not hasattr(model, "score_samples") else "scores")
+    get = get or next((name for name in ("codes", "scores", *METHODS) if hasattr(model, METHODS[name])), "codes")
     are_pictures = get == "reconstruction" and model.kind_.name == "images"
     to = None
     if output is not None:
@@ -131,6 +133,8 @@ def _results(model: Any, get: str, suffix: str, given: Given, first: int = 0) ->
     """Return what is written of some rows, the ``first`` of which has this number."""
     import pandas as pd
 
+    if get == "recommendations":
+        return model.recommendations(given.rows, reasons=True)
     if get == "explanations":
         found = model.explain(given.rows)
         own = found["row"].to_numpy()

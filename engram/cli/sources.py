@@ -68,6 +68,25 @@ class Given:
         return replace(self, rows=rows, y=y, names=names)
 
 
+def reading(model: Any, columns: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> Any:
+    """Return the unfitted kind of a model whose rows are made of several lines of a source each, such as a user's events; None for others.
+
+    It reads such lines; ``columns``, NAME=ROLE, and ``drop`` say what their columns are.
+    """
+    from engram.data.kind import kind_class
+
+    cls: Any = None if model.kind == "auto" else kind_class(model.kind)
+    if cls is None or not cls.gathers:
+        return None
+    wishes = dict(model.columns or {})
+    for text in columns:
+        name, equals, role = text.rpartition("=")
+        if not equals or not name:
+            raise UsageError(f"--column {text!r} is not NAME=ROLE, as in --column player=user.")
+        wishes[name] = role
+    return cls().with_wishes(columns=wishes | dict.fromkeys(drop, "drop") or None)
+
+
 def opened(
     source: str,
     *,

@@ -41,6 +41,7 @@ class Interactions(Kind):
     """
 
     name = "interactions"
+    gathers = True
     metrics: ClassVar[tuple[str, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()
 

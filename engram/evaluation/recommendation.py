@@ -113,9 +113,9 @@ def _protocol(parts: HeldBack, known: Any, seed: int) -> dict[str, Any]:
         else f"fitted on {known.shape[0]} users"
     )
     return {
-        "features": f"{parts.told}; {items:,} items ranked; recall divides by min(k, held back)",
+        "features": f"lists of {items:,} items",
         "rows": users,
-        "split": "users as given; of each the held-back items are unseen",
+        "split": f"{parts.told}; recall divides by min(k, held back)",
         "baseline_rows": learned,
         "seed": seed,
         "errors": "standard deviation over users",
