@@ -84,8 +84,8 @@ class Ranker(nn.Module):
             return torch.tanh(hidden), None
         mean, log_variance = hidden.chunk(2, 1)
         if not self.training:
-            return mean, kl_normal(mean, log_variance)
-        return reparameterise(mean, log_variance), kl_normal(mean, log_variance)
+            return mean, kl_normal(mean, log_variance).sum(1)
+        return reparameterise(mean, log_variance), kl_normal(mean, log_variance).sum(1)
 
     def forward(self, present: Tensor) -> Tensor:
         """Return logits, (rows, items)."""
