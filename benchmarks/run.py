@@ -33,6 +33,9 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "anomaly_detection": True,
     "anomaly_decisions": True,
     "synthetic_tables": True,
+    "recommendation": True,
+    "recommendation_weights": True,
+    "recommendation_cost": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }
@@ -44,6 +47,8 @@ NEEDS_DATA = (  # they say nothing without --data, but for a quick run
     "fashion_gans",
     "stacked_mnist",
     "synthetic_tables",
+    "recommendation",
+    "recommendation_weights",
 )
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 

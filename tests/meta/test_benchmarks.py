@@ -32,6 +32,9 @@ OWN = (
     "anomaly_detection",
     "anomaly_decisions",
     "synthetic_tables",
+    "recommendation",
+    "recommendation_weights",
+    "recommendation_cost",
 )
 
 

@@ -32,6 +32,7 @@ HOW_TO = {
         "missing-cells",
         "anomaly-scores",
         "synthetic-tables",
+        "recommendations",
         "stop-and-resume",
         "large-files",
     ),
