@@ -84,7 +84,7 @@ class Synthesizer(Model):
     ) -> Self:
         """Learn from rows; see `Model.fit`. A label that is to be generated is a column of X.
 
-        Raises `DataError` where rows break a constraint, `UsageError` for a constraint that names no column.
+        Raises `DataError` where rows break a constraint, `UsageError` for one that names no column or limits what is no number.
         """
         if not isinstance(X, Binned):
             rules, least = (checked(type(self), name, getattr(self, name)) for name in ("constraints", "min_count"))

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import engram
+from engram.evaluation import table_learners
 from engram.models.codes import Codes
 from engram.models.model import Model
 from engram.registry import MODELS
@@ -40,6 +41,13 @@ def pictures(rows: int = 100) -> np.ndarray:
     height, width = np.mgrid[0:9, 0:7]
     centre = rng.uniform(2, 5, size=(2, rows, 1, 1))
     return np.exp(-((height - centre[0]) ** 2 + (width - centre[1]) ** 2) / 6).astype(np.float32)
+
+
+@pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make boosted trees of a tenth of their size: what is tested is what is made of them."""
+    for options in (table_learners.TREES, table_learners.TELLING):
+        monkeypatch.setitem(options, "max_iter", options["max_iter"] // 10)
 
 
 DATA = {"numbers": numbers, "mixed": mixed, "pictures": pictures}

@@ -247,6 +247,7 @@ def test_columns_may_be_called_as_gaps_and_patterns_are() -> None:
         engram.Synthesizer(**QUICK).fit(pd.DataFrame({1: [1.0, 2.0], "1": [2.0, 3.0]}))
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_evaluation_stands_beside_simple_generators_and_says_that_distances_prove_nothing(
     fitted: engram.Synthesizer,
 ) -> None:
@@ -264,11 +265,13 @@ def test_evaluation_stands_beside_simple_generators_and_says_that_distances_prov
         fitted.evaluate(messy(120, 5), target="membr")
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_training_rows_as_test_rows_are_told(fitted: engram.Synthesizer) -> None:
     report = fitted.evaluate(messy(), train=messy())
     assert "training-rows" in [finding.kind for finding in report.findings]
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_augment_balances_classes_and_says_whether_it_helps() -> None:
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"x": rng.normal(size=300), "z": rng.normal(size=300)})

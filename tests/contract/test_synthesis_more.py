@@ -85,6 +85,7 @@ def test_a_flag_that_no_row_has_is_told() -> None:
 # --- classes ---
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_classes_in_a_combination_are_balanced_too() -> None:
     rows = table(400)
     found = synthesizer(constraints=("city & country",), model="vae").augment(rows, "city")
@@ -92,6 +93,7 @@ def test_classes_in_a_combination_are_balanced_too() -> None:
     assert set(zip(found.y, found.X["country"], strict=True)) == {("Paris", "FR"), ("Rome", "IT"), ("Oslo", "NO")}
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_rows_without_a_label_are_left_out_wherever_labels_stand() -> None:
     rows = table()[["x", "flag"]]
     labels = [None, *(["a"] * 180), *(["b"] * 59)]
