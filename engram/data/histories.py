@@ -184,7 +184,7 @@ def _weights(events: pd.DataFrame, columns: dict[str, Any], there: Array) -> Arr
     if "weight" not in columns:
         return np.ones(len(events), dtype=np.float32)
     given = events[columns["weight"]]
-    weight = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    weight: Array = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     bad = there & (~np.isfinite(weight) | (weight < 0))
     if bad.any():
         at = int(np.argmax(bad))
@@ -201,8 +201,7 @@ def _times(given: pd.Series[Any]) -> Array:
     """Return times as numbers; a missing one is before all others."""
     if not pd.api.types.is_numeric_dtype(given.dtype):
         stamps = pd.to_datetime(given, errors="coerce", utc=True, format="mixed")
-        found = stamps.to_numpy(dtype="datetime64[ns]").astype(np.int64) / 1e9
-        return np.where(stamps.isna(), -np.inf, found)
+        return np.where(stamps.isna(), -np.inf, stamps.to_numpy(dtype="datetime64[ns]").astype(np.int64) / 1e9)
     found: Array = given.to_numpy(dtype=np.float64, na_value=-np.inf)
     return found
 
