@@ -126,7 +126,8 @@ class Kind(ABC):
 
 
 KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
-NAMED: dict[str, str] = {"interactions": "engram.data.interactions:Interactions"}  # never found out: a wrapper, ``kind=`` or an application says so
+# never found out: a wrapper, ``kind=`` or an application says so
+NAMED: dict[str, str] = {"interactions": "engram.data.interactions:Interactions"}
 # of an application alone: never found out, and asked for by the application
 OWN = {"bins": "engram.data.binned:Binned"}
 
