@@ -34,6 +34,9 @@ SCRIPTS = {  # name: whether it can say anything without the peers
     "anomaly_decisions": True,
     "synthetic_tables": True,
     "topics": True,
+    "recommendation": True,
+    "recommendation_weights": True,
+    "recommendation_cost": True,
     "speed_pyod": False,
     "speed_pythae": False,
 }
@@ -46,6 +49,8 @@ NEEDS_DATA = (  # they say nothing without --data, but for a quick run
     "stacked_mnist",
     "synthetic_tables",
     "topics",
+    "recommendation",
+    "recommendation_weights",
 )
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 

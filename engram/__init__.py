@@ -17,6 +17,7 @@ _HOME = {
     "GAN": "engram.models.gan",
     "VAE": "engram.models.vae",
     "Autoencoder": "engram.models.autoencoder",
+    "Recommender": "engram.apps.recommendation",
     "Synthesizer": "engram.apps.synthesis",
     "TopicModel": "engram.apps.topics",
     "compare": "engram.evaluation",
@@ -31,6 +32,7 @@ __all__ = [
     "VAE",
     "AnomalyDetector",
     "Autoencoder",
+    "Recommender",
     "Synthesizer",
     "TopicModel",
     "compare",
@@ -44,6 +46,7 @@ __all__ = [
 if TYPE_CHECKING:
     from engram import data, metrics
     from engram.apps.anomaly import AnomalyDetector
+    from engram.apps.recommendation import Recommender
     from engram.apps.synthesis import Synthesizer
     from engram.apps.topics import TopicModel
     from engram.evaluation import compare, evaluate

@@ -29,6 +29,7 @@ METHODS = {
     "predictions": "predict",
     "explanations": "explain",
     "topics": "transform",
+    "recommendations": "recommendations",
 }
 NEEDED = {"topics": "top_words"}  # what a model must also have, where a method stands for two things
 
@@ -68,9 +69,10 @@ def apply(
     """Apply a fitted model to rows and write a file.
 
     Codes have the columns code0, code1, ..., topics topic0, topic1, ...; scores the columns row (from 0) and score (in nats, higher is more
-    normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the largest share first; a
-    reconstruction has the columns that the model was fitted on. For picture files the column file comes first;
-    they are made equal as for the fit. Pictures come back as .npy or a .png sheet.
+    normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the largest share first;
+    recommendations a line for each user and item, the best first; a reconstruction has the columns that the model
+    was fitted on. For picture files the column file comes first; they are made equal as for the fit. Pictures come
+    back as .npy or a .png sheet.
 
     Rows that do not fit into memory are streamed: what is done is kept beside FILE, and --resume goes on with the rest.
     """
@@ -130,7 +132,7 @@ def _usual(model: Model) -> str:
     """Return what is computed where nothing is asked for."""
     if _has(model, "topics"):
         return "topics"
-    return "codes" if hasattr(model, "transform") or not hasattr(model, "score_samples") else "scores"
+    return next((get for get in ("codes", "scores", *METHODS) if _has(model, get)), "codes")
 
 
 def _can(model: Model, run: str) -> str:
@@ -145,6 +147,8 @@ def _results(model: Any, get: str, suffix: str, given: Given, first: int = 0) ->
     """Return what is written of some rows, the ``first`` of which has this number."""
     import pandas as pd
 
+    if get == "recommendations":
+        return model.recommendations(given.rows, reasons=True)
     if get == "explanations":
         found = model.explain(given.rows)
         own = found["row"].to_numpy()

@@ -145,8 +145,7 @@ def _fit(
     from engram.cli.fitting import Job, plan_text
     from engram.cli.folder import claimed
     from engram.cli.plan import check, plan
-    from engram.cli.sources import opened, parts, types_of
-    from engram.data.kind import NAMED, kind_class
+    from engram.cli.sources import opened, parts, reading, types_of
 
     if output is None and not dry_run:
         raise UsageError("Missing option '-o RUN': the folder to write. (--dry-run writes nothing and needs none.)")
@@ -154,9 +153,11 @@ def _fit(
         raise UsageError("--resume goes on with a fit and --force begins anew: give one of them.")
     target = None if output is None else claimed(output, force=force, resume=resume)
     model = entry.value(**{**entry.parameters, **given_flags(click.get_current_context()), "random_state": seed})
-    own = kind_class(model.kind)() if model.kind in NAMED else None
+    own = reading(model, tuple(column), tuple(drop))
     given = opened(source, label=label, kind=own, size=size, resize=resize, header=header)
-    model.columns = types_of(given, tuple(column), tuple(drop)) or None
+    model.columns = (
+        own.wishes if own is not None and own.gathers else types_of(given, tuple(column), tuple(drop))
+    ) or None
     fitted, test = parts(given)
     check(model, given.data)
     if model.conditional_on(given.y) and given.y is None:

@@ -135,6 +135,8 @@ def next_steps(model: Model, run: str, given: Given) -> str:
         rows += [(f"engram apply {run} {new} -o codes.{suffix}", "codes of new rows")]
     if hasattr(model, "score_samples"):
         rows += [(f"engram apply {run} {new} --get scores -o scores.csv", "low scores are unusual rows")]
+    if hasattr(model, "recommendations"):
+        rows += [(f"engram apply {run} {new} -o lists.{suffix}", "what to recommend to each user")]
     if hasattr(model, "explain"):
         rows += [(f"engram apply {run} {new} --get explanations -o why.csv", "which cells are to blame")]
     if draws(model):

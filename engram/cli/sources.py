@@ -68,6 +68,27 @@ class Given:
         return replace(self, rows=rows, y=y, names=names)
 
 
+def reading(model: Any, columns: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> Any:
+    """Return the unfitted kind that reads a model's source, where that is never found out from its looks; None for others.
+
+    Where a row is gathered from several lines, such as a user's events, ``columns``, NAME=ROLE, and ``drop`` say what its columns are.
+    """
+    from engram.data.kind import NAMED, kind_class
+
+    if model.kind not in NAMED:
+        return None
+    cls: Any = kind_class(model.kind)
+    if not cls.gathers:
+        return cls()
+    wishes = dict(model.columns or {})
+    for text in columns:
+        name, equals, role = text.rpartition("=")
+        if not equals or not name:
+            raise UsageError(f"--column {text!r} is not NAME=ROLE, as in --column player=user.")
+        wishes[name] = role
+    return cls().with_wishes(columns=wishes | dict.fromkeys(drop, "drop") or None)
+
+
 def opened(
     source: str,
     *,

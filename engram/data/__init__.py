@@ -2,6 +2,7 @@
 
 from engram.data.counts import Counts
 from engram.data.images import Images
+from engram.data.interactions import Interactions
 from engram.data.kind import KINDS, DataWarning, Kind, as_kind
 from engram.data.rows import Rows, fingerprint
 from engram.data.source import BUNDLED, Source, read
@@ -13,6 +14,7 @@ __all__ = [
     "Counts",
     "DataWarning",
     "Images",
+    "Interactions",
     "Kind",
     "Rows",
     "Source",

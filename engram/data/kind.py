@@ -34,6 +34,7 @@ class Kind(ABC):
     name: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]  # names of the metrics that make sense for it
     baselines: ClassVar[tuple[str, ...]]  # names of the simple methods to stand beside
+    gathers: ClassVar[bool] = False  # whether a row is gathered from several lines of a source
     raw: Any  # the wrapped data, or None
     shape: tuple[int, ...]  # of an encoded row
     columns: list[str]  # names of the columns of ``Likelihood.log_prob_columns``
@@ -125,9 +126,11 @@ class Kind(ABC):
 
 
 KINDS: dict[str, str] = {"images": "engram.data.images:Images", "table": "engram.data.table:Table"}
+# never found out: a wrapper, ``kind=`` or an application says so
 NAMED: dict[str, str] = {
-    "counts": "engram.data.counts:Counts"
-}  # never found out: a wrapper, ``kind=`` or an application says so
+    "counts": "engram.data.counts:Counts",
+    "interactions": "engram.data.interactions:Interactions",
+}
 # of an application alone: never found out, and asked for by the application
 OWN = {"bins": "engram.data.binned:Binned"}
 

@@ -31,7 +31,7 @@ def encoded(model: Model, raw: Any) -> Rows:
     """Return rows as the networks of a fitted model see them, whatever it can do; of rows that are streamed a sample."""
     check_is_fitted(model)
     kind = model.kind_
-    return kind.encode(kind.conform(some(kind.opened(raw)), reader=type(model).__name__))
+    return kind.encode(some(kind.conform(some(kind.opened(raw)), reader=type(model).__name__)))
 
 
 def flat(rows: Rows, kind: Kind) -> tuple[Array, Array | None]:

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from engram.evaluation import drawn_sections, sections, strange
+from engram.evaluation.fact_tables import fact_tables
 from engram.evaluation.style import STYLE
 from engram.version import VERSION
 
@@ -60,6 +61,7 @@ def _sections(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "results", "Results", sections.results(report)
     if "strangest" in facts:
         yield "strangest", "The strangest rows", strange.section(facts["strangest"])
+    yield from fact_tables(facts)
     yield from _of_rows(facts, images)
     if report.sheets:
         yield "growth", "How pictures grew", drawn_sections.growth(report.sheets)

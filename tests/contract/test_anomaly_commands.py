@@ -104,7 +104,7 @@ def test_what_a_label_is_is_copied_beside_explanations_or_refused(home: Path) ->
 
 def test_the_application_is_listed_and_inspected(home: Path) -> None:
     assert "anomaly" in engram("list", "apps").stdout
-    assert answer("list", "apps")["result"]["apps"].keys() == {"anomaly", "synthesis", "topics"}
+    assert answer("list", "apps")["result"]["apps"].keys() == {"anomaly", "recommendation", "synthesis", "topics"}
     assert "anomaly" in engram("list").stdout
     assert "anomaly" in engram("inspect", home / "run").stdout
     assert "alert-rate" in engram("fit", "anomaly", "--help").stdout

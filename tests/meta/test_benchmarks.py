@@ -33,6 +33,9 @@ OWN = (
     "anomaly_decisions",
     "synthetic_tables",
     "topics",
+    "recommendation",
+    "recommendation_weights",
+    "recommendation_cost",
 )
 
 

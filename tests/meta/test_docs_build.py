@@ -33,6 +33,7 @@ HOW_TO = {
         "anomaly-scores",
         "synthetic-tables",
         "topics",
+        "recommendations",
         "stop-and-resume",
         "large-files",
     ),
