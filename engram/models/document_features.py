@@ -53,7 +53,7 @@ class DocumentFeatures(nn.Module):
             self.axes[:, :rank].copy_(torch.from_numpy((found.components_ * scale[:, None]).T).float())
         places = functional.normalize(torch.from_numpy(weights @ self.axes.numpy()).float(), dim=1)
         both = torch.cat([codes, places], 1)
-        own = principal_components(both, min(len(self.components), min(both.shape)))
+        own = principal_components(both, min(len(self.components), *both.shape))
         self.mean.copy_(own.mean.float())
         self.components[: len(own.vectors)].copy_(own.vectors.float())
 
