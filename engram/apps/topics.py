@@ -29,6 +29,7 @@ from engram.evaluation.topics import judge_topics
 from engram.maths.contrast import info_nce
 from engram.metrics.topics import npmi, word_pairs
 from engram.models.blocks import over_blocks
+from engram.models.document_features import DocumentFeatures
 from engram.models.intake import Intake
 from engram.models.model import Model
 from engram.models.parts import Shapes
@@ -130,7 +131,8 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
                 "TopicModel builds its networks itself: leave encoder= and decoder= out, and give one hidden layer."
             )
         encoder = BagEncoder(shapes.row[0], shapes.widths[0], shapes.code_size, shapes.dropout)
-        return {"encoder": encoder, "topics": TopicMixture(self.n_topics, shapes.row[0], shapes.code_size)}
+        topics = TopicMixture(self.n_topics, shapes.row[0], shapes.code_size)
+        return {"encoder": encoder, "topics": topics, "features": DocumentFeatures(shapes.row[0], shapes.code_size)}
 
     def _train(
         self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None
@@ -177,6 +179,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         nets.eval()
         codes = torch.cat([nets.encoder(bag) for bag in self._bags(rows)])
         nets.topics.begin(codes, self._bags(rows), nets.encoder.idf)
+        nets.features.fit(codes, self._bags(rows), nets.encoder.idf, self.settings_.seed)
         n, settings = len(codes), self.settings_
         epochs = max(MIXED, -(-MIXED_STEPS // -(-n // settings.batch_size)))
         source = self._given.batches(settings.batch_size, settings.seed, torch.device("cpu")) or rows
@@ -235,10 +238,21 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return found
 
     def features(self, X: Any) -> Array:
-        """Return codes of documents, (rows, code size) float32 of unit length: what classifiers and searches learn most from.
+        """Return features of documents, (rows, code size) float32: what classifiers learn most from; see `DocumentFeatures`.
 
-        They know more than `transform`: documents of one topic have different codes.
+        They know more than `transform`: documents of one topic have different features.
         """
+
+        def features(nets: Nets, batch: Batch) -> Tensor:
+            bag = Bag.of(batch.x)
+            found: Tensor = nets.features(nets.encoder(bag), bag, nets.encoder.idf)
+            return found
+
+        found: Array = over_blocks(self, X, features).numpy()
+        return found
+
+    def codes(self, X: Any) -> Array:
+        """Return codes of documents, (rows, code size) float32 of unit length: what topics and similar documents are found by."""
 
         def codes(nets: Nets, batch: Batch) -> Tensor:
             found: Tensor = nets.encoder(Bag.of(batch.x))
@@ -286,7 +300,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         """Return the n documents of X that are most like each of them: columns row, similar, similarity (cosine of codes), best first."""
         import pandas as pd
 
-        codes = self.features(X)
+        codes = self.codes(X)
         n = min(checked_value("n", n, Annotated[int, Ge(1)]), len(codes) - 1)
         if n < 1:
             raise DataError("one document has no similar ones. Give more.")

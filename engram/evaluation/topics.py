@@ -156,7 +156,7 @@ def topic_map(model: Any, rows: Any, shares: Array) -> bytes:
 
     from engram.maths.linear import principal_components
 
-    codes = model.features(rows[:MOST_POINTS])
+    codes = model.codes(rows[:MOST_POINTS])
     main = shares[:MOST_POINTS].argmax(1)
     found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
     mean, axes = found.mean.numpy(), found.vectors.T.numpy()

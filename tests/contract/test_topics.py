@@ -44,13 +44,14 @@ def test_topics_that_are_there_are_found_without_labels(model: Any) -> None:
 
 
 def test_rows_of_topics_sum_to_one_and_do_not_see_each_other(model: Any) -> None:
-    shares, codes = model.transform(TEXTS), model.features(TEXTS)
+    shares, codes, features = model.transform(TEXTS), model.codes(TEXTS), model.features(TEXTS)
     assert shares.dtype == codes.dtype == np.float32
     assert shares.sum(1) == pytest.approx(np.ones(160), abs=1e-6)
     assert np.linalg.norm(codes, axis=1) == pytest.approx(np.ones(160), abs=1e-5)
     for rows in (slice(3, 4), slice(10, 27), slice(None, None, -1), slice(0, 100)):
         assert (model.transform(TEXTS[rows]) == shares[rows]).all()
-        assert (model.features(TEXTS[rows]) == codes[rows]).all()
+        assert (model.codes(TEXTS[rows]) == codes[rows]).all()
+        assert (model.features(TEXTS[rows]) == features[rows]).all()
     assert list(model.get_feature_names_out()) == [f"topicmodel{i}" for i in range(4)]
 
 
