@@ -27,7 +27,7 @@ from engram.data.rows import Rows
 from engram.data.sparse import SparseStream
 from engram.errors import DataError, UsageError
 from engram.evaluation.held_back import hold_back
-from engram.evaluation.recommendation import Ranked, judge_recommendations
+from engram.evaluation.recommendation import NothingHeldBackError, Ranked, judge_recommendations, unjudged
 from engram.evaluation.report import Report
 from engram.maths.item_item import EXACT
 from engram.models.blocks import padded
@@ -289,8 +289,11 @@ class Recommender(Lists, Model):
         return judge_recommendations(self, X, protocol=protocol, train=train, random_state=random_state)
 
     def report_on(self, X: Any, y: Any = None, *, train: Any = None, random_state: Any = 0) -> Report:
-        """Return what `engram.evaluate` says of it."""
-        return self.evaluate(X, train=train, random_state=random_state)
+        """Return what `engram.evaluate` says of it; where users have one item each, that nothing can be said."""
+        try:
+            return self.evaluate(X, train=train, random_state=random_state)
+        except NothingHeldBackError as error:
+            return unjudged(self, str(error))
 
     def subjects(self) -> Ranked:
         """Return how histories of ones are scored: by the recommender, and by its parts."""

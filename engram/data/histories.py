@@ -66,11 +66,11 @@ class Histories:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> Histories:
-        """Return some users: by a slice, by their numbers, or by a bool for each."""
+        """Return some users: by a slice, by their numbers, or by a bool for each. Notes stay: they are about the source."""
         rows = np.asarray(rows).nonzero()[0] if getattr(rows, "dtype", None) == np.bool_ else rows
         users = None if self.users is None else self.users[rows]
         times = None if self.times is None else self.times[rows]
-        return Histories(self.matrix[rows], self.items, users, times)
+        return Histories(self.matrix[rows], self.items, users, times, self.notes)
 
     def named(self) -> Array:
         """Return the ids of the users, numbers from 0 where they have none."""
@@ -109,8 +109,11 @@ def of_events(events: pd.DataFrame, wishes: dict[Any, str] | None = None, *, dup
     UsageError
         A wish names no column, or is none of user, item, weight, time, drop.
     """
-    columns = columns_of(events, wishes)
-    notes: dict[str, int] = {}
+    columns, by_place = columns_of(events, wishes)
+    notes = {
+        f"events whose {role} is the column {str(columns[role])!r}, by its place alone": len(events)
+        for role in by_place
+    }
     there = events[columns["user"]].notna().to_numpy() & events[columns["item"]].notna().to_numpy()
     notes["event without a user or an item, left out"] = int((~there).sum())
     weight = _weights(events, columns, there)
@@ -150,11 +153,12 @@ def _matrix(values: Array, row: Array, column: Array, shape: tuple[int, int], so
     return matrix
 
 
-def columns_of(events: pd.DataFrame, wishes: dict[Any, str] | None = None) -> dict[str, Any]:
-    """Return the column of each role that there is."""
+def columns_of(events: pd.DataFrame, wishes: dict[Any, str] | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Return the column of each role that there is, and the roles that were given out by place, not by a name or a wish."""
     wishes = wishes or {}
     by_text = {str(column): column for column in events.columns}
     found: dict[str, Any] = {}
+    by_place: list[str] = []
     for name, role in wishes.items():
         if str(name) not in by_text:
             raise UsageError(f"columns={{{name!r}: {role!r}}}: there is no such column. {nearest(str(name), by_text)}")
@@ -171,12 +175,13 @@ def columns_of(events: pd.DataFrame, wishes: dict[Any, str] | None = None) -> di
     for role in ROLES[:2] if "user" in found or "item" in found else ROLES:
         if role not in found and free and (role in ROLES[:2] or len(events.columns) <= len(ROLES)):
             found[role] = free.pop(0)
+            by_place.append(role)
     if "user" not in found or "item" not in found:
         raise DataError(
             f"events need a column of users and one of items; these have {', '.join(by_text) or 'no columns'}. "
             "Name them user and item, or say which they are: columns={'player': 'user', 'title': 'item'}."
         )
-    return {role: column for role, column in found.items() if role != "drop"}
+    return {role: column for role, column in found.items() if role != "drop"}, by_place
 
 
 def _weights(events: pd.DataFrame, columns: dict[str, Any], there: Array) -> Array:

@@ -50,6 +50,10 @@ SIMPLE: tuple[Callable[[], SimpleRecommender], ...] = (Popularity, ItemKNN, EASE
 EXAMPLES, SHOWN = 5, 5  # users of the report, and items of each
 
 
+class NothingHeldBackError(DataError):
+    """No user has an item that could be held back, and another to find it by."""
+
+
 def judge_recommendations(
     model: Any, X: Any, *, protocol: str = "strong", train: Any = None, random_state: Any = 0
 ) -> Report:
@@ -70,8 +74,8 @@ def judge_recommendations(
 
     Raises
     ------
-    DataError
-        No user has two items, so that nothing can be held back.
+    NothingHeldBackError
+        No user has two items.
     """
     seed = seed_from(random_state)
     histories = model.kind_.placed(model.kind_.opened(X), type(model).__name__)
@@ -81,7 +85,7 @@ def judge_recommendations(
     parts = hold_back(weights, protocol, seed, histories.times)
     judged = np.diff(parts.held.indptr) > 0
     if not judged.any():
-        raise DataError(
+        raise NothingHeldBackError(
             "no user has two items that are known from the fit, so none can be held back to be found again."
         )
     parts = HeldBack(parts.fed[judged], parts.held[judged], parts.told)
@@ -102,6 +106,20 @@ def judge_recommendations(
         protocol=common | {"notes": notes},
         columns=model.kind_.describe(),
         gather=partial(_look, model, histories[judged][:EXAMPLES]),
+    )
+
+
+def unjudged(model: Any, why: str) -> Report:
+    """Return the report of a recommender that could not be judged on the users at hand."""
+    protocol = {"features": "none", "rows": 0, "split": "nothing held back", "baseline_rows": "none", "seed": None}
+    notes = [f"{', '.join(MEASURES)}: not computed: {why}"]
+    return Report(
+        model=type(model).__name__,
+        metrics=[],
+        baselines=[],
+        findings=list(model.findings_),
+        protocol=protocol | {"errors": "none", "notes": notes},
+        columns=model.kind_.describe(),
     )
 
 

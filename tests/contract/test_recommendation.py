@@ -329,6 +329,14 @@ def test_users_of_the_fit_are_noticed_and_users_of_one_item_cannot_be_judged(fit
         fitted.evaluate(made(user=["a", "b"], item=["i01", "i02"], hours=[1.0, 2.0]))
 
 
+def test_a_fit_to_users_of_one_item_says_what_was_taken_for_users_and_that_it_cannot_be_judged(tmp_path: Path) -> None:
+    source = tmp_path / "odd.csv"
+    pd.DataFrame({"body": [f"b{i}" for i in range(30)], "sort": ["x", "y", "z"] * 10}).to_csv(source, index=False)
+    told = command("fit", "recommendation", source, "-o", tmp_path / "run", "--max-epochs", "2").stdout
+    assert "not computed: no user has two items" in told
+    assert "whose user is the column 'body', by its place alone" in told
+
+
 def test_the_command_line_fits_applies_evaluates_and_inspects(tmp_path: Path) -> None:
     source, run, lists = tmp_path / "events.csv", tmp_path / "run", tmp_path / "lists.csv"
     events().rename(columns={"user": "player", "item": "title"}).to_csv(source, index=False)
