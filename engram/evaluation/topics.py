@@ -151,16 +151,17 @@ def _pictures(model: Any, rows: Any, shares: Array) -> dict[str, bytes]:
 
 
 def topic_map(model: Any, rows: Any, shares: Array) -> bytes:
-    """Draw documents along the two principal components of their codes, coloured by main topic, and the topics by their first words."""
+    """Draw documents along two principal components of their codes, coloured by main topic; first words stand amid a topic's documents."""
     import torch
 
     from engram.maths.linear import principal_components
 
     codes = model.codes(rows[:MOST_POINTS])
-    main = shares[:MOST_POINTS].argmax(1)
+    shares = shares[:MOST_POINTS]
+    main = shares.argmax(1)
     found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
     mean, axes = found.mean.numpy(), found.vectors.T.numpy()
-    prototypes = torch.nn.functional.normalize(model.network_.topics.prototypes.detach(), dim=1).numpy()
+    means = shares.T @ codes / np.maximum(shares.sum(0), 1e-9)[:, None]  # of the codes of a topic's documents
 
     def placed(values: Array) -> Array:
         at = (values - mean) @ axes
@@ -168,12 +169,12 @@ def topic_map(model: Any, rows: Any, shares: Array) -> bytes:
 
     def draw(figure: Figure) -> None:
         plane = figure.subplots()
-        points, centres = placed(codes), placed(prototypes)
+        points, centres = placed(codes), placed(means)
         colours = [CLASSES[topic % len(CLASSES)] for topic in main]
         plane.scatter(points[:, 0], points[:, 1], s=8, c=colours, alpha=0.4, linewidths=0)
         plane.scatter(centres[:, 0], centres[:, 1], s=24, c=BLUE, marker="x")
         for place, words in zip(centres, model.top_words(2), strict=True):
-            plane.annotate(" ".join(words), (place[0], place[1]), fontsize=7)
+            plane.annotate(" ".join(words), tuple(place), xytext=(4, 4), textcoords="offset points", fontsize=7)
         plane.set(xlabel="component 1", ylabel="component 2")
 
     return _png(draw, (WIDTH, 6.4))
