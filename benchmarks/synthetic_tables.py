@@ -74,7 +74,7 @@ held-out rows of all sorts. Both are of as many rows, because shapes and pairs o
 GIVEN: dict[str, dict[str, Any]] = {
     "adult": {"sex": "Female"},
     "shoppers": {"VisitorType": "New_Visitor"},
-    "default credit": {"EDUCATION": 3},
+    "default credit": {"X3": 3},
 }
 NEAR = 0.03  # how much lower shapes and pairs may be for given cells
 
