@@ -317,13 +317,9 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         """Go on learning from more rows, which then are the yardstick together with what is known; the first call is a fit."""
         if not hasattr(self, "network_"):
             return self.fit(X)
-        before, warm = self._score, self.warm_start
-        seen = self.data_["rows"]
-        try:
-            self.warm_start = True
+        before, seen = self._score, self.data_["rows"]
+        with self.going_on():
             self.fit(X)
-        finally:
-            self.warm_start = warm
         self._score = before.merged(self._score, seen, self.data_["rows"])
         self.data_["rows"] += seen
         return self

@@ -49,6 +49,7 @@ class Lists(Base):
         return self.interactions_.conform(self.interactions_.opened(X), reader=type(self).__name__)[:]
 
     def combined(self, nets: Nets, present: Any) -> Array:
+        """Return the scores of histories of ones, (rows, items): of the autoencoder, blended with the linear part where there is one."""
         if self._linear is None or self._linear.blend >= 1:
             return logits_of(nets, present)
         found: Array = blended(self._linear.scores(present), logits_of(nets, present), self._linear.blend)

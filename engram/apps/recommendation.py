@@ -24,7 +24,6 @@ from engram.apps.linear_items import MOST_ITEMS, LinearItems, choose, learned
 from engram.data.interactions import Interactions
 from engram.data.kind import Kind
 from engram.data.rows import Rows
-from engram.data.sparse import SparseStream
 from engram.errors import DataError, UsageError
 from engram.evaluation.held_back import hold_back
 from engram.evaluation.recommendation import NothingHeldBackError, Ranked, judge_recommendations, unjudged
@@ -117,7 +116,7 @@ class Recommender(Lists, Model):
     ) -> None:
         """Keep the histories at hand for what is found in closed form, while the networks learn."""
         self._n_rows = given.trained_on()
-        self._known = sparse.csr_array(given.rows.x.numpy()) if given.stream is None else _all(given.stream)
+        self._known = sparse.csr_array(given.rows.x.numpy()) if given.stream is None else given.stream[:]
         try:
             super()._train(given, values, seed, continued=continued, checkpoints=checkpoints)
         finally:
@@ -189,7 +188,7 @@ class Recommender(Lists, Model):
                 "no users were held out to choose the blend on: both parts count for one half",
                 "Collect more users",
             )
-        other = np.concatenate([logits_of(nets, parts.fed[at : at + 512]) for at in range(0, parts.fed.shape[0], 512)])
+        other = np.concatenate([logits_of(nets, block) for block in in_blocks(parts.fed)])
         found = choose(known, parts, other)
         values, blend = found.values, found.linear.blend
         told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
@@ -224,13 +223,9 @@ class Recommender(Lists, Model):
         """
         if not hasattr(self, "network_"):
             return self.fit(X)
-        linear, counts, warm = self._linear, self._counts, self.warm_start
-        seen = self.data_["rows"]
-        try:
-            self.warm_start = True
+        linear, counts, seen = self._linear, self._counts, self.data_["rows"]
+        with self.going_on():
             self.fit(X)
-        finally:
-            self.warm_start = warm
         new = self.data_["rows"]
         if linear is not None:
             own = self._linear
@@ -307,8 +302,3 @@ class Recommender(Lists, Model):
                 return self.combined(nets, present)
 
         return {type(self).__name__: whole} | ({"autoencoder alone": autoencoder} if self._linear is not None else {})
-
-
-def _all(stream: Any) -> Any:
-    assert isinstance(stream, SparseStream)
-    return stream[:]

@@ -16,7 +16,7 @@ from engram.data.documents import Reading, are_texts, as_texts, read_folder
 from engram.data.kind import Kind, warn_notes
 from engram.data.rows import Rows
 from engram.data.source import Source, read
-from engram.data.sparse import SparseStream, dense
+from engram.data.sparse import SparseStream, dense, saved_matrix
 from engram.data.stream import RowStream
 from engram.data.table import Table
 from engram.errors import DataError, DataTypeError, UsageError, nearest
@@ -110,8 +110,9 @@ class Counts(Kind):
         path = Path(source) if isinstance(source, str | Path) else None
         if path is not None and path.is_dir():
             return read_folder(path)
-        if path is not None and path.suffix == ".npz" and path.is_file() and _is_sparse_file(path):
-            return Source(str(source), SparseStream(sparse.load_npz(path)))
+        matrix = saved_matrix(source)
+        if matrix is not None:
+            return Source(str(source), SparseStream(matrix))
         return read(source, header=self.header)
 
     @classmethod
@@ -375,11 +376,3 @@ def _checked(matrix: Any) -> Any:
             f"{len(broken)} values are no whole numbers ({broken[0]:g}, for example). Give counts, not weights such as TF-IDF."
         )
     return matrix
-
-
-def _is_sparse_file(path: Path) -> bool:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {"format", "shape", "data"} <= set(archive.files)
-    except (OSError, ValueError):
-        return False

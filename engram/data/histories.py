@@ -117,13 +117,13 @@ def of_events(events: pd.DataFrame, wishes: dict[Any, str] | None = None, *, dup
     there = events[columns["user"]].notna().to_numpy() & events[columns["item"]].notna().to_numpy()
     notes["event without a user or an item, left out"] = int((~there).sum())
     weight = _weights(events, columns, there)
-    is_zero = there & (weight == 0)
-    notes["event with a weight of zero, left out"] = int(is_zero.sum())
-    kept = there  # an event of weight zero names a user and an item all the same
-    users, row = _ids(events[columns["user"]][kept])
-    items, column = _ids(events[columns["item"]][kept])
-    weight = weight[kept]
-    time = _times(events[columns["time"]][kept]) if "time" in columns else None
+    notes["event with a weight of zero, left out"] = int(
+        (there & (weight == 0)).sum()
+    )  # it still names a user and an item
+    users, row = _ids(events[columns["user"]][there])
+    items, column = _ids(events[columns["item"]][there])
+    weight = weight[there]
+    time = _times(events[columns["time"]][there]) if "time" in columns else None
     rule = ("last" if are_ratings(weight) else "sum") if duplicates == "auto" else duplicates
     order = np.arange(len(row)) if time is None else np.argsort(time, kind="stable")
     cell = row[order].astype(np.int64) * max(len(items), 1) + column[order]

@@ -14,7 +14,7 @@ from engram.data.histories import Array, Histories, are_ratings, of_events, of_m
 from engram.data.kind import Kind, warn_notes
 from engram.data.rows import Rows
 from engram.data.source import Source, is_source, read
-from engram.data.sparse import Matrix, SparseStream, dense
+from engram.data.sparse import Matrix, SparseStream, dense, saved_matrix
 from engram.data.stream import RowStream
 from engram.errors import DataError, UsageError
 from engram.likelihoods import Likelihood, Multinomial
@@ -75,11 +75,9 @@ class Interactions(Kind):
 
     def read(self, source: Any) -> Source:
         """Read events, or a matrix that `scipy.sparse.save_npz` wrote."""
-        if str(source).endswith(".npz"):
-            try:
-                return Source(str(source), self.histories(sparse.load_npz(source)))
-            except (ValueError, KeyError, OSError):
-                pass  # another sort of .npz, or a file that `read` says more of
+        matrix = saved_matrix(source)
+        if matrix is not None:
+            return Source(str(source), self.histories(matrix))
         found = read(source)
         return Source(found.name, self.histories(found.rows), notes=found.notes)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +68,19 @@ class SparseStream(Stream):
     def shuffled(self, rng: np.random.Generator) -> Numbers:
         """Return the numbers of all rows in a new order."""
         return rng.permutation(np.delete(np.arange(self.matrix.shape[0]), self.excluded))
+
+
+def saved_matrix(source: Any) -> Matrix | None:
+    """Return the matrix that ``scipy.sparse.save_npz`` wrote to a file, None where a source is no such file."""
+    path = Path(source) if isinstance(source, str | Path) else None
+    if path is None or path.suffix != ".npz" or not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            is_matrix = {"format", "shape", "data"} <= set(archive.files)
+        return sparse.load_npz(path) if is_matrix else None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None  # damaged, or another sort of file: who reads arrays says more of it
 
 
 def dense(rows: SparseStream | Matrix) -> Tensor:

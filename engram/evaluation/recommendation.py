@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def _protocol(parts: HeldBack, known: Any, seed: int) -> dict[str, Any]:
         "split": f"{parts.told}; recall divides by min(k, held back)",
         "baseline_rows": learned,
         "seed": seed,
-        "errors": "standard deviation over users",
+        "errors": "standard errors over users",
     }
 
 
@@ -213,11 +214,18 @@ def _seen(weights: Any, known: Any) -> Iterator[Finding]:
     """Yield that users to be judged are those of the fit, where they are."""
     if known is None:
         return
-    there = {row.indices.tobytes() for row in known}
-    again = sum(row.indices.tobytes() in there for row in weights)
+    there = set(_item_sets(known))
+    again = sum(items in there for items in _item_sets(weights))
     if 2 * again >= weights.shape[0]:
         told = f"{again} of these {weights.shape[0]} users have the very items of a user of the fit, so the numbers say little of new users"
         yield Finding("training-rows", told, "Evaluate on users that were kept apart")
+
+
+def _item_sets(matrix: Any) -> Iterator[bytes]:
+    """Yield which items each user has, as something to be found again."""
+    indices = matrix.indices.astype(np.int64)
+    for begin, end in pairwise(matrix.indptr):
+        yield indices[begin:end].tobytes()
 
 
 def _worse(name: str, values: dict[str, dict[str, Array]]) -> Iterator[Finding]:

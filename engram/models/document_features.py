@@ -58,8 +58,6 @@ class DocumentFeatures(nn.Module):
 
     def forward(self, codes: Tensor, bag: Bag, idf: Tensor) -> Tensor:
         """Return features, (documents, code size)."""
-        begins = torch.searchsorted(bag.document, torch.arange(bag.documents, device=bag.document.device))
-        weights = bag.tf_idf(idf)
-        placed = functional.embedding_bag(bag.word, self.axes, begins, mode="sum", per_sample_weights=weights)
-        both = torch.cat([codes, functional.normalize(placed, dim=1)], 1)
+        placed = functional.normalize(bag.embedded(self.axes, bag.tf_idf(idf)), dim=1)
+        both = torch.cat([codes, placed], 1)
         return functional.linear(both - self.mean, self.components)

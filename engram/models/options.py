@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -119,3 +121,13 @@ class Options(BaseEstimator):
     warm_start: bool = False
     encoder: nn.Module | None = None
     decoder: nn.Module | None = None
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Fits inside go on from the weights of the last one, whatever `warm_start` says."""
+        before = self.warm_start
+        self.warm_start = True
+        try:
+            yield
+        finally:
+            self.warm_start = before

@@ -58,6 +58,11 @@ class Bag(NamedTuple):
         """Return the sum of (entries,) values by document, (documents,)."""
         return values.new_zeros(self.documents).index_add_(0, self.document, values)
 
+    def embedded(self, table: Tensor, weights: Tensor) -> Tensor:
+        """Return the weighted sum of the words' rows of a table (words, size) by document, (documents, size)."""
+        begins = torch.searchsorted(self.document, torch.arange(self.documents, device=self.document.device))
+        return functional.embedding_bag(self.word, table, begins, mode="sum", per_sample_weights=weights)
+
     def tf_idf(self, idf: Tensor) -> Tensor:
         """Return (1 + log count) idf, divided by its length in each document, (entries,) (scikit-learn's with ``sublinear_tf``)."""
         weight = torch.where(self.times > 0, 1 + self.times.clamp(min=1).log(), 0.0) * idf[self.word]
@@ -97,10 +102,7 @@ class BagEncoder(nn.Module):
 
     def forward(self, bag: Bag) -> Tensor:
         """Return codes of unit length, (documents, code size)."""
-        begins = torch.searchsorted(bag.document, torch.arange(bag.documents, device=bag.document.device))
-        weights = GAIN * bag.tf_idf(self.idf)
-        summed = functional.embedding_bag(bag.word, self.words, begins, mode="sum", per_sample_weights=weights)
-        hidden = functional.softplus(summed + self.bias)
+        hidden = functional.softplus(bag.embedded(self.words, GAIN * bag.tf_idf(self.idf)) + self.bias)
         found = self.head(self.dropout(hidden))
         if bag.documents > 1 or not self.training:  # one document has no spread to divide by
             found = self.scale(found)
