@@ -35,7 +35,7 @@ def npz(path: Path) -> tuple[Any, Any]:
     Raises `DataError` where there is no array, or one that unpacks to far more than it takes in the file, and `ValueError` where
     a header claims more than its member holds.
     """
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # NumPy leaves a damaged archive open
         names = list(arrays)
         if not names:
             raise DataError(f"{path.name!r} holds no arrays. Save one as X, and labels as y if there are any.")

@@ -76,7 +76,7 @@ def saved_matrix(source: Any) -> Matrix | None:
     if path is None or path.suffix != ".npz" or not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             is_matrix = {"format", "shape", "data"} <= set(archive.files)
         return sparse.load_npz(path) if is_matrix else None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):

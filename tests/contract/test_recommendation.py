@@ -17,7 +17,7 @@ from sklearn.base import clone
 import engram
 from engram.apps import linear_items, recommendation
 from engram.apps.one_history import OneHistory
-from engram.data import DataWarning, Interactions
+from engram.data import Counts, DataWarning, Interactions
 from engram.data.kind import kind_class
 from engram.errors import DataError, UsageError
 from engram.evaluation.recommendation import MEASURES
@@ -321,6 +321,21 @@ def test_a_report_stands_beside_simple_methods_with_its_protocol(fitted: engram.
     crossed = fitted.evaluate(events(30, seed=3), protocol="leave-one-out")
     assert "four fifths of these users" in crossed.to_text()
     assert "the last fifth" in fitted.evaluate(events(30, seed=3), protocol="time").to_text()
+
+
+def test_a_saved_matrix_is_read_and_what_is_wrong_with_it_is_told(tmp_path: Path) -> None:
+    matrix = sparse.csr_array(np.array([[1.0, 2.0, 0.0], [3.0, 0.0, 1.0]]))
+    sparse.save_npz(tmp_path / "good.npz", matrix)
+    assert Interactions().read(tmp_path / "good.npz").rows.matrix.toarray().tolist() == matrix.toarray().tolist()
+    sparse.save_npz(tmp_path / "bad.npz", -matrix)
+    with pytest.raises(DataError, match="negative or no number, the first in row 0, column 0"):
+        Interactions().read(tmp_path / "bad.npz")
+    whole = (tmp_path / "good.npz").read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"PK\x03\x04", b"no archive"):
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        for kind in (Interactions(), Counts()):
+            with pytest.raises(DataError, match="damaged"):
+                kind.read(tmp_path / "damaged.npz")
 
 
 def test_users_of_the_fit_are_noticed_and_users_of_one_item_cannot_be_judged(fitted: engram.Recommender) -> None:

@@ -122,6 +122,26 @@ def test_the_largest_weights_of_a_column_are_kept() -> None:
     np.testing.assert_allclose(B[rows, columns], values)
 
 
+@pytest.mark.parametrize("shape", [(40, 15), (12, 30)])
+def test_scores_without_weights_are_those_of_the_weights(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    X, others = (sparse.csr_array((rng.random(shape) < 0.3).astype(float)) for _ in range(2))
+    weights = np.concatenate([block for _, block in item_weights(X, 3.0)], axis=1)
+    monkeypatch.setattr(item_item, "BLOCK", 64)  # several blocks
+    np.testing.assert_allclose(item_item.ItemScores(X, 3.0)(others), others @ weights, atol=1e-12)
+
+
+def test_ease_inverts_once_however_many_histories_it_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    inverses, inverse = [], item_item._inverse
+    monkeypatch.setattr(item_item, "_inverse", lambda *given: inverses.append(0) or inverse(*given))
+    fitted = EASE(5.0).fit(histories())
+    for rows in (slice(0, 2), slice(2, 4), slice(4, 6)):
+        fitted.scores(histories()[rows])
+    assert len(inverses) == 1
+
+
 def test_ease_scores_as_its_weights_say_and_chooses_a_strength() -> None:
     X = histories(60)
     np.testing.assert_allclose(EASE(5.0).fit(X).scores(X[:4]), X[:4] @ closed_form(X, 5.0), atol=1e-9)

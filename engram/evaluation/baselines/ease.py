@@ -8,7 +8,7 @@ import numpy as np
 
 from engram.evaluation.baselines.recommender import Array, SimpleRecommender, ones
 from engram.evaluation.held_back import HeldBack, hold_back
-from engram.maths.item_item import item_weights
+from engram.maths.item_item import ItemScores
 from engram.metrics.ranking import hits_of, ndcg_at
 
 STRENGTHS = (10.0, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0)
@@ -36,7 +36,7 @@ def chosen_strength(known: Any, parts: HeldBack) -> float:
 
     def value(at: int) -> float:
         if at not in found:
-            found[at] = mean_ndcg(_scored(some, fed, STRENGTHS[at]), inner)
+            found[at] = mean_ndcg(ItemScores(some, STRENGTHS[at])(fed), inner)
         return found[at]
 
     best = len(STRENGTHS) // 2
@@ -44,10 +44,6 @@ def chosen_strength(known: Any, parts: HeldBack) -> float:
         while 0 <= best + step < len(STRENGTHS) and value(best + step) > value(best):
             best += step
     return STRENGTHS[best]
-
-
-def _scored(known: Any, fed: Any, strength: float) -> Array:
-    return np.concatenate([fed @ weights for _, weights in item_weights(known, strength)], axis=1)
 
 
 class EASE(SimpleRecommender):
@@ -67,7 +63,7 @@ class EASE(SimpleRecommender):
     def fit(self, matrix: Any, *, random_state: int = 0) -> Self:
         X = ones(matrix)
         self.strength_ = self.strength if self.strength is not None else self._chosen(X, random_state)
-        self.known = X
+        self._scores = ItemScores(X, self.strength_)
         return self
 
     def _chosen(self, X: Any, seed: int) -> float:
@@ -78,4 +74,4 @@ class EASE(SimpleRecommender):
         return chosen_strength(X[order[n_held:]], hold_back(X[order[:n_held]], "strong", seed))
 
     def scores(self, matrix: Any) -> Array:
-        return _scored(self.known, ones(matrix), self.strength_)
+        return self._scores(ones(matrix))
