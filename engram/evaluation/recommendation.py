@@ -137,7 +137,7 @@ def _protocol(parts: HeldBack, known: Any, seed: int) -> dict[str, Any]:
         "split": f"{parts.told}; recall divides by min(k, held back)",
         "baseline_rows": learned,
         "seed": seed,
-        "errors": "standard errors over users",
+        "errors": "standard deviation over users",
     }
 
 
