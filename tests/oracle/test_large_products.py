@@ -12,6 +12,12 @@ from engram.networks.linear import Linear
 pytestmark = pytest.mark.skipif(linear._PRODUCT is None, reason="this torch has no oneDNN product")
 
 
+@pytest.fixture(autouse=True)
+def wide_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with AVX-512, on any machine."""
+    monkeypatch.setattr(linear, "FASTER", True)
+
+
 def pair() -> tuple[Linear, nn.Linear, Tensor]:
     generator = torch.Generator().manual_seed(0)
     own, plain = Linear(400, 90), nn.Linear(400, 90)
@@ -27,6 +33,13 @@ def test_a_large_product_is_taken_by_onednn_and_a_small_one_is_not(monkeypatch: 
     own(x[:2])
     own.eval()(x)
     assert len(taken) == 1
+
+
+def test_without_avx512_no_product_is_taken_by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, plain, x = pair()
+    monkeypatch.setattr(linear, "FASTER", False)
+    monkeypatch.setattr(linear, "product", lambda *given: pytest.fail("oneDNN was asked"))
+    assert torch.equal(own(x), plain(x))
 
 
 def test_values_and_gradients_equal_those_of_a_plain_layer() -> None:
