@@ -20,7 +20,7 @@ from engram.evaluation.baselines.popularity import Popularity
 from engram.evaluation.held_back import hold_back
 from engram.evaluation.recommendation import measured
 
-SPLITS = 2
+SPLITS = 5
 FEWEST = 5  # items of a user
 TEST_USERS = 0.15
 MEASURES = ("ndcg@100", "recall@20", "recall@50")

@@ -52,7 +52,8 @@ class Lists(Base):
         """Return the scores of histories of ones, (rows, items): of the autoencoder, blended with the linear part where there is one."""
         if self._linear is None or self._linear.blend >= 1:
             return logits_of(nets, present)
-        found: Array = blended(self._linear.scores(present), logits_of(nets, present), self._linear.blend)
+        linear = self._linear
+        found: Array = blended(linear.scores(present), logits_of(nets, present), linear.blend, linear.temperature)
         return found
 
     def recommend(self, history: Any, n: int = 10, *, known: bool = False, reasons: bool = True) -> pd.DataFrame:

@@ -182,21 +182,20 @@ class Recommender(Lists, Model):
         """Choose the linear part and learn it; the finding says what it brings and what its sparsity costs."""
         parts = replace(parts, fed=as_ones(parts.fed), held=as_ones(parts.held))
         if not is_held or not parts.held.nnz:
-            self._linear = learned(everybody, 200.0, NO_HELD_OUT)
+            self._linear = learned(everybody, LinearItems(None, NO_HELD_OUT, 200.0))
             return Finding(
                 "blend",
                 "no users were held out to choose the blend on: both parts count for one half",
                 "Collect more users",
             )
-        other = np.concatenate([logits_of(nets, block) for block in in_blocks(parts.fed)])
-        found = choose(known, parts, other)
+        found = choose(known, parts, lambda histories: logits_of(nets, histories))
         values, blend = found.values, found.linear.blend
         told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         message = f"NDCG@100 on held-out users: {told}"
         if blend >= 1:
             return Finding("blend", f"{message}; the linear part brings nothing and is left out")
         fits_twice = known.shape[1] <= EXACT
-        self._linear = learned(everybody, found.linear.strength, blend) if fits_twice else found.linear
+        self._linear = learned(everybody, found.linear) if fits_twice else found.linear
         loss = values["all weights"] - values["kept weights"]
         return Finding(
             "blend",

@@ -16,6 +16,7 @@ from sklearn.base import clone
 
 import engram
 from engram.apps import linear_items, recommendation
+from engram.apps.linear_items import LinearItems
 from engram.apps.one_history import OneHistory
 from engram.data import Counts, DataWarning, Interactions
 from engram.data.kind import kind_class
@@ -185,6 +186,11 @@ def test_one_history_scores_as_all_do_and_its_reasons_are_differences(fitted: en
         assert float(centre) >= 0
         told = alone.contributions(np.arange(N_ITEMS))[:, 0] * alone.scores.std()
         np.testing.assert_allclose(told, gap, atol=1e-4)
+        nothing = LinearItems(sparse.csr_array((N_ITEMS, N_ITEMS), dtype=np.float32), 0.25, 1.0, 2.0)
+        blend = OneHistory(nets.ranker, nothing, history)
+        share = np.exp((alone.scores - alone.scores.max()) / 2)
+        told = blend.contributions(np.arange(N_ITEMS))[:, 0] * share.std() / 0.25
+        np.testing.assert_allclose(told, share - share * np.exp(-gap / 2), atol=1e-4)
     assert kind.number("i05") == 5
 
 

@@ -236,21 +236,22 @@ def test_by_time_the_last_items_are_held_back() -> None:
 
 def test_a_blend_is_of_standardised_scores() -> None:
     a, b = rng.normal(3, 5, (4, 9)), rng.normal(-2, 0.1, (4, 9))
-    shown = blended(a, b, 0.25)
-    by_row = [0.75 * (x - x.mean()) / x.std() + 0.25 * (y - y.mean()) / y.std() for x, y in zip(a, b, strict=True)]
+    shown = blended(a, b, 0.25, 2.0)
+    p = [np.exp(y / 2) / np.exp(y / 2).sum() for y in b]  # the softmax of half the logits
+    by_row = [0.75 * (x - x.mean()) / x.std() + 0.25 * (y - y.mean()) / y.std() for x, y in zip(a, p, strict=True)]
     np.testing.assert_allclose(shown, by_row, atol=1e-5)
     assert not standardised(np.full((1, 5), 7.0)).any()
-    assert blended(a, b, 0) is a
-    assert blended(a, b, 1) is b
+    assert blended(a, b, 0, 2.0) is a
+    assert blended(a, b, 1, 2.0) is b
 
 
 def test_linear_items_come_back_from_their_tensors_and_average() -> None:
     X = histories()
-    one = LinearItems(sparse_item_weights(X, 2.0, 5)[0], 0.4, 2.0)
+    one = LinearItems(sparse_item_weights(X, 2.0, 5)[0], 0.4, 2.0, 4.0)
     again = LinearItems.restored(one.state(), 12)
     assert again is not None
     assert (again.weights != one.weights).nnz == 0
-    assert (again.blend, again.strength) == (0.4, 2.0)
+    assert (again.blend, again.strength, again.temperature) == (0.4, 2.0, 4.0)
     assert LinearItems.restored({}, 12) is None
     other = LinearItems(sparse_item_weights(histories(), 2.0, 5)[0], 0.1, 2.0)
     mixed = 0.75 * one.weights.toarray() + 0.25 * other.weights.toarray()
