@@ -69,7 +69,7 @@ def test_a_quick_run_writes_a_complete_page(name: str, tmp_path: Path, monkeypat
 
 def complete(folder: Path, name: str) -> dict:
     """Return a page that a quick run wrote, looked through."""
-    assert {path.name for path in folder.iterdir()} == {f"{name}.json", f"{name}.md"}
+    assert {path.stem for path in folder.iterdir()} == {name}
     page, text = strict(folder / f"{name}.json"), (folder / f"{name}.md").read_text(encoding="utf-8")
     assert {"date", "cpu", "cores", "threads", "versions"} <= set(page)
     assert page["quick"]
