@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.item_lists import Lists, as_ones, in_blocks, logits_of
-from engram.apps.linear_items import MOST_ITEMS, LinearItems, choose, learned
+from engram.apps.linear_items import JUDGED, MOST_ITEMS, LinearItems, choose, learned
 from engram.data.interactions import Interactions
 from engram.data.kind import Kind
 from engram.data.rows import Rows
@@ -46,6 +46,7 @@ SMALL, LARGE = 100, 500  # rows of a batch: of few and of many users
 MANY = 50_000  # users
 STEPS, PASSES = 900, 30  # of a fit: at least so many steps, and so many passes over the users
 REFRESHED = (50, 5)  # ... where it goes on from what it has learned
+DRAWS = 5  # of what is held back of each held-out user, where these are few: what is chosen depends less on chance
 NO_HELD_OUT = 0.5  # weight of the autoencoder where no users are held out to choose it on
 
 
@@ -176,6 +177,8 @@ class Recommender(Lists, Model):
         if items > MOST_ITEMS:
             told = f"there are {items:,} items, more than {MOST_ITEMS:,}: the linear item-item part is left out"
             return [*findings, Finding("no-linear-part", told, "Leave rare items out to have it")]
+        several = min(DRAWS, max(1, JUDGED // max(1, held.shape[0])))
+        parts = hold_back(sparse.vstack([held] * several), "strong", self.settings_.seed)
         return [*findings, self._find_linear(nets, as_ones(known), as_ones(everybody), parts, is_held=is_held)]
 
     def _find_linear(self, nets: Nets, known: Any, everybody: Any, parts: Any, *, is_held: bool) -> Finding:

@@ -18,7 +18,7 @@ from engram.registry import MODELS
 CLASSES = list({entry.value: None for entry in MODELS})
 
 
-@parametrize_with_checks([cls(max_epochs=10) for cls in CLASSES])
+@parametrize_with_checks([cls(max_epochs=2) for cls in CLASSES])
 def test_scikit_learns_own_checks_pass_with_no_exception(estimator: Any, check: Any) -> None:
     check(estimator)
 
