@@ -33,6 +33,8 @@ class ModeCount:
         Root mean square distance of the high-quality rows from their centre, per dimension, over sigma: what a perfect generator
         has is a little below 1 (.974 in 2-D at 3 sigma, since rows further out do not count), modes that shrank to points have 0.
         NaN where there are no high-quality rows.
+    dropped : tuple of int
+        Numbers of the modes without any high-quality row.
     """
 
     found: int
@@ -41,6 +43,7 @@ class ModeCount:
     high_quality: float
     reverse_kl: float
     width: float
+    dropped: tuple[int, ...]
 
 
 def mode_count(
@@ -86,6 +89,7 @@ def mode_count(
         high_quality=float(good.mean()),
         reverse_kl=_kl(counts, shares),
         width=float(width),
+        dropped=tuple(np.flatnonzero(counts == 0).tolist()),
     )
 
 

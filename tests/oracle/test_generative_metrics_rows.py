@@ -208,7 +208,7 @@ def test_a_perfect_ring_has_the_values_of_its_closed_form() -> None:
     rows = RING[generator.integers(8, size=200_000)] + 0.01 * generator.normal(size=(200_000, 2))
     found = mode_count(rows, RING, 0.01)
     tail = math.exp(-4.5)
-    assert (found.found, found.strict, found.n_modes) == (8, 8, 8)
+    assert (found.found, found.strict, found.n_modes, found.dropped) == (8, 8, 8, ())
     assert found.high_quality == pytest.approx(1 - tail, abs=1e-3)
     assert found.width == pytest.approx(math.sqrt((1 - 5.5 * tail) / (1 - tail)), abs=3e-3)
     assert 0 <= found.reverse_kl < 1e-3
@@ -221,6 +221,7 @@ def test_modes_are_counted_by_hand() -> None:
     found = mode_count(rows, RING, 0.01)
     # a tenth of the fair share: 200 / 8 / 10 = 2.5 rows
     assert (found.found, found.strict, found.high_quality) == (3, 2, 0.5)
+    assert found.dropped == (3, 4, 5, 6, 7)
     shares = np.array([0.60, 0.39, 0.01])
     assert found.reverse_kl == pytest.approx((shares * np.log(shares * 8)).sum(), rel=1e-9)
     # 60 of 100 are one sigma off, in one dimension of two
