@@ -152,6 +152,12 @@ def machine(*, quick: bool) -> dict[str, Any]:
 
 
 def cpu_model() -> str:
+    """Return the CPU's name, and the widest vectors that torch finds in it."""
+    torch = sys.modules.get("torch")
+    return cpu_name() + (f" ({torch.backends.cpu.get_cpu_capability()})" if torch else "")
+
+
+def cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

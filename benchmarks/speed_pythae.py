@@ -33,8 +33,9 @@ The variants hold out no rows and have the equal network: beta-TC with the weigh
 averages on both sides (pythae reads a code of 16 values as 16 codes of one value with one codebook in common, so Engram's
 has 16 parts of one value, with a codebook each that k-means starts within `fit()`); IWAE with 5 draws.
 
-Four fifths of a bare step at these sizes are matrix products (torch.profiler), which both do with the same kernels;
-the ratio can only come from the rest, or from faster products.
+Four fifths of a bare step at these sizes are matrix products (torch.profiler). On CPUs with AVX-512 Engram takes oneDNN for
+the large ones, which was twice as fast as MKL there (docs/decisions/0008). With AVX2 alone both sides take MKL, at its
+peak rate: the ratio can only come from the rest.
 """
 
 
