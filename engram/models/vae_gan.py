@@ -32,6 +32,9 @@ from engram.training import Batch, Turn
 from engram.training.nets import Nets
 
 LEAST_CODE = 16  # dimensions of the code of a table's rows
+# of pictures, of other rows: at .01 pictures are not reconstructed, rows of digits and breast cancer a little worse than at .1 (R2 .56 and
+# .65 against .67 and .74), but 8 narrow modes in the plane are all found, which were 7 at .1 and 3 to 6 at 1
+SIMILARITY = (1.0, 0.01)
 
 
 @MODELS.register(
@@ -45,11 +48,12 @@ class VAEGAN(CodedGame):
 
     Parameters
     ----------
-    similarity : float
-        Weight of the likeness of rows and their reconstructions, as the discriminator sees them, beside the game in the decoder's turn.
+    similarity : float or "auto"
+        Weight of the likeness of rows and their reconstructions, as the discriminator sees them, beside the game in the decoder's turn:
+        1 for pictures, .01 for other rows.
     """
 
-    similarity: Annotated[float, Ge(0)] = 0.01
+    similarity: Annotated[float, Ge(0)] | Literal["auto"] = "auto"
     network: Literal["auto", "mlp", "residual", "norm-free"] = "auto"  # type: ignore[assignment]
 
     def automatic(self, kind: Kind) -> dict[str, Any]:
@@ -94,9 +98,15 @@ class VAEGAN(CodedGame):
         drawn = nets.discriminator(self._rows(nets, self.noise(mean, batch), batch))
         game = PAIRS[self.loss].generator
         return {
-            "decoder-similarity": self.similarity * unlike,
+            "decoder-similarity": self._gamma * unlike,
             "decoder": 0.5 * (game(judged[0], judged[1]) + game(judged[0], drawn)),
         }
+
+    @property
+    def _gamma(self) -> float:
+        """The paper's gamma."""
+        own = SIMILARITY[self.kind_.name != "images"]
+        return own if self.similarity == "auto" else float(self.similarity)
 
     def _discriminator(self, nets: Nets, batch: Batch, real: Tensor) -> dict[str, Tensor]:
         """Half of the generated rows are reconstructions, half are drawn from the prior."""
