@@ -27,6 +27,6 @@ known, new = plays[plays.user < 240], plays[plays.user >= 240]
 
 model = engram.Recommender(max_epochs=60, random_state=0).fit(known)
 print("somebody who played jazz 1 and jazz 7 is recommended:")
-for row in model.recommend(["jazz 1", "jazz 7"], 3).itertuples():
+for row in model.recommend(["jazz 1", "jazz 7"], 2).itertuples():
     print(f"  {row.item}, because of {row.because}")
 print(model.evaluate(new, train=known).to_text())
