@@ -78,7 +78,7 @@ class LinearItems:
     weights: Any
     blend: float
     strength: float
-    temperature: float = 1.0
+    temperature: float
 
     def scores(self, present: Any) -> Array:
         """Return x B for histories of ones, (rows, items) float32; the same for a row whatever rows stand beside it."""
@@ -103,7 +103,8 @@ class LinearItems:
         data, items, pointers = (tensors[f"linear.{name}"].numpy() for name in ("weights", "items", "pointers"))
         matrix = sparse.csr_array((data, items, pointers), shape=(n_items, n_items))
         matrix.check_format(full_check=True)
-        return cls(matrix, *tensors["linear.blend"].tolist())
+        blend, strength, temperature = tensors["linear.blend"].tolist()  # runs that blended logits have two
+        return cls(matrix, blend, strength, temperature)
 
     def averaged(self, other: LinearItems, share: float) -> LinearItems:
         """Return the weights of both, the other ones' counting for ``share``; of each column the largest are kept."""
@@ -135,11 +136,10 @@ class Choice:
 
 def choose(known: Any, parts: HeldBack, logits: Callable[[Any], Array]) -> Choice:
     """Find the strength of the linear part and its place in the blend, on held-out users; ``logits`` are the autoencoder's of histories."""
-    parts = replace(parts, fed=parts.fed[:JUDGED], held=parts.held[:JUDGED])
     strength = chosen_strength(known, parts)
     weights, full = sparse_item_weights(known, strength, KEPT, parts.fed)
     assert full is not None
-    found = LinearItems(weights, 0.0, strength)
+    found = LinearItems(weights, 0.0, strength, 1.0)
     values = _tried(found, parts, logits)
     told = {"autoencoder": values[ALONE], "all weights": mean_ndcg(full, parts), "kept weights": values[0.0, 1.0]}
     best = max(values, key=lambda pair: values[pair])
@@ -163,6 +163,6 @@ def _tried(linear: LinearItems, parts: HeldBack, logits: Callable[[Any], Array])
     return {pair: float(np.nanmean(np.concatenate(values))) for pair, values in found.items()}
 
 
-def learned(known: Any, found: LinearItems) -> LinearItems:
-    """Return the weights of all users, with the strength and the blend that were found."""
-    return replace(found, weights=sparse_item_weights(known, found.strength, KEPT)[0])
+def learned(known: Any, strength: float, blend: float, temperature: float) -> LinearItems:
+    """Return the weights of all users."""
+    return LinearItems(sparse_item_weights(known, strength, KEPT)[0], blend, strength, temperature)

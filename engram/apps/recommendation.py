@@ -177,33 +177,34 @@ class Recommender(Lists, Model):
         if items > MOST_ITEMS:
             told = f"there are {items:,} items, more than {MOST_ITEMS:,}: the linear item-item part is left out"
             return [*findings, Finding("no-linear-part", told, "Leave rare items out to have it")]
-        several = min(DRAWS, max(1, JUDGED // max(1, held.shape[0])))
-        parts = hold_back(sparse.vstack([held] * several), "strong", self.settings_.seed)
+        several = min(DRAWS, JUDGED // max(1, held.shape[0]))
+        if is_held and several > 1:
+            parts = hold_back(sparse.vstack([held] * several), "strong", self.settings_.seed)
         return [*findings, self._find_linear(nets, as_ones(known), as_ones(everybody), parts, is_held=is_held)]
 
     def _find_linear(self, nets: Nets, known: Any, everybody: Any, parts: Any, *, is_held: bool) -> Finding:
         """Choose the linear part and learn it; the finding says what it brings and what its sparsity costs."""
-        parts = replace(parts, fed=as_ones(parts.fed), held=as_ones(parts.held))
+        parts = replace(parts, fed=as_ones(parts.fed[:JUDGED]), held=as_ones(parts.held[:JUDGED]))
         if not is_held or not parts.held.nnz:
-            self._linear = learned(everybody, LinearItems(None, NO_HELD_OUT, 200.0))
+            self._linear = learned(everybody, 200.0, NO_HELD_OUT, 1.0)
             return Finding(
                 "blend",
                 "no users were held out to choose the blend on: both parts count for one half",
                 "Collect more users",
             )
         found = choose(known, parts, lambda histories: logits_of(nets, histories))
-        values, blend = found.values, found.linear.blend
+        values, linear = found.values, found.linear
         told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         message = f"NDCG@100 on held-out users: {told}"
-        if blend >= 1:
+        if linear.blend >= 1:
             return Finding("blend", f"{message}; the linear part brings nothing and is left out")
         fits_twice = known.shape[1] <= EXACT
-        self._linear = learned(everybody, found.linear) if fits_twice else found.linear
+        self._linear = learned(everybody, linear.strength, linear.blend, linear.temperature) if fits_twice else linear
         loss = values["all weights"] - values["kept weights"]
         return Finding(
             "blend",
-            f"{message}; the autoencoder counts for {blend:.1f} of the blend. Of linear weights the 500 largest towards an item are kept, "
-            f"which costs {loss:.4f} of their NDCG",
+            f"{message}; the autoencoder counts for {linear.blend:.1f} of the blend. Of linear weights the 500 largest towards an item are "
+            f"kept, which costs {loss:.4f} of their NDCG",
         )
 
     def fitted_tensors(self) -> dict[str, Tensor]:

@@ -117,9 +117,8 @@ def of_events(events: pd.DataFrame, wishes: dict[Any, str] | None = None, *, dup
     there = events[columns["user"]].notna().to_numpy() & events[columns["item"]].notna().to_numpy()
     notes["event without a user or an item, left out"] = int((~there).sum())
     weight = _weights(events, columns, there)
-    notes["event with a weight of zero, left out"] = int(
-        (there & (weight == 0)).sum()
-    )  # it still names a user and an item
+    zeros = there & (weight == 0)  # such an event still names a user and an item
+    notes["event with a weight of zero, left out"] = int(zeros.sum())
     users, row = _ids(events[columns["user"]][there])
     items, column = _ids(events[columns["item"]][there])
     weight = weight[there]
