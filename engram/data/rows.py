@@ -51,9 +51,13 @@ class Rows:
         """Return the first rows, at most n."""
         return self._each(lambda values: values[:n])
 
+    def spread(self, n: int) -> Rows:
+        """Return at most n of the rows, evenly from the first to the last: rows are often sorted."""
+        return self if len(self) <= n else self.take(torch.linspace(0, len(self) - 1, n, dtype=torch.float64).long())
+
     def within(self, values: int, fewest: int, most: int) -> Rows:
-        """Return the first rows: as many as hold so many values, but no fewer and no more than said."""
-        return self.first(min(max(values // max(self.x[0].numel(), 1), fewest), most))
+        """Return as many of the rows, spread evenly, as hold so many values, but no fewer and no more than said."""
+        return self.spread(min(max(values // max(self.x[0].numel(), 1), fewest), most))
 
     def blocks(self, most: int) -> Iterator[Rows]:
         """Yield all rows in blocks of bounded size, at most so many rows: for what a network makes of them."""

@@ -110,7 +110,7 @@ class AdversarialAutoencoder(Codes, Model):
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """Calibrate scores, and look whether codes are spread as the prior says: else drawn rows are not like the rows."""
         found = super().finish(nets, rows, held_out)
-        code = self.codes_of(nets, held_out.first(CHECKED))
+        code = self.codes_of(nets, held_out.spread(CHECKED))
         draws = [self.draw_codes(len(code), torch.Generator().manual_seed(seed)) for seed in range(11)]
         chance = torch.stack([mean_discrepancy(a, b) for a, b in pairwise(draws)])
         far = float(torch.stack([mean_discrepancy(code, draw) for draw in draws]).mean())

@@ -65,7 +65,7 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
     def keep_codes(self, nets: Nets, rows: Rows, *, fit: bool) -> None:
         """Remember codes of rows that were learned from, in memory alone, for a density of codes, which ``fit`` asks for."""
-        self._codes = self.codes_of(nets, rows.first(ROWS))
+        self._codes = self.codes_of(nets, rows.spread(ROWS))
         self._density: Mixture | None = None
         self._components = 0 if not fit else COMPONENTS if self.shapes_.code_size <= WIDE else 1
 
@@ -107,7 +107,7 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         n = checked_value("n", n, Annotated[int, Ge(1)])
         check_is_fitted(self, "network_")
         if X is not None:
-            rows = self.encoded(X, y).first(ROWS)
+            rows = self.encoded(X, y).spread(ROWS)
             with self.fitted() as nets:
                 self._codes = self.codes_of(nets, rows)
         elif not hasattr(self, "_codes"):

@@ -26,7 +26,7 @@ from engram.training.stopping import Watch
 if TYPE_CHECKING:
     from engram.models.model import Model
 
-VALUES = 1 << 22  # encoded values that a check looks at
+VALUES = 1 << 20  # encoded values that a check looks at
 ROWS = (256, 8192)  # ... which are at least and at most so many rows
 DRAWN = (16, 512)  # generated rows, between which so many values
 NAMED = 5  # columns or weights named in a message

@@ -57,7 +57,7 @@ class Played:
     held_out: Rows
 
     def __post_init__(self) -> None:
-        self.rows, self.held_out = self.rows.first(4 * MOST), self.held_out.first(MOST)
+        self.rows, self.held_out = self.rows.spread(4 * MOST), self.held_out.spread(MOST)
 
     @cached_property
     def generated(self) -> Tensor:

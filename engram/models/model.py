@@ -39,7 +39,7 @@ from engram.version import VERSION
 
 NOT_RESUMED = ("random_state", "verbose", "encoder", "decoder")  # parameters that may differ when a fit is resumed
 CHECKED_ROWS = (256, 8192)  # held-out rows that scales and findings are computed from: at least, at most
-CHECKED_VALUES = 1 << 24  # ... and between these so many values
+CHECKED_VALUES = 1 << 21  # ... and between these so many values
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -75,7 +75,7 @@ class VampPrior(nn.Module):
     @torch.no_grad()
     def start(self, rows: Rows) -> None:
         """Begin at means of at least ten rows each (rule 13: no training row is kept), slightly apart."""
-        some = rows.first(ROWS)
+        some = rows.spread(ROWS)
         x = some.x.flatten(1)
         found = principal_components(x, min(DIRECTIONS, x.shape[1]))
         places = ((x - found.mean) @ found.vectors.T).float()

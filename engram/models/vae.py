@@ -47,6 +47,7 @@ from engram.training.nets import Nets
 
 __all__ = ["VAE", "balanced_noise", "row_shifts"]
 DRAWS = 16  # noise vectors of a score, the same for every row
+FEW_DRAWS = 4  # ... where rows are averaged over all the same
 PRIOR = ("prior.log_weights", "prior.means", "prior.log_var")
 CHECKED = 512  # held-out rows that findings look at
 TOGETHER = 128  # most rows whose codes a penalty compares with each other
@@ -209,17 +210,17 @@ class VAE(Codes, Model):
         parts = (Batch(part.x, part.mask, part.y) for part in rows.blocks(len(rows)))
         return torch.cat([reparameterise(*self.posterior(nets, b.x, *b.given), generator) for b in parts])
 
-    def log_density(self, nets: Nets, batch: Batch) -> Tensor:
-        """Return the ELBO at beta = 1 per row, in nats of encoded units: `DRAWS` noise vectors, the same for every row."""
+    def log_density(self, nets: Nets, batch: Batch, draws: int = DRAWS) -> Tensor:
+        """Return the ELBO at beta = 1 per row, in nats of encoded units, from a few noise vectors, the same for every row."""
         mean, log_var = self.posterior(nets, batch.x, *batch.given)
         components = self.components(nets)
         total = torch.zeros(len(mean), device=mean.device)
-        for noise in balanced_noise(DRAWS, mean.shape[1]).to(mean.device):
+        for noise in balanced_noise(draws, mean.shape[1]).to(mean.device):
             z = moved(mean, log_var, noise)
             total += nets.decoder.likelihood.log_prob(nets.decoder(z, *batch.given), batch.x, batch.mask)
             if components is not None:
                 total -= self.kl(z, mean, log_var, components).sum(1)
-        return total / DRAWS - (kl_normal(mean, log_var).sum(1) if components is None else 0.0)
+        return total / draws - (kl_normal(mean, log_var).sum(1) if components is None else 0.0)
 
     def log_likelihood(self, X: Any, *, n: int = 200, y: Any = None) -> Any:
         """Estimate log p(x) by importance sampling from q(z | x) with ``n`` draws (arXiv:1509.00519): (rows,) in nats.
@@ -241,10 +242,8 @@ class VAE(Codes, Model):
     def kl_per_unit(self, nets: Nets, rows: Rows) -> Tensor:
         """Return the mean KL per code unit over rows, (code size,) in nats; of a learned prior unit by unit, each given those before."""
         mean, log_var = self.posterior(nets, rows.x, *(() if rows.y is None else (rows.y,)))
-        components, noise = (
-            self.components(nets),
-            balanced_noise(DRAWS, mean.shape[1]),
-        )  # without components it is exact
+        components = self.components(nets)
+        noise = balanced_noise(1 if components is None else DRAWS, mean.shape[1])  # without components it is exact
         return torch.stack([self.kl(moved(mean, log_var, e), mean, log_var, components).mean(0) for e in noise]).mean(0)
 
     def fitted_tensors(self) -> dict[str, Tensor]:
@@ -265,11 +264,11 @@ class VAE(Codes, Model):
         self.keep_codes(nets, rows, fit=False)
         found = self.components(nets)
         self.prior_ = None if found is None else (found[0].clone(), found[1].clone(), found[2].clone())
-        held_out = held_out.first(CHECKED)
+        held_out = held_out.spread(CHECKED)
         batch = Batch(held_out.x, held_out.mask, held_out.y)
         kl = self.kl_per_unit(nets, held_out)
         self.kl_ = kl.numpy()
-        gain = self.log_density(nets, batch) - without_code(nets.decoder.likelihood, rows, held_out)
+        gain = self.log_density(nets, batch, FEW_DRAWS) - without_code(nets.decoder.likelihood, rows, held_out)
         return findings(self.encode(nets, batch), kl, gain)
 
 

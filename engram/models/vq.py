@@ -29,6 +29,8 @@ from engram.registry import MODELS
 from engram.training import Batch, Turn
 from engram.training.nets import Nets
 
+ROWS_AN_ENTRY = 32  # whose clusters the entries begin at
+
 
 @MODELS.register("vq-vae", "An autoencoder whose code is one of finitely many, from a learned codebook")
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -68,7 +70,7 @@ class VQVAE(Discrete, Model):
     def start(self, nets: Nets, rows: Rows) -> bool:
         """Begin at principal components where the networks have a linear path, with entries at cluster centres."""
         began = super().start(nets, rows)
-        some = rows.within(1 << 24, 256, 8192)
+        some = rows.within(1 << 24, 256, ROWS_AN_ENTRY * self.n_codes)
         nets.codebook.start(divided(encoded(nets.encoder, some), len(nets.codebook.entries)))
         return began
 

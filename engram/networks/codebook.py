@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from engram.maths.quantise import assigned, centres, k_means, looked_up, moving_average, nearest
 
 DEAD = 0.02  # of an even share of the rows: an entry that gets less is given another place
-ROWS = 8192  # that k-means looks at
 
 
 class Codebook(nn.Module):
@@ -38,7 +37,7 @@ class Codebook(nn.Module):
     def start(self, z: Tensor) -> None:
         """Set the entries to cluster centres of these parts, (rows, parts, size)."""
         entries = self.entries.shape[1]
-        self.entries.copy_(k_means(z[:ROWS], entries))
+        self.entries.copy_(k_means(z, entries))
         counts, _ = assigned(z, nearest(z, self.entries), entries)
         self.counts.copy_(counts / len(z) * min(len(z), 256) + 1e-3)
         self.sums.copy_(self.entries * self.counts[..., None])

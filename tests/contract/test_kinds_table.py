@@ -265,3 +265,11 @@ def test_no_cell_of_the_rows_is_in_a_fitted_table_of_numbers() -> None:
 def test_every_sort_of_column_describes_itself() -> None:
     for kind in ("number", "count", "boolean", "category", "empty", "key", "drop"):
         assert Column("c", kind, "object", missing=3).describe()
+
+
+def test_columns_of_a_wide_array_are_not_compared_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[Any] = []
+    equal = Column.__eq__
+    monkeypatch.setattr(Column, "__eq__", lambda one, other: compared.append(other) or equal(one, other))
+    Table().fit(np.random.default_rng(0).normal(size=(30, 200)) * np.arange(1, 201))
+    assert len(compared) <= 200

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import engram
+from engram.data.rows import Rows
 from engram.errors import DataError, UsageError
 from engram.maths.interpolation import angle_between, on_arc, on_line
 from engram.models.walks import nearest_codes
@@ -191,3 +192,30 @@ def test_a_row_of_the_pool_is_its_own_nearest_and_ties_go_to_the_lower_number(li
     assert not distances.any()
     found, _ = nearest_codes(np.zeros((1, 30)), np.ones((3, 30)), 9)
     assert found.tolist() == [[0, 1, 2]]  # all there are
+
+
+# --- rows that are sorted ---
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("autoencoder", {}), ("vae", {"prior": "vamp"}), ("vq-vae", {"n_codes": 8})], ids=str
+)
+def test_rows_that_are_sorted_are_drawn_from_all_of_them(
+    name: str, given: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at the first few thousand rows alone, a model of sorted rows drew none of the last ones."""
+    monkeypatch.setattr("engram.models.codes.ROWS", 100)
+    monkeypatch.setattr("engram.models.priors.ROWS", 100)
+    x = RNG.normal(size=(400, 5)) * 0.1 + np.repeat([-1.0, 1.0], 200)[:, None]
+    model = engram.create(name, code_size=2, max_epochs=3, early_stopping=False, random_state=0, **given).fit(x)
+    assert 0.2 < np.mean(model.sample(500, random_state=0).mean(1) > 0) < 0.8
+
+
+@pytest.mark.parametrize("n", [1, 5, 10, 40])
+def test_rows_are_spread_from_the_first_to_the_last(n: int) -> None:
+    rows = Rows(torch.arange(10.0)[:, None], index=torch.arange(10))
+    some = rows.spread(n).x[:, 0]
+    assert len(some) == min(n, 10)
+    assert len(torch.unique(some)) == len(some)
+    assert n == 1 or (some[0], some[-1]) == (0, 9)
+    assert torch.equal(some, rows.spread(n).index.float())
