@@ -101,13 +101,26 @@ def places(model: Model, X: Any, y: Any, random_state: int) -> dict[str, Any]:
         names = [str(c.name) for c in fields]
     else:
         frames, names = _along_components(model, real, encoded(model, drawn_rows))
+    return _placed(frames, names)
+
+
+def in_the_plane(x: Tensor, z: Tensor) -> dict[str, Any]:
+    """Return real rows x and generated rows z, (rows, values), in the plane of the first principal components of x."""
+    return _placed(*along_components(x, z))
+
+
+def _placed(frames: list[Array], names: list[str]) -> dict[str, Any]:
     kept = (frame[np.isfinite(frame).all(1)] for frame in frames)
     points = [frame[np.linspace(0, len(frame) - 1, min(len(frame), POINTS)).astype(int)] for frame in kept]
     return {"axes": names, "points": dict(zip(("real", "generated"), (_rounded(p) for p in points), strict=True))}
 
 
 def _along_components(model: Model, real: Rows, made: Rows) -> tuple[list[Array], list[str]]:
-    x, z = (torch.from_numpy(flat(rows, model.kind_)[0]) for rows in (real, made))
+    return along_components(*(torch.from_numpy(flat(rows, model.kind_)[0]) for rows in (real, made)))
+
+
+def along_components(x: Tensor, z: Tensor) -> tuple[list[Array], list[str]]:
+    """Return real rows x and generated rows z, (rows, values), along the first principal components of x, and their names."""
     count = min(2, *x.shape)
     found = principal_components(x, count)
     total = float((x.double() - found.mean).square().sum(1).mean()) or 1.0

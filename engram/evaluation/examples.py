@@ -57,7 +57,13 @@ def table_rows(model: Codes, X: Any, random_state: int, y: Any = None) -> dict[s
     drawn = generated(model, DRAWN, random_state, y)
     if drawn is not None:
         frames["generated"] = frame_of(kind, drawn)
-    names = [c.name for c in kind.fields if c.width and all(c.name in frame for frame in frames.values())]
+    return shown_rows(
+        frames, [c.name for c in kind.fields if c.width and all(c.name in frame for frame in frames.values())]
+    )
+
+
+def shown_rows(frames: dict[str, pd.DataFrame], names: list[Any]) -> dict[str, Any]:
+    """Return the first rows of each frame, and the distributions of columns, of which these are there."""
     shown = names[:MOST_COLUMNS]
     return {
         "columns": [str(name) for name in shown],

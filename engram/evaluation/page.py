@@ -88,7 +88,8 @@ def _of_rows(facts: dict[str, Any], images: dict[str, bytes]) -> Iterator[tuple[
     elif "real" in images:
         yield "rows", title, sections.picture_rows(images)
     elif tables:
-        title = title if "reconstructed" in tables else "Real and generated rows"
+        if "reconstructed" not in tables:
+            title = "Real and generated rows" if "generated" in tables else "Rows"
         plane = drawn_sections.places(generated["places"]) if "places" in generated else ""
         yield "rows", title, sections.table_rows(facts["rows"]) + plane
     if "nearest" in generated:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ from engram.evaluation.baselines.gaussian_copula import GaussianCopula
 from engram.evaluation.baselines.independent import Independent
 from engram.evaluation.baselines.sampler import Sampler
 from engram.evaluation.baselines.smote import SMOTE
+from engram.evaluation.facts import safely
 from engram.evaluation.report import REAL, Report, Result
+from engram.evaluation.synthetic_look import look_at
 from engram.evaluation.table_learners import detection, task_of, utility
 from engram.metrics.manifold import coverage
 from engram.metrics.memorisation import exact_copies
@@ -104,6 +107,7 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
         findings=[*model.findings_, *_findings(own, beside), *_seen(parts), Finding("privacy", NO_PROOF)],
         protocol=protocol | {"notes": notes},
         columns=model.kind_.describe(),
+        gather=partial(safely, partial(look_at, model, subjects, parts.reference)),
     )
 
 

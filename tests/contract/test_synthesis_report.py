@@ -1,0 +1,66 @@
+"""The report of generated tables has rows, distributions and points to look at, in the user's words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import engram
+from engram.evaluation.report import Report
+
+RNG = np.random.default_rng(0)
+
+
+def table(n: int) -> pd.DataFrame:
+    size = RNG.normal(size=n)
+    frame = pd.DataFrame({"size": size, "price": 3 * size + 0.1 * RNG.normal(size=n), "noise": RNG.normal(size=n)})
+    frame["<city>"] = np.where(size > 0, "Rome", "Oslo")
+    frame["sold"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(RNG.integers(0, 300, n), unit="D")
+    frame["member"] = RNG.random(n) < 0.3
+    frame.loc[frame.index[::7], "noise"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    rows = table(120)
+    return engram.Synthesizer(max_epochs=2, random_state=0).fit(rows[:80]).evaluate(rows[80:], train=rows[:80])
+
+
+def test_rows_are_shown_in_the_users_form(report: Report) -> None:
+    rows = report.look.facts["rows"]
+    assert rows["columns"] == list(table(1).columns)
+    for cells in (*rows["rows"]["real"], *rows["rows"]["generated"]):
+        told = dict(zip(rows["columns"], cells, strict=True))
+        assert told["<city>"] in ("Rome", "Oslo")
+        assert told["member"] in ("yes", "no")
+        assert told["sold"].startswith("2024-")
+
+
+def test_columns_have_distributions_of_real_and_of_generated_rows(report: Report) -> None:
+    for told in report.look.facts["rows"]["distributions"]:
+        assert list(told["shares"]) == ["real", "generated"]
+        for share in told["shares"].values():
+            assert sum(share) == pytest.approx(1)
+
+
+def test_what_differs_most_comes_first_beside_what_real_rows_get(report: Report) -> None:
+    columns, pairs = report.look.facts["tables"]
+    for found in (columns, pairs):
+        own = [float(row[1]) for row in found["rows"]]
+        assert own == sorted(own)
+        assert found["head"][1:] == ["Synthesizer", "real rows"]
+    assert {row[0] for row in columns["rows"]} == set(table(1).columns)
+
+
+def test_the_page_has_charts_and_nothing_unescaped(report: Report, tmp_path: Path) -> None:
+    page = report.to_html()
+    assert page.count("<svg") > len(table(1).columns)
+    assert "<city>" not in page
+    report.save_json(tmp_path / "report.json")
+    points = json.loads((tmp_path / "report.json").read_text())["facts"]["generated"]["places"]["points"]
+    assert [len(part) for part in points.values()] == [40, 40]
