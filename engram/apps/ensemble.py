@@ -25,6 +25,7 @@ from engram.training.nets import Nets
 
 Noise = Callable[[Tensor, Batch], Tensor]
 CLIP = 10.0  # standard deviations from the mean, beyond which a number says no more
+NEVER = 1e-5  # spread of a column without any: another value is as far out as `CLIP` allows, whatever its unit
 DROPPED = 0.1  # share of a row's columns that are hidden while learning, beside the noise
 STARTS = 8192  # rows that principal components and scales are computed from
 NO_HOLDOUT = 5  # folds where there is one member: it learns from all but the first
@@ -72,7 +73,7 @@ class Standard(nn.Module):
         centre = (x * weight).sum(0) / n
         spread = (((x - centre) * weight).square().sum(0) / n).sqrt()
         self.centre.copy_(torch.where(self.measured, centre, 0.0))
-        self.spread.copy_(torch.where(self.measured & (spread > 1e-6), spread, 1.0))
+        self.spread.copy_(torch.where(self.measured, torch.where(spread > 1e-6, spread, NEVER), 1.0))
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         found = torch.where(self.measured, ((x - self.centre) / self.spread).clamp(-CLIP, CLIP), x)

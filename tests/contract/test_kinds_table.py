@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from engram.data import Table
+from engram.data import Table, as_kind
 from engram.data.columns import Column
 from engram.errors import DataError, DataTypeError, UsageError
 
@@ -265,3 +265,23 @@ def test_no_cell_of_the_rows_is_in_a_fitted_table_of_numbers() -> None:
 def test_every_sort_of_column_describes_itself() -> None:
     for kind in ("number", "count", "boolean", "category", "empty", "key", "drop"):
         assert Column("c", kind, "object", missing=3).describe()
+
+
+def test_columns_that_do_not_vary_are_learned_where_that_is_asked_for() -> None:
+    raw = np.c_[np.arange(9.0), np.full(9, 4.0), np.zeros(9)]
+    kind, _ = as_kind(raw, "table", constants=True)
+    kind.fit(raw)
+    assert kind.columns == ["0", "1", "2"]
+    changed = raw[:2].copy()
+    changed[1, 1:] = 6, 1
+    assert encoded(kind, changed)[:, 1:].tolist() == [[0, 0], [2, 1]]
+    again = Table.from_dict(kind.to_dict())
+    assert encoded(again, changed).equal(encoded(kind, changed))
+    assert np.allclose(kind.decode(encoded(kind, changed)), changed, atol=1e-6)
+
+
+def test_constants_do_not_change_whether_the_other_columns_share_a_unit() -> None:
+    raw = np.c_[np.random.default_rng(0).integers(0, 256, (200, 12)), np.full((200, 20), 3)].astype(float)
+    kinds = [as_kind(raw, "table", constants=wanted)[0].fit(raw) for wanted in (False, True)]
+    first, second = (encoded(kind, raw)[:, :12] for kind in kinds)
+    assert first.equal(second)
