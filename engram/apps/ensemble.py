@@ -25,7 +25,7 @@ from engram.training.nets import Nets
 
 Noise = Callable[[Tensor, Batch], Tensor]
 CLIP = 10.0  # standard deviations from the mean, beyond which a number says no more
-NEVER = 1e-5  # spread of a column without any: another value is as far out as `CLIP` allows, whatever its unit
+NEVER = 1e-5  # spread of a column that does not vary: another value is as far out as `CLIP` allows, as a value that one row has is
 DROPPED = 0.1  # share of a row's columns that are hidden while learning, beside the noise
 STARTS = 8192  # rows that principal components and scales are computed from
 NO_HOLDOUT = 5  # folds where there is one member: it learns from all but the first
