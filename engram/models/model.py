@@ -145,9 +145,8 @@ class Model(Options, ABC):
         folder = None if run is None else claim(run, resume=resume)
         continued = self.warm_start and hasattr(self, "network_")
         held_out, held_out_y = pair_of(validation, self) if values["conditional"] else (validation, None)
-        known = self.kind_ if continued else None
-        named_as = type(self).__name__
-        given = taken_in(X, held_out, values, reader=named_as, fitted=known, constants=self.keeps_constants)
+        fitted, reader = self.kind_ if continued else None, type(self).__name__
+        given = taken_in(X, held_out, values, reader=reader, fitted=fitted, constants=self.keeps_constants)
         if values["conditional"]:
             given = with_y(given, y, held_out_y, self.given_ if continued else None)
         seed = seed_from(self.random_state)
