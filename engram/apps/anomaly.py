@@ -21,13 +21,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.copies import Copies, described, model_from
-from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of, residuals_of, spread_out
+from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of, residuals_of
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise, Views
 from engram.corruptions import corrupted
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.maths.conformal import discoveries
+from engram.maths.linear import directions
 from engram.models.blocks import over_blocks
 from engram.models.intake import Intake
 from engram.models.model import Model
@@ -81,6 +82,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     corruption_level: Level | tuple[Level, Level] = 0.2
     kind: Literal["auto", "table"] = "table"
     early_stopping: bool = False
+    keeps_constants = True
     watches = False
     own_networks = False
 
@@ -157,7 +159,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
         """Estimate the score: from rows that a member learned from, and on the scale of those that it did not."""
         generator = torch.Generator().manual_seed(self.settings_.seed)
-        rows = spread_out(rows, LOOKED_AT)
+        rows = rows.spread(LOOKED_AT)
         folds = fold_of(numbers_of(rows), self._members.folds)
         held = [folds == member for member in range(self.n_models)]
         findings = []
@@ -327,10 +329,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
 def spectral_size(rows: Rows) -> int:
     """Return how many principal components keep nine tenths of the variance, at most `MOST_CODE` and fewer than there are values."""
-    x = spread_out(rows, ROWS).x.flatten(1).double()
+    x = rows.spread(ROWS).x.flatten(1).double()
     spread = x.std(0, correction=0)
-    x = (x - x.mean(0)) / torch.where(spread > 1e-6, spread, 1.0)
-    values = torch.linalg.eigvalsh(x.T @ x).flip(0).clamp(min=0)
-    shares = values.cumsum(0) / values.sum().clamp(min=1e-12)
-    size = int((shares < SPECTRUM).sum()) + 1
-    return max(1, min(size, MOST_CODE, max(1, x.shape[1] - 1)))
+    size = directions((x - x.mean(0)) / torch.where(spread > 1e-6, spread, 1.0), SPECTRUM)
+    return max(1, min(size, MOST_CODE, x.shape[1] - 1))

@@ -25,6 +25,7 @@ from engram.training.nets import Nets
 
 Noise = Callable[[Tensor, Batch], Tensor]
 CLIP = 10.0  # standard deviations from the mean, beyond which a number says no more
+NEVER = 1e-5  # spread of a column that does not vary: another value is as far out as `CLIP` allows, as a value that one row has is
 DROPPED = 0.1  # share of a row's columns that are hidden while learning, beside the noise
 STARTS = 8192  # rows that principal components and scales are computed from
 NO_HOLDOUT = 5  # folds where there is one member: it learns from all but the first
@@ -72,7 +73,7 @@ class Standard(nn.Module):
         centre = (x * weight).sum(0) / n
         spread = (((x - centre) * weight).square().sum(0) / n).sqrt()
         self.centre.copy_(torch.where(self.measured, centre, 0.0))
-        self.spread.copy_(torch.where(self.measured & (spread > 1e-6), spread, 1.0))
+        self.spread.copy_(torch.where(self.measured, torch.where(spread > 1e-6, spread, NEVER), 1.0))
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         found = torch.where(self.measured, ((x - self.centre) / self.spread).clamp(-CLIP, CLIP), x)
@@ -178,7 +179,7 @@ class Ensemble:
 
     def scaled(self, nets: Nets, rows: Rows) -> tuple[Rows, Tensor]:
         """Set the scales; return the rows that they were computed from, spread out over all, and the fold of each."""
-        rows = spread_out(rows, STARTS)
+        rows = rows.spread(STARTS)
         nets.standard.fit(rows.x.flatten(1), seen_values(rows.mask, self.kind.groups))
         return rows, fold_of(numbers_of(rows), self.folds)
 
@@ -204,11 +205,6 @@ class Ensemble:
         output = nets.decoder(nets.encoder(x.expand(self.members, -1, -1)))
         found: Tensor = nets.decoder.likelihood.mean(output.flatten(0, 1))
         return found.view_as(output)
-
-
-def spread_out(rows: Rows, most: int) -> Rows:
-    """Return at most so many of the rows, evenly from the first to the last."""
-    return rows if len(rows) <= most else rows.take(torch.linspace(0, len(rows) - 1, most).long())
 
 
 def numbers_of(rows: Rows) -> Tensor:

@@ -10,7 +10,8 @@ For each member, from the rows that it learned from:
     marginals   - log of how far out each cell is in its own column, summed
 
 and for each part the held-out rows (each scored by the member that did not learn from it) are the yardstick: its surprise is - log of
-the share of them at or beyond. A row's score by a member is the weighted mean of the parts' surprises.
+the share of them at or beyond. A row's score by a member is the weighted mean of the parts' surprises; of wide rows it is nearly the
+residual's alone (`engram.maths.prototypes.telling`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch.nn import functional
 
 from engram.apps.ensemble import CLIP, seen_values
 from engram.maths.conformal import Yardstick, cross_conformal, surprise, yardstick
-from engram.maths.prototypes import Prototypes, prototypes, reach
+from engram.maths.prototypes import Prototypes, prototypes, reach, telling
 
 ROWS = 4096  # rows that prototypes and residuals of a member are estimated from
 HELD = 4096  # held-out scores kept of each fold
@@ -109,7 +110,7 @@ class Surprise:
 
     def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator) -> None:
         """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from."""
-        self.tensors = _columns(views, self.measured, self.groups, self.columns)
+        self.tensors = _columns(views, self.measured, self.groups, self.columns) | {"telling": telling(views.x)}
         found: dict[str, list[Tensor]] = {}
         for member, unseen in enumerate(held):
             chosen = (unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0]
@@ -173,8 +174,9 @@ class Surprise:
         return found
 
     def combined(self, parts: dict[str, Tensor]) -> Tensor:
-        """Return the weighted mean of the parts' surprises, (members, rows) float64."""
-        weights = {name: weight for name, (weight, _) in PARTS[self.clean].items()}
+        """Return the weighted mean of the parts' surprises, (members, rows) float64; of wide rows residuals weigh most."""
+        share = float(self.tensors["telling"])
+        weights = {name: w * (1 if name == "residual" else share) for name, (w, _) in PARTS[self.clean].items()}
         total = sum(weights.values())
         each = [weights[name] / total * surprise(self.sticks[name], value) for name, value in parts.items()]
         return torch.stack(each).sum(0)
@@ -248,7 +250,8 @@ class Surprise:
         weight = known / (known + new)
         found = Surprise(self.clean, self.measured, self.groups)
         mine, theirs = self.tensors, other.tensors
-        shares = {name: weight * mine[name] + (1 - weight) * theirs[name] for name in ("rare", "tails", "missing")}
+        averaged = ("rare", "tails", "missing", "telling")
+        shares = {name: weight * mine[name] + (1 - weight) * theirs[name] for name in averaged}
         grid = _pooled(mine["grid"], theirs["grid"], weight)
         found.tensors = shares | {"grid": grid, "least": torch.tensor(1 / (known + new + 1))}
         for root in ("root", "sharp"):

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import clone
 
 from engram.data.given import Conditions
-from engram.data.kind import as_kind, warn_notes
+from engram.data.kind import Kind, as_kind, warn_notes
 from engram.data.stream import some
 from engram.errors import UsageError
 from engram.models.model import Model
@@ -22,11 +22,16 @@ from engram.training.settings import auto_device, seconds
 def check(model: Model, rows: Any) -> None:
     """Raise what a fit would raise for wrong parameters or a bad cell, and tell what would be left out."""
     values = checked_values(model)
-    kind, raw = as_kind(rows, model.kind, columns=values["columns"], likelihood=values["likelihood"])
+    kind, raw = _kind(model, rows, values)
     raw = some(raw)
     warn_notes([kind.fit(raw).encode(kind.conform(raw)).notes])
     resolve_shapes(kind, settled(values, model.automatic(kind)), model.families)
     seconds(model.max_time)
+
+
+def _kind(model: Model, rows: Any, values: dict[str, Any]) -> tuple[Kind, Any]:
+    wishes = {name: values[name] for name in ("columns", "likelihood")}
+    return as_kind(rows, model.kind, constants=model.keeps_constants, **wishes)
 
 
 def checked_values(model: Model) -> dict[str, Any]:
@@ -44,7 +49,7 @@ def plan(model: Model, rows: Any, y: Any = None) -> dict[str, Any]:
     """Return what "auto" becomes for these rows: kind, columns, likelihood, network, settings; nothing is trained."""
     model = clone(model)
     values = checked_values(model)
-    kind, raw = as_kind(rows, model.kind, columns=values["columns"], likelihood=values["likelihood"])
+    kind, raw = _kind(model, rows, values)
     n_rows, raw = len(raw), some(raw)
     encoded = kind.fit(raw).encode(kind.conform(raw))
     seed = seed_from(model.random_state)

@@ -311,7 +311,9 @@ def share_a_unit(fields: list[Column]) -> bool:
     """Whether all numbers start at the same value and most go up to about the same one, as pixels and marks do."""
     if any(c.type not in ("number", "constant", "empty") for c in fields):
         return False
-    numbers = [c for c in fields if c.type == "number"]
+    numbers = [c for c in fields if c.type == "number" and c.low < c.high]
+    if len(numbers) < 8:
+        return False
     lows, highs = np.array([c.low for c in numbers]), np.array([c.high for c in numbers])
     span = highs.max() - lows.min()
-    return bool(len(numbers) >= 8 and np.ptp(lows) <= 0.01 * span and np.median(highs - lows) >= 0.9 * span)
+    return bool(np.ptp(lows) <= 0.01 * span and np.median(highs - lows) >= 0.9 * span)

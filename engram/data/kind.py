@@ -40,6 +40,7 @@ class Kind(ABC):
     columns: list[str]  # names of the columns of ``Likelihood.log_prob_columns``
     groups: Tensor | None  # for each encoded value the number of its column, or None where they are the same
     notes: tuple[str, ...] = ()  # what reading the source left out or changed
+    constants: bool = False  # whether columns that do not vary are learned as well, since a new row may differ there
     header: bool | None = None  # whether CSV files have a line of names, where that is known
     log_volume: Tensor  # (columns,) log of what one encoded unit is in the user's units: a density's Jacobian
 
@@ -145,10 +146,11 @@ def kind_class(name: str) -> type[Kind]:
     return cls
 
 
-def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
+def as_kind(raw: Any, kind: str = "auto", *, constants: bool = False, **wishes: Any) -> tuple[Kind, Any]:
     """Return (the unfitted kind, the bare data): an explicit wrapper decides, then ``kind``, then the looks of the data.
 
-    A path or a list of picture files is read first. ``wishes`` are handed to the kind: ``columns``, ``likelihood``.
+    A path or a list of picture files is read first. With ``constants`` columns of a table that do not vary are learned, too. ``wishes``
+    are handed to the kind: ``columns``, ``likelihood``.
     """
     wrapper = raw if isinstance(raw, Kind) else None
     raw = raw if wrapper is None else wrapper.raw
@@ -166,7 +168,7 @@ def as_kind(raw: Any, kind: str = "auto", **wishes: Any) -> tuple[Kind, Any]:
             f"kind={kind!r}, but these data are given as {wrapper.name}. Leave kind out, or give them bare."
         )
     found = (wrapper or _class_for(_bare(raw), kind)()).with_wishes(**wishes)
-    found.notes, found.header = notes, header
+    found.notes, found.header, found.constants = notes, header, constants
     return found, raw if wrapper is not None else _bare(raw)
 
 

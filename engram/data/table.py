@@ -81,9 +81,8 @@ class Table(Kind):
         self.number_likelihood = likelihood
         self.fields: list[Column] = []  # the user's columns in the user's order
         self.dtype: str | None = None  # of the array; None for a DataFrame
-        self._to_compare: Array | None = (
-            None  # cells of number columns, (rows, columns), until their distributions were compared
-        )
+        # number columns and their cells, (rows, columns), until their distributions were compared
+        self._to_compare: tuple[list[Column], Array] | None = None
         self.hints: list[str] = []  # what the rows at fit showed of how columns depend on each other
 
     def with_wishes(self, *, columns: dict[Any, str] | None = None, likelihood: str = "auto") -> Table:
@@ -108,11 +107,14 @@ class Table(Kind):
             self.fields = inferred_numbers(opened)
         else:
             self.fields = self._inferred(pd.DataFrame(opened))
-        if not any(c.type not in IGNORED for c in self.fields):
+        varies = any(c.type not in IGNORED for c in self.fields)
+        if not varies:
             self._keep_constants()
         self._set_scales(opened)
-        self._lay_out()
         self.hints = hints(opened, self.fields)
+        if varies and self.constants:
+            self._keep_constants()
+        self._lay_out()
         return self
 
     def _inferred(self, frame: pd.DataFrame) -> list[Column]:
@@ -125,7 +127,7 @@ class Table(Kind):
         return inferred_frame(frame, types, flags=self.dtype is None)
 
     def _keep_constants(self) -> None:
-        """With nothing that varies (one row, say), constants are all there is: learn them."""
+        """Learn constants, too: where they are asked for, and where nothing varies (one row, say) and they are all there is."""
         for column in self.fields:
             if column.type == "constant":
                 is_number = isinstance(column.values[0], float) and not column.form.get("categories")
@@ -140,7 +142,7 @@ class Table(Kind):
     def _compare(self) -> None:
         """Compare the distributions that number columns can have, if that is still to be done: only "best" and reports need it."""
         if self._to_compare is not None:
-            distributions.choose([c for c in self.fields if c.type == "number"], self._to_compare)
+            distributions.choose(*self._to_compare)
             self._to_compare = None
 
     def _set_scales(self, opened: Array | pd.DataFrame) -> None:
@@ -149,7 +151,7 @@ class Table(Kind):
         if numbers and not shared:
             rows = looked_at(len(opened), len(numbers))
             part = opened[rows] if isinstance(opened, np.ndarray) else opened.iloc[rows]
-            self._to_compare = self._raw(part, numbers)
+            self._to_compare = numbers, self._raw(part, numbers)
             if self.number_likelihood == "best":
                 self._compare()
         wishes = {

@@ -33,7 +33,7 @@ def principal_components(x: Tensor, k: int) -> Components:
     mean = x.mean(0)
     centred = x - mean
     total = centred.square().sum() / n
-    if d <= EXACT_UP_TO:
+    if d <= min(n, EXACT_UP_TO):
         values, vectors = torch.linalg.eigh(centred.T @ centred / n)
         variances, vectors = values.flip(0)[:k].clamp(min=0), vectors.flip(1).T[:k]
     elif n <= EXACT_UP_TO:
@@ -45,6 +45,15 @@ def principal_components(x: Tensor, k: int) -> Components:
     signs = vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()
     residual = ((total - variances.sum()) / max(d - k, 1)).clamp(min=0)
     return Components(mean, vectors * signs, variances, residual)
+
+
+def directions(x: Tensor, share: float) -> int:
+    """Return how many principal components of x (rows, columns) keep this share of its variance, at least 1."""
+    centred = x.double() - x.double().mean(0)
+    n, d = centred.shape
+    values = torch.linalg.eigvalsh(centred.T @ centred if d <= n else centred @ centred.T).flip(0).clamp(min=0)
+    kept = values.cumsum(0) / values.sum().clamp(min=1e-12)
+    return int((kept < share).sum()) + 1 if float(values.sum()) > 0 else 1
 
 
 def _from_rows(centred: Tensor, k: int) -> tuple[Tensor, Tensor]:

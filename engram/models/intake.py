@@ -77,12 +77,21 @@ def encoder(kind: Kind) -> Callable[[Any], Rows]:
     return lambda rows: kind.encode(kind.conform(rows))
 
 
-def taken_in(X: Any, validation: Any, values: dict[str, Any], *, reader: str, fitted: Kind | None = None) -> Intake:
+def taken_in(
+    X: Any,
+    validation: Any,
+    values: dict[str, Any],
+    *,
+    reader: str,
+    fitted: Kind | None = None,
+    constants: bool = False,
+) -> Intake:
     """Find out the kind of ``X`` (or keep the one already fitted), encode its rows and say what was left out."""
     if fitted is not None:
         kind, raw = fitted, fitted.opened(X)
     else:
-        kind, raw = as_kind(X, values["kind"], columns=values["columns"], likelihood=values["likelihood"])
+        wishes = {name: values[name] for name in ("columns", "likelihood")}
+        kind, raw = as_kind(X, values["kind"], constants=constants, **wishes)
     raw = streamed_pictures(raw)
     stream = raw if isinstance(raw, Stream) else None
     numbers, sample = (None, raw) if stream is None else stream.sample()

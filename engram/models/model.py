@@ -50,6 +50,7 @@ class Model(Options, ABC):
 
     own_networks = True  # whether encoder=, decoder= and network= can be chosen
     families: ClassVar[Mapping[str, Network]] = NETWORKS  # the networks that `network` names
+    keeps_constants: ClassVar[bool] = False  # whether columns of a table that do not vary are learned as well
     watches: ClassVar[bool] = True  # whether the terms of held-out rows say which weights are best
 
     def conditional_on(self, y: Any) -> bool:
@@ -144,7 +145,8 @@ class Model(Options, ABC):
         folder = None if run is None else claim(run, resume=resume)
         continued = self.warm_start and hasattr(self, "network_")
         held_out, held_out_y = pair_of(validation, self) if values["conditional"] else (validation, None)
-        given = taken_in(X, held_out, values, reader=type(self).__name__, fitted=self.kind_ if continued else None)
+        fitted, reader = self.kind_ if continued else None, type(self).__name__
+        given = taken_in(X, held_out, values, reader=reader, fitted=fitted, constants=self.keeps_constants)
         if values["conditional"]:
             given = with_y(given, y, held_out_y, self.given_ if continued else None)
         seed = seed_from(self.random_state)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from engram.data import Table
+from engram.data import Table, as_kind
 from engram.data.columns import Column
 from engram.errors import DataError, DataTypeError, UsageError
 
@@ -273,3 +273,23 @@ def test_columns_of_a_wide_array_are_not_compared_with_each_other(monkeypatch: p
     monkeypatch.setattr(Column, "__eq__", lambda one, other: compared.append(other) or equal(one, other))
     Table().fit(np.random.default_rng(0).normal(size=(30, 200)) * np.arange(1, 201))
     assert len(compared) <= 200
+
+
+def test_columns_that_do_not_vary_are_learned_where_that_is_asked_for() -> None:
+    raw = np.c_[np.arange(9.0), np.full(9, 4.0), np.zeros(9)]
+    kind, _ = as_kind(raw, "table", constants=True)
+    kind.fit(raw)
+    assert kind.columns == ["0", "1", "2"]
+    changed = raw[:2].copy()
+    changed[1, 1:] = 6, 1
+    assert encoded(kind, changed)[:, 1:].tolist() == [[0, 0], [2, 1]]
+    again = Table.from_dict(kind.to_dict())
+    assert encoded(again, changed).equal(encoded(kind, changed))
+    assert np.allclose(kind.decode(encoded(kind, changed)), changed, atol=1e-6)
+
+
+def test_constants_do_not_change_whether_the_other_columns_share_a_unit() -> None:
+    raw = np.c_[np.random.default_rng(0).integers(0, 256, (200, 12)), np.full((200, 20), 3)].astype(float)
+    kinds = [as_kind(raw, "table", constants=wanted)[0].fit(raw) for wanted in (False, True)]
+    first, second = (encoded(kind, raw)[:, :12] for kind in kinds)
+    assert first.equal(second)

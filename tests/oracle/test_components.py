@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from engram.maths import linear
-from engram.maths.linear import principal_components, probabilistic_pca
+from engram.maths.linear import directions, principal_components, probabilistic_pca
 
 
 def _rows(n: int, d: int, rank: int | None = None, seed: int = 0) -> torch.Tensor:
@@ -120,3 +120,12 @@ def test_no_other_noise_is_more_likely_than_that_of_probabilistic_pca() -> None:
 
     best = probabilistic_pca(components).noise.item()
     assert score(best) > max(score(best * 0.95), score(best * 1.05))
+
+
+@pytest.mark.parametrize(("n", "d"), [(50, 8), (6, 20), (1, 4), (30, 30)])
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_as_many_directions_as_keep_a_share_of_the_variance(n: int, d: int, share: float) -> None:
+    x = _rows(n, d)
+    variances = np.linalg.svd(x.numpy() - x.numpy().mean(0), compute_uv=False) ** 2
+    kept = variances.cumsum() / max(variances.sum(), 1e-300)
+    assert directions(x, share) == (int(np.searchsorted(kept, share)) + 1 if n > 1 else 1)

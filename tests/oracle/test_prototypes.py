@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engram.maths.prototypes import Prototypes, prototypes, reach, squared_distances
+from engram.maths.prototypes import Prototypes, prototypes, reach, squared_distances, telling
 
 
 def rows(n: int, values: int = 3, seed: int = 0) -> Tensor:
@@ -100,3 +100,18 @@ def test_reach_counts_the_room_of_a_prototype_where_it_is_asked_to() -> None:
     squares = [min(float((row - c).square().sum()) + r for c, r in zip(found.centres, room, strict=True)) for row in x]
     assert torch.allclose(reach(x, found, roomy=True), torch.tensor(squares).sqrt(), atol=1e-3)
     assert bool((reach(x, found, roomy=True) >= reach(x, found, roomy=False) - 1e-4).all())
+
+
+def test_distances_say_less_the_more_directions_the_rows_spread_in() -> None:
+    def of(directions: int, n: int = 3000) -> float:
+        rng = np.random.default_rng(0)
+        return float(telling(torch.from_numpy(rng.normal(size=(n, directions))).float()))
+
+    assert of(3) == of(20) == of(40) == 1
+    found = [of(d) for d in (60, 120, 240)]
+    assert found == sorted(found, reverse=True)
+    # of d equal directions about nine tenths hold nine tenths of the variance, fewer as estimated from 1,024 rows
+    assert found[1] == pytest.approx((40 / 100) ** 2, abs=0.03)
+    few = torch.from_numpy(np.random.default_rng(0).normal(size=(3000, 5)) @ np.ones((5, 300))).float()
+    assert float(telling(few)) == 1  # many columns, one direction
+    assert float(telling(torch.zeros(4, 3))) == 1
