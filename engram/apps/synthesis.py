@@ -39,7 +39,7 @@ STEPS = 3000  # of a fit
 STEPS_A_ROW = 10  # ... at most, for small tables
 WIDE = 4096  # rows, from which on networks are wider
 WIDTHS = (128, 256)
-CODE_SIZE = 16
+CODE_SIZE = 0  # none: cells are drawn one by one, and a code blurs what each is given the others
 GOOD = 0.75  # area under the curve of telling generated rows apart, up to which "auto" tries no GAN
 FEWEST = 1000  # rows, below which "auto" tries no GAN: a discriminator would learn them by heart
 JUDGED = 2000  # held-out rows, at most, that models are compared on
@@ -51,7 +51,8 @@ class Synthesizer(Model):
     """Generate rows that look like those of a table.
 
     Columns are cut into bins (quantiles of numbers, spikes such as zeros, categories, missing), and a masked VAE learns any of them given
-    any others (arXiv:1806.02382), so that rows can be drawn for given cells without waiting for them to come up. What is kept are weights,
+    any others (arXiv:1806.02382), so that rows can be drawn for given cells without waiting for them to come up. Its code is empty unless
+    ``code_size`` is given: cells are drawn one by one, which needs none (arXiv:1310.1757). What is kept are weights,
     bounds, quantiles and categories of at least ``min_count`` rows: no row, no key, no rare text. That is no proof of anonymity: read
     what `evaluate` says of privacy, and remember that distances prove nothing.
 
@@ -97,7 +98,7 @@ class Synthesizer(Model):
         return self
 
     def automatic(self, kind: Kind) -> dict[str, Any]:
-        """A small code, and the step size that suits it."""
+        """No code, and the step size that suits it."""
         return {"code_size": CODE_SIZE, "hidden": (WIDTHS[1],) * 2, "learning_rate": 3e-3, "weight_decay": 0.05}
 
     def suited(self, rows: Rows) -> dict[str, Any]:
@@ -113,8 +114,10 @@ class Synthesizer(Model):
             )
         kind, is_gan = self._binned, self.model == "gan"
         self._likelihood = kind.likelihood()
-        self._turns_of = (Turn("masked-vae", masked_vae.ROLES), *(cell_game.TURNS if is_gan else ()))
         found = masked_vae.roles(kind.sizes, kind.ordered, shapes.widths, shapes.code_size, shapes.dropout)
+        self._turns_of = (Turn("masked-vae", tuple(found)), *(cell_game.TURNS if is_gan else ()))
+        weights = masked_vae.weights_of([place.bins.counts for place in self.coding_.coded])
+        self._weights = torch.ones_like(weights) if shapes.code_size else weights
         return found | cell_game.roles(kind.sizes, kind.ordered, shapes.widths) if is_gan else found
 
     @property
@@ -139,7 +142,7 @@ class Synthesizer(Model):
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """See `engram.models.masked_vae` and `engram.models.cell_game`."""
         if turn.name == "masked-vae":
-            return masked_vae.terms(nets, batch)
+            return masked_vae.terms(nets, batch, self._weights.to(batch.x.device))
         return cell_game.terms(turn, nets, batch, self._likelihood)
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:

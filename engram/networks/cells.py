@@ -74,20 +74,38 @@ class Layers(nn.Module):
         return cast("Tensor", self.dropout(h))
 
 
+class ResidualBlocks(nn.Module):
+    """Residual blocks, which begin as nothing: h + second(dropout(silu(first(normalised h)))) (He et al. 2016, arXiv:1603.05027)."""
+
+    def __init__(self, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.ModuleList(Linear(width, width) for _ in range(depth))
+        self.second = nn.ModuleList(Linear(width, width) for _ in range(depth))
+        self.dropout = nn.Dropout(dropout)
+        for layer in self.second:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, h: Tensor) -> Tensor:
+        for first, second in zip(self.first, self.second, strict=True):
+            h = h + second(self.dropout(functional.silu(first(normalised(h)))))
+        return h
+
+
 def normalised(h: Tensor) -> Tensor:
     """Return features with mean 0 and variance 1 in each row (Ba, Kiros & Hinton 2016, arXiv:1607.06450), without a scale to learn."""
     return functional.layer_norm(h, h.shape[-1:])
 
 
 class CellEncoder(nn.Module):
-    """From a row, some of whose cells may be hidden, to features: the sum of its cells' vectors, then layers.
+    """From a row, some of whose cells may be hidden, to features: the sum of its cells' vectors, then residual blocks.
 
     Parameters
     ----------
     sizes, ordered : sequence of int
         As in `BinTable`.
     width, depth : int
-        Of the layers.
+        Of the blocks, of two layers each.
     dropout : float
         Share of hidden values dropped while learning.
     sees_all : bool
@@ -107,7 +125,7 @@ class CellEncoder(nn.Module):
         super().__init__()
         self.table = BinTable(sizes, ordered, width, len(sizes) ** -0.5)
         self.hidden = None if sees_all else nn.Parameter(torch.randn(len(sizes), width) * len(sizes) ** -0.5)
-        self.layers = Layers(width, depth, dropout)
+        self.blocks = ResidualBlocks(width, depth, dropout)
         self.register_buffer("start", torch.tensor(np.cumsum([0, *sizes[:-1]])), persistent=False)
         self.start: Tensor
 
@@ -118,7 +136,7 @@ class CellEncoder(nn.Module):
             numbers = torch.arange(len(self.hidden), device=at.device) + len(table)
             at, table = torch.where(known, at, numbers), torch.cat([table, self.hidden])
         summed = functional.embedding_bag(at, table, mode="sum")
-        return cast("Tensor", self.layers(summed))
+        return cast("Tensor", self.blocks(summed))
 
 
 class CellDecoder(nn.Module):
@@ -129,7 +147,7 @@ class CellDecoder(nn.Module):
     sizes, ordered : sequence of int
         As in `BinTable`.
     code_size, width, depth : int
-        Of the code and the layers.
+        Of the code, which may be empty, and the layers.
     dropout : float
         Share of hidden values dropped while learning.
     """
@@ -138,7 +156,7 @@ class CellDecoder(nn.Module):
         self, sizes: Sequence[int], ordered: Sequence[int], code_size: int, width: int, depth: int, dropout: float
     ) -> None:
         super().__init__()
-        self.code = nn.Linear(code_size, width)
+        self.code = nn.Linear(code_size, width) if code_size else None
         self.layers = Layers(width, depth, dropout)
         self.table = BinTable(sizes, ordered, width, 0.5 * width**-0.5)
         self.bias = nn.Parameter(torch.zeros(sum(sizes)))
@@ -147,7 +165,7 @@ class CellDecoder(nn.Module):
 
     def features(self, h: Tensor, z: Tensor) -> Tensor:
         """Return what logits are linear in, (rows, width)."""
-        return normalised(self.layers(h + self.code(z)))
+        return normalised(self.layers(h if self.code is None else h + self.code(z)))
 
     def forward(self, h: Tensor, z: Tensor) -> tuple[Tensor, ...]:
         """Return logits for each place, (rows, bins)."""
