@@ -77,15 +77,15 @@ def terms(nets: Nets, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
     """Return the surprise at hidden cells and, with a code, the KL, each times places / hidden ones, per row; w: ``weights`` (places,)."""
     cells = batch.x.long()
     known = hidden_at_random(len(cells), cells.shape[1], batch.generator, cells.device)
-    h, *code = prior = nets.prior(cells, known)
-    if "encoder" in nets:
-        _, *code = nets.encoder(cells)
-    z = reparameterise(*code, batch.generator)
+    h, *prior = nets.prior(cells, known)
+    coded = "encoder" in nets
+    mean, log_var = nets.encoder(cells)[1:] if coded else prior
+    z = reparameterise(mean, log_var, batch.generator)
     each = [functional.cross_entropy(o, cells[:, i], reduction="none") for i, o in enumerate(nets.decoder(h, z))]
     hidden = (~known).float()
     times = hidden.shape[1] / hidden.sum(1)
     surprise = {"surprise": (torch.stack(each, 1) * hidden * weights).sum(1) * times}
-    return surprise | ({"kl": kl_normals(*code, *prior[1:]).sum(1) * times} if "encoder" in nets else {})
+    return surprise | ({"kl": kl_normals(mean, log_var, *prior).sum(1) * times} if coded else {})
 
 
 def weights_of(counts: Sequence[Sequence[int]]) -> Tensor:
