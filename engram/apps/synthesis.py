@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,22 +35,14 @@ from engram.training import Batch, Finding, Turn, train
 from engram.training.nets import Nets
 from engram.training.session import seed_from
 
-STEPS = (1500, 3000)  # of a fit, fewest and most; a game has the most
-PASSES = 20  # over the rows in steps of 256, within these: more, and flags are learned by heart
+STEPS = 3000  # of a fit
 STEPS_A_ROW = 10  # ... at most, for small tables
-DECAY = {"vae": 1.0, "gan": 0.05}  # of weights
 WIDE = 4096  # rows, from which on networks are wider
 WIDTHS = (128, 256)
 CODE_SIZE = 0  # none: cells are drawn one by one, and a code blurs what each is given the others
 GOOD = 0.75  # area under the curve of telling generated rows apart, up to which "auto" tries no GAN
 FEWEST = 1000  # rows, below which "auto" tries no GAN: a discriminator would learn them by heart
 JUDGED = 2000  # held-out rows, at most, that models are compared on
-
-
-def steps_for(n: int, *, game: bool) -> int:
-    """Return the steps of a fit to n rows."""
-    steps = STEPS[1] if game else min(max(STEPS[0], PASSES * n // 256), STEPS[1])
-    return min(steps, max(200, STEPS_A_ROW * n))
 
 
 @APPS.register("synthesis", "Rows that look like those of a table and obey rules, also for given cells")
@@ -82,7 +73,7 @@ class Synthesizer(Model):
     constraints: tuple[str, ...] = ()
     min_count: Annotated[int, Ge(1)] = 5
     kind: Literal["auto", "bins"] = "bins"  # type: ignore[assignment]
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.4
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.15
     clip: Annotated[float, Gt(0)] | None = 5.0
 
     own_networks = False
@@ -107,14 +98,13 @@ class Synthesizer(Model):
         return self
 
     def automatic(self, kind: Kind) -> dict[str, Any]:
-        """No code, and the step size and decay that suit it."""
-        decay = DECAY["gan" if self.model == "gan" else "vae"]
-        return {"code_size": CODE_SIZE, "hidden": (WIDTHS[1],) * 2, "learning_rate": 3e-3, "weight_decay": decay}
+        """No code, and the step size that suits it."""
+        return {"code_size": CODE_SIZE, "hidden": (WIDTHS[1],) * 2, "learning_rate": 3e-3, "weight_decay": 0.05}
 
     def suited(self, rows: Rows) -> dict[str, Any]:
         """Wider networks and more steps for more rows."""
         width = WIDTHS[len(rows) >= WIDE]
-        return {"hidden": (width,) * 2, "steps": steps_for(len(rows), game=self.model == "gan")}
+        return {"hidden": (width,) * 2, "steps": min(STEPS, max(200, STEPS_A_ROW * len(rows)))}
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The masked VAE's networks and, for a GAN, a generator and a discriminator."""
@@ -179,16 +169,10 @@ class Synthesizer(Model):
         """Train a GAN too, and keep it where its rows are harder to tell apart."""
         shapes, kind = self.shapes_, self._binned
         game = Nets(cell_game.roles(kind.sizes, kind.ordered, shapes.widths))
-        settings = replace(self.settings_, device="cpu")
-        if self.weight_decay == "auto":
-            settings = replace(settings, weight_decay=DECAY["gan"])
-        if self.max_epochs == "auto":
-            epochs = math.ceil(steps_for(len(rows), game=True) / math.ceil(len(rows) / settings.batch_size))
-            settings = replace(settings, max_epochs=epochs)
         own, self._turns_of = self._turns_of, cell_game.TURNS
         try:
             with torch.enable_grad():
-                train(self, game, rows, None, settings)
+                train(self, game, rows, None, replace(self.settings_, device="cpu"))
         finally:
             self._turns_of = own
         both = Nets({**dict(nets.items()), **dict(game.items())})

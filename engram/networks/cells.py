@@ -30,16 +30,10 @@ class BinTable(nn.Module):
         Length of a vector.
     scale : float
         Standard deviation of the vectors at the start.
-    rising : bool
-        Whether free vectors of a number add up along its bins, so that what is learned is how a bin differs from the one before
-        (piecewise linear encoding with a step for each bin: Gorishniy et al. 2022, arXiv:2203.05556); decay then makes them smooth.
     """
 
-    def __init__(
-        self, sizes: Sequence[int], ordered: Sequence[int], width: int, scale: float, *, rising: bool = False
-    ) -> None:
+    def __init__(self, sizes: Sequence[int], ordered: Sequence[int], width: int, scale: float) -> None:
         super().__init__()
-        self.rising = rising
         self.free = nn.Parameter(torch.randn(sum(sizes), width) * scale)
         numbers = [i for i, n in enumerate(ordered) if n]
         self.waves = nn.Parameter(torch.randn(len(numbers), WAVES, width) * scale)
@@ -51,9 +45,6 @@ class BinTable(nn.Module):
             place = (torch.arange(n) + 0.5) / n
             basis[j, :n] = torch.cos(torch.pi * place[:, None] * torch.arange(1, WAVES + 1))
             rows += [(int(starts[i]) + k, j * most + k) for k in range(n)]
-            if rising:
-                with torch.no_grad():
-                    self.free[starts[i] : starts[i] + n] *= n**-0.5
         at = torch.tensor(rows, dtype=torch.long).reshape(-1, 2)
         for name, value in (("basis", basis), ("into", at[:, 0]), ("out_of", at[:, 1])):
             self.register_buffer(name, value, persistent=False)
@@ -65,12 +56,8 @@ class BinTable(nn.Module):
         """Return all vectors, (bins of all places, width)."""
         if not len(self.into):
             return self.free
-        smooth = torch.bmm(self.basis, self.waves)
-        if not self.rising:
-            return self.free.index_add(0, self.into, smooth.flatten(0, 1)[self.out_of])
-        steps = torch.zeros_like(smooth).flatten(0, 1).index_copy(0, self.out_of, self.free[self.into])
-        sums = steps.view_as(smooth).cumsum(1) + smooth
-        return self.free.index_copy(0, self.into, sums.flatten(0, 1)[self.out_of])
+        smooth = torch.bmm(self.basis, self.waves).flatten(0, 1)[self.out_of]
+        return self.free.index_add(0, self.into, smooth)
 
 
 class Layers(nn.Module):
@@ -135,7 +122,7 @@ class CellEncoder(nn.Module):
         sees_all: bool = False,
     ) -> None:
         super().__init__()
-        self.table = BinTable(sizes, ordered, width, len(sizes) ** -0.5, rising=True)
+        self.table = BinTable(sizes, ordered, width, len(sizes) ** -0.5)
         self.hidden = None if sees_all else nn.Parameter(torch.randn(len(sizes), width) * len(sizes) ** -0.5)
         self.blocks = ResidualBlocks(width, depth, dropout)
         self.register_buffer("start", torch.tensor(np.cumsum([0, *sizes[:-1]])), persistent=False)

@@ -62,15 +62,6 @@ def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(found.sample(3)) == 3
 
 
-@pytest.mark.parametrize(
-    ("rows", "steps", "of_a_game"),
-    [(10, 200, 200), (100, 1000, 1000), (10_000, 1500, 3000), (30_000, 2343, 3000), (10**6, 3000, 3000)],
-)
-def test_steps_are_as_many_as_rows_bear(rows: int, steps: int, of_a_game: int) -> None:
-    assert synthesis.steps_for(rows, game=False) == steps
-    assert synthesis.steps_for(rows, game=True) == of_a_game
-
-
 # --- limits ---
 
 

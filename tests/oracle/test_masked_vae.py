@@ -113,16 +113,6 @@ def test_vectors_of_numbers_are_free_ones_and_cosines_of_their_place() -> None:
     torch.testing.assert_close(found[3:7], table.free[3:7] + waves @ table.waves[0])
 
 
-def test_free_vectors_of_numbers_can_add_up() -> None:
-    torch.manual_seed(0)
-    table = BinTable(SIZES, ORDERED, 5, 1.0, rising=True)
-    found = table()
-    torch.testing.assert_close(found[[0, 1, 2, 7, 8]], table.free[[0, 1, 2, 7, 8]])
-    waves = torch.cos(torch.pi * (torch.arange(4)[:, None] + 0.5) / 4 * torch.arange(1, 9))
-    for k in range(4):
-        torch.testing.assert_close(found[3 + k], table.free[3 : 4 + k].sum(0) + waves[k] @ table.waves[0])
-
-
 def test_a_fit_begins_at_the_shares_of_bins() -> None:
     model, x = nets(), cells(400)
     masked_vae.begin(model.decoder, x)
