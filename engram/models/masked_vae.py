@@ -60,15 +60,14 @@ class CodedCells(nn.Module):
 def roles(
     sizes: Sequence[int], ordered: Sequence[int], widths: Sequence[int], code_size: int, dropout: float
 ) -> dict[str, nn.Module]:
-    """Return the prior of what is known, the decoder and, with a code, the encoder of whole rows; widths are one width, once a block."""
+    """Return the prior of what is known, the decoder and, with a code, the encoder of whole rows; widths are all the same one."""
     width, depth = widths[0], len(widths)
-    prior = CodedCells(CellEncoder(sizes, ordered, width, depth, dropout), width, code_size)
     if not code_size:  # the blocks of what is known do all the work
-        return {"prior": prior, "decoder": CellDecoder(sizes, ordered, 0, width, 0, 0.0)}
-    whole = CellEncoder(sizes, ordered, width, 1, dropout, sees_all=True)
+        known = CellEncoder(sizes, ordered, width, depth, dropout, blocks=True)
+        return {"prior": CodedCells(known, width, 0), "decoder": CellDecoder(sizes, ordered, 0, width, 0, 0.0)}
     return {
-        "encoder": CodedCells(whole, width, code_size),
-        "prior": prior,
+        "encoder": CodedCells(CellEncoder(sizes, ordered, width, 1, dropout, sees_all=True), width, code_size),
+        "prior": CodedCells(CellEncoder(sizes, ordered, width, depth, dropout), width, code_size),
         "decoder": CellDecoder(sizes, ordered, code_size, width, depth, dropout),
     }
 

@@ -97,18 +97,20 @@ def normalised(h: Tensor) -> Tensor:
 
 
 class CellEncoder(nn.Module):
-    """From a row, some of whose cells may be hidden, to features: the sum of its cells' vectors, then residual blocks.
+    """From a row, some of whose cells may be hidden, to features: the sum of its cells' vectors, then layers.
 
     Parameters
     ----------
     sizes, ordered : sequence of int
         As in `BinTable`.
     width, depth : int
-        Of the blocks, of two layers each.
+        Of the layers.
     dropout : float
         Share of hidden values dropped while learning.
     sees_all : bool
         Whether no cell is ever hidden.
+    blocks : bool
+        Whether layers are `ResidualBlocks`.
     """
 
     def __init__(
@@ -120,11 +122,12 @@ class CellEncoder(nn.Module):
         dropout: float,
         *,
         sees_all: bool = False,
+        blocks: bool = False,
     ) -> None:
         super().__init__()
         self.table = BinTable(sizes, ordered, width, len(sizes) ** -0.5)
         self.hidden = None if sees_all else nn.Parameter(torch.randn(len(sizes), width) * len(sizes) ** -0.5)
-        self.blocks = ResidualBlocks(width, depth, dropout)
+        self.layers = (ResidualBlocks if blocks else Layers)(width, depth, dropout)
         self.register_buffer("start", torch.tensor(np.cumsum([0, *sizes[:-1]])), persistent=False)
         self.start: Tensor
 
@@ -135,7 +138,7 @@ class CellEncoder(nn.Module):
             numbers = torch.arange(len(self.hidden), device=at.device) + len(table)
             at, table = torch.where(known, at, numbers), torch.cat([table, self.hidden])
         summed = functional.embedding_bag(at, table, mode="sum")
-        return cast("Tensor", self.blocks(summed))
+        return cast("Tensor", self.layers(summed))
 
 
 class CellDecoder(nn.Module):

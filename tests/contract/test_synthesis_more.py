@@ -44,11 +44,17 @@ def test_a_loaded_synthesizer_goes_on_learning(tmp_path: Path) -> None:
     assert len(again.sample(3)) == 3
 
 
-def test_a_code_comes_back_from_a_folder(tmp_path: Path) -> None:
-    found = synthesizer(code_size=2).fit(table())
-    assert "encoder" in found.network_
+def test_many_rows_are_learned_without_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "encoder" in synthesizer().fit(table()).network_
+    monkeypatch.setattr(synthesis, "MANY", 100)
+    found = synthesizer().fit(table())
+    assert set(found.network_) == {"prior", "decoder"}
     found.save(tmp_path / "run")
-    assert engram.load(tmp_path / "run").sample(5, random_state=1).equals(found.sample(5, random_state=1))
+    again = engram.load(tmp_path / "run").set_params(warm_start=True, early_stopping=False)
+    assert again.sample(5, random_state=1).equals(found.sample(5, random_state=1))
+    before = again.network_.prior.body.hidden.clone()
+    again.fit(table(seed=1))
+    assert not before.equal(again.network_.prior.body.hidden)
 
 
 def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> None:

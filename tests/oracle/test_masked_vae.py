@@ -94,7 +94,6 @@ def test_blocks_begin_as_nothing_and_are_residual() -> None:
 def test_features_see_known_cells_alone() -> None:
     torch.manual_seed(0)
     encoder = CellEncoder(SIZES, ORDERED, 8, 1, 0.0).eval()
-    torch.nn.init.normal_(encoder.blocks.second[0].weight)
     x = cells(4)
     known = torch.tensor([[True, False, True]]).expand(4, -1)
     other = x.clone()
