@@ -40,6 +40,9 @@ STEPS_A_ROW = 10  # ... at most, for small tables
 WIDE = 4096  # rows, from which on networks are wider
 WIDTHS = (128, 256)
 CODE_SIZE = 16
+MANY = (
+    1 << 14
+)  # rows, from which on there is no code: it blurs what cells are given the others, which only few rows need
 GOOD = 0.75  # area under the curve of telling generated rows apart, up to which "auto" tries no GAN
 FEWEST = 1000  # rows, below which "auto" tries no GAN: a discriminator would learn them by heart
 JUDGED = 2000  # held-out rows, at most, that models are compared on
@@ -51,9 +54,10 @@ class Synthesizer(Model):
     """Generate rows that look like those of a table.
 
     Columns are cut into bins (quantiles of numbers, spikes such as zeros, categories, missing), and a masked VAE learns any of them given
-    any others (arXiv:1806.02382), so that rows can be drawn for given cells without waiting for them to come up. What is kept are weights,
-    bounds, quantiles and categories of at least ``min_count`` rows: no row, no key, no rare text. That is no proof of anonymity: read
-    what `evaluate` says of privacy, and remember that distances prove nothing.
+    any others (arXiv:1806.02382), so that rows can be drawn for given cells without waiting for them to come up. From 16,384 rows on
+    its code is empty unless ``code_size`` is given: cells are drawn one by one, which needs none (arXiv:1310.1757). What is kept are
+    weights, bounds, quantiles and categories of at least ``min_count`` rows: no row, no key, no rare text. That is no proof of
+    anonymity: read what `evaluate` says of privacy, and remember that distances prove nothing.
 
     Parameters
     ----------
@@ -101,9 +105,10 @@ class Synthesizer(Model):
         return {"code_size": CODE_SIZE, "hidden": (WIDTHS[1],) * 2, "learning_rate": 3e-3, "weight_decay": 0.05}
 
     def suited(self, rows: Rows) -> dict[str, Any]:
-        """Wider networks and more steps for more rows."""
+        """Wider networks and more steps for more rows, and no code for many."""
         width = WIDTHS[len(rows) >= WIDE]
-        return {"hidden": (width,) * 2, "steps": min(STEPS, max(200, STEPS_A_ROW * len(rows)))}
+        code = CODE_SIZE if len(rows) < MANY else 0
+        return {"code_size": code, "hidden": (width,) * 2, "steps": min(STEPS, max(200, STEPS_A_ROW * len(rows)))}
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The masked VAE's networks and, for a GAN, a generator and a discriminator."""
@@ -113,8 +118,10 @@ class Synthesizer(Model):
             )
         kind, is_gan = self._binned, self.model == "gan"
         self._likelihood = kind.likelihood()
-        self._turns_of = (Turn("masked-vae", masked_vae.ROLES), *(cell_game.TURNS if is_gan else ()))
         found = masked_vae.roles(kind.sizes, kind.ordered, shapes.widths, shapes.code_size, shapes.dropout)
+        self._turns_of = (Turn("masked-vae", tuple(found)), *(cell_game.TURNS if is_gan else ()))
+        weights = masked_vae.weights_of([place.bins.counts for place in self.coding_.coded])
+        self._weights = torch.ones_like(weights) if shapes.code_size else weights
         return found | cell_game.roles(kind.sizes, kind.ordered, shapes.widths) if is_gan else found
 
     @property
@@ -139,7 +146,7 @@ class Synthesizer(Model):
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """See `engram.models.masked_vae` and `engram.models.cell_game`."""
         if turn.name == "masked-vae":
-            return masked_vae.terms(nets, batch)
+            return masked_vae.terms(nets, batch, self._weights.to(batch.x.device))
         return cell_game.terms(turn, nets, batch, self._likelihood)
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:

@@ -143,7 +143,7 @@ def check_shapes(shapes: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str
     """Return the shapes of the networks, if they can be those of the tensors."""
     found = fields_of("shapes", shapes, SHAPES)
     widths = found["widths"]
-    if found["code_size"] < 1 or any(width < 1 for width in widths) or len(widths) > len(tensors):
+    if found["code_size"] < 0 or any(width < 1 for width in widths) or len(widths) > len(tensors):
         raise Damage("shapes: these networks cannot be those of the weights")
     return found
 

@@ -5,7 +5,14 @@
 K are the known and H the hidden of a row's D places; how many are hidden is uniform from 1 to D, so that with the factor every size
 counts the same (Uria, Murray & Larochelle 2014, arXiv:1310.1757, equation 7). Encoder q sees the whole row, the prior of the code sees
 what is known, the decoder sees the code and what is known. Every cell is a category (see `engram.data.bins`). A row is drawn place by
-place in random orders, each time with a new code given all that is known by then, so that conditions are given, not waited for.
+place in random orders, each time given all that is known by then, with a new code, so that conditions are given, not waited for.
+
+A code can be empty. Then there is no q and no KL, and what is left is that of Uria, Murray & Larochelle, here with a weight for each place:
+
+    minimise   D / |H| sum_{i in H} - w_i log p(x_i | x_K)
+
+A code holds hidden cells together that are drawn at once; those that are drawn one by one do not need it. Each term is a proper score,
+so that weights do not change what would be learned from endless rows without limits; they say how much of the network a place gets.
 """
 
 from __future__ import annotations
@@ -22,7 +29,7 @@ from engram.training import Batch
 from engram.training.nets import Nets
 
 NARROW = 12.0  # log variances of codes lie within +- this
-ROLES = ("encoder", "prior", "decoder")
+LEAST_ENTROPY = 0.05  # nats; columns that hardly vary get no larger weight than with it
 
 
 class CodedCells(nn.Module):
@@ -39,11 +46,13 @@ class CodedCells(nn.Module):
     def __init__(self, encoder: CellEncoder, width: int, code_size: int) -> None:
         super().__init__()
         self.body = encoder
-        self.head = nn.Linear(width, 2 * code_size)
+        self.head = nn.Linear(width, 2 * code_size) if code_size else None
 
     def forward(self, cells: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Return features (rows, width), mean and log variance (rows, code size) of cells (rows, places) long."""
         h = self.body(cells, known)
+        if self.head is None:
+            return h, h[:, :0], h[:, :0]
         mean, log_var = self.head(normalised(h)).chunk(2, 1)
         return h, mean, log_var.clamp(-NARROW, NARROW)
 
@@ -51,8 +60,11 @@ class CodedCells(nn.Module):
 def roles(
     sizes: Sequence[int], ordered: Sequence[int], widths: Sequence[int], code_size: int, dropout: float
 ) -> dict[str, nn.Module]:
-    """Return the encoder of whole rows, the prior of what is known, and the decoder; widths are all the same one, once a layer."""
+    """Return the prior of what is known, the decoder and, with a code, the encoder of whole rows; widths are all the same one."""
     width, depth = widths[0], len(widths)
+    if not code_size:  # the blocks of what is known do all the work
+        known = CellEncoder(sizes, ordered, width, depth, dropout, blocks=True)
+        return {"prior": CodedCells(known, width, 0), "decoder": CellDecoder(sizes, ordered, 0, width, 0, 0.0)}
     return {
         "encoder": CodedCells(CellEncoder(sizes, ordered, width, 1, dropout, sees_all=True), width, code_size),
         "prior": CodedCells(CellEncoder(sizes, ordered, width, depth, dropout), width, code_size),
@@ -60,22 +72,35 @@ def roles(
     }
 
 
-def terms(nets: Nets, batch: Batch) -> dict[str, Tensor]:
-    """Return the surprise at hidden cells and the KL of the code, each times places / hidden ones, per row."""
+def terms(nets: Nets, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
+    """Return the surprise at hidden cells and, with a code, the KL, each times places / hidden ones, per row; w: ``weights`` (places,)."""
     cells = batch.x.long()
     known = hidden_at_random(len(cells), cells.shape[1], batch.generator, cells.device)
     h, *prior = nets.prior(cells, known)
-    _, mean, log_var = nets.encoder(cells)
+    coded = "encoder" in nets
+    mean, log_var = nets.encoder(cells)[1:] if coded else prior
     z = reparameterise(mean, log_var, batch.generator)
     each = [functional.cross_entropy(o, cells[:, i], reduction="none") for i, o in enumerate(nets.decoder(h, z))]
     hidden = (~known).float()
-    weight = hidden.shape[1] / hidden.sum(1)
-    surprise = (torch.stack(each, 1) * hidden).sum(1)
-    return {"surprise": surprise * weight, "kl": kl_normals(mean, log_var, *prior).sum(1) * weight}
+    times = hidden.shape[1] / hidden.sum(1)
+    surprise = {"surprise": (torch.stack(each, 1) * hidden * weights).sum(1) * times}
+    return surprise | ({"kl": kl_normals(mean, log_var, *prior).sum(1) * times} if coded else {})
+
+
+def weights_of(counts: Sequence[Sequence[int]]) -> Tensor:
+    """Return w of each place, (places,), from the rows in each of its bins: entropy^(-1/2), such that sum w_i entropy_i is that of w = 1.
+
+    A flag's whole entropy is a sixth of a number's; unweighted, what the other columns have to do with it would be lost among the numbers.
+    """
+    shares = [torch.tensor(rows, dtype=torch.float64, device="cpu") / sum(rows) for rows in counts]
+    entropy = torch.stack([torch.special.entr(share).sum() for share in shares])
+    weights = entropy.clamp(min=LEAST_ENTROPY).rsqrt()
+    total = (weights * entropy).sum()
+    return (weights * entropy.sum() / total if total > 0 else torch.ones_like(weights)).float()
 
 
 def logits(nets: Nets, cells: Tensor, known: Tensor, place: int, table: Tensor, generator: torch.Generator) -> Tensor:
-    """Return logits of the bins of a place given known cells, (rows, bins), with a code drawn for each row.
+    """Return logits of the bins of a place given known cells, (rows, bins), with a code drawn for each row, where there is one.
 
     ``table`` is ``nets.decoder.table()``, the same for all places.
     """

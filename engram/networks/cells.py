@@ -74,6 +74,23 @@ class Layers(nn.Module):
         return cast("Tensor", self.dropout(h))
 
 
+class ResidualBlocks(nn.Module):
+    """Residual blocks, which begin as nothing: h + second(dropout(silu(first(normalised h)))) (He et al. 2016, arXiv:1603.05027)."""
+
+    def __init__(self, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.ModuleList(Linear(width, width) for _ in range(depth))
+        self.second = nn.ModuleList(Linear(width, width) for _ in range(depth))
+        self.dropout = nn.Dropout(dropout)
+        for weight in self.second.parameters():
+            nn.init.zeros_(weight)
+
+    def forward(self, h: Tensor) -> Tensor:
+        for first, second in zip(self.first, self.second, strict=True):
+            h = h + second(self.dropout(functional.silu(first(normalised(h)))))
+        return h
+
+
 def normalised(h: Tensor) -> Tensor:
     """Return features with mean 0 and variance 1 in each row (Ba, Kiros & Hinton 2016, arXiv:1607.06450), without a scale to learn."""
     return functional.layer_norm(h, h.shape[-1:])
@@ -92,6 +109,8 @@ class CellEncoder(nn.Module):
         Share of hidden values dropped while learning.
     sees_all : bool
         Whether no cell is ever hidden.
+    blocks : bool
+        Whether layers are `ResidualBlocks`.
     """
 
     def __init__(
@@ -103,11 +122,12 @@ class CellEncoder(nn.Module):
         dropout: float,
         *,
         sees_all: bool = False,
+        blocks: bool = False,
     ) -> None:
         super().__init__()
         self.table = BinTable(sizes, ordered, width, len(sizes) ** -0.5)
         self.hidden = None if sees_all else nn.Parameter(torch.randn(len(sizes), width) * len(sizes) ** -0.5)
-        self.layers = Layers(width, depth, dropout)
+        self.layers = (ResidualBlocks if blocks else Layers)(width, depth, dropout)
         self.register_buffer("start", torch.tensor(np.cumsum([0, *sizes[:-1]])), persistent=False)
         self.start: Tensor
 
@@ -129,7 +149,7 @@ class CellDecoder(nn.Module):
     sizes, ordered : sequence of int
         As in `BinTable`.
     code_size, width, depth : int
-        Of the code and the layers.
+        Of the code, which may be empty, and the layers.
     dropout : float
         Share of hidden values dropped while learning.
     """
@@ -138,7 +158,7 @@ class CellDecoder(nn.Module):
         self, sizes: Sequence[int], ordered: Sequence[int], code_size: int, width: int, depth: int, dropout: float
     ) -> None:
         super().__init__()
-        self.code = nn.Linear(code_size, width)
+        self.code = nn.Linear(code_size, width) if code_size else None
         self.layers = Layers(width, depth, dropout)
         self.table = BinTable(sizes, ordered, width, 0.5 * width**-0.5)
         self.bias = nn.Parameter(torch.zeros(sum(sizes)))
@@ -147,7 +167,7 @@ class CellDecoder(nn.Module):
 
     def features(self, h: Tensor, z: Tensor) -> Tensor:
         """Return what logits are linear in, (rows, width)."""
-        return normalised(self.layers(h + self.code(z)))
+        return normalised(self.layers(h if self.code is None else h + self.code(z)))
 
     def forward(self, h: Tensor, z: Tensor) -> tuple[Tensor, ...]:
         """Return logits for each place, (rows, bins)."""

@@ -35,11 +35,26 @@ def synthesizer(**parameters: Any) -> engram.Synthesizer:
 
 def test_a_loaded_synthesizer_goes_on_learning(tmp_path: Path) -> None:
     synthesizer().fit(table()).save(tmp_path / "run")
-    again = engram.load(tmp_path / "run").set_params(warm_start=True)
+    again = engram.load(tmp_path / "run").set_params(
+        warm_start=True, early_stopping=False
+    )  # the last weights, not the best
     before = again.network_.decoder.bias.clone()
     again.fit(table(seed=1))
     assert not before.equal(again.network_.decoder.bias)
     assert len(again.sample(3)) == 3
+
+
+def test_many_rows_are_learned_without_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "encoder" in synthesizer().fit(table()).network_
+    monkeypatch.setattr(synthesis, "MANY", 100)
+    found = synthesizer().fit(table())
+    assert set(found.network_) == {"prior", "decoder"}
+    found.save(tmp_path / "run")
+    again = engram.load(tmp_path / "run").set_params(warm_start=True, early_stopping=False)
+    assert again.sample(5, random_state=1).equals(found.sample(5, random_state=1))
+    before = again.network_.prior.body.hidden.clone()
+    again.fit(table(seed=1))
+    assert not before.equal(again.network_.prior.body.hidden)
 
 
 def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,9 +62,9 @@ def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(synthesis, "FEWEST", 10)
     found = synthesizer(warm_start=True).fit(table())
     assert set(found.scores_) == {"vae", "gan"}
-    before = found.network_.prior.head.weight.clone()
-    found.fit(table(seed=1))
-    assert not before.equal(found.network_.prior.head.weight)
+    before = found.network_.prior.body.hidden.clone()
+    found.set_params(early_stopping=False).fit(table(seed=1))
+    assert not before.equal(found.network_.prior.body.hidden)
     assert len(found.sample(3)) == 3
 
 

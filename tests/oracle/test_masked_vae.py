@@ -12,16 +12,19 @@ import engram
 from engram.likelihoods import Blocks, Categorical
 from engram.maths.divergence import kl_normals, reparameterise
 from engram.models import cell_game, masked_vae
-from engram.networks.cells import BinTable, CellEncoder
+from engram.networks.cells import BinTable, CellEncoder, ResidualBlocks
 from engram.training import Batch
 from engram.training.nets import Nets
 
 SIZES, ORDERED = (3, 4, 2), (0, 4, 0)
 
 
-def nets() -> Nets:
+WEIGHTS = torch.tensor([1.0, 0.5, 2.0])
+
+
+def nets(code_size: int = 2) -> Nets:
     torch.manual_seed(0)
-    return Nets(masked_vae.roles(SIZES, ORDERED, (16, 16), 2, 0.0)).eval()
+    return Nets(masked_vae.roles(SIZES, ORDERED, (16, 16), code_size, 0.0)).eval()
 
 
 def cells(n: int = 50) -> torch.Tensor:
@@ -39,7 +42,7 @@ def test_every_number_of_known_cells_and_every_choice_is_alike_likely() -> None:
 def test_terms_are_those_of_the_formula() -> None:
     model, x = nets(), cells()
     batch = Batch(x.float(), generator=torch.Generator().manual_seed(5))
-    found = masked_vae.terms(model, batch)
+    found = masked_vae.terms(model, batch, WEIGHTS)
     generator = torch.Generator().manual_seed(5)
     known = masked_vae.hidden_at_random(len(x), 3, generator)
     h, *prior = model.prior(x, known)
@@ -47,10 +50,45 @@ def test_terms_are_those_of_the_formula() -> None:
     logits = model.decoder(h, reparameterise(*own, generator))
     for i in range(len(x)):
         hidden = [j for j in range(3) if not known[i, j]]
-        surprise = sum(-functional.log_softmax(logits[j][i], 0)[x[i, j]] for j in hidden)
+        surprise = sum(-WEIGHTS[j] * functional.log_softmax(logits[j][i], 0)[x[i, j]] for j in hidden)
         torch.testing.assert_close(found["surprise"][i], surprise * 3 / len(hidden))
         kl = kl_normals(*(each[i] for each in (*own, *prior))).sum()
         torch.testing.assert_close(found["kl"][i], kl * 3 / len(hidden))
+
+
+def test_without_a_code_the_loss_is_the_surprise_given_what_is_known() -> None:
+    model, x = nets(0), cells()
+    assert set(model) == {"prior", "decoder"}
+    found = masked_vae.terms(model, Batch(x.float(), generator=torch.Generator().manual_seed(5)), WEIGHTS)
+    assert set(found) == {"surprise"}
+    known = masked_vae.hidden_at_random(len(x), 3, torch.Generator().manual_seed(5))
+    table, generator = model.decoder.table(), torch.Generator()
+    for i in range(len(x)):
+        row, hidden = slice(i, i + 1), [j for j in range(3) if not known[i, j]]
+        each = [masked_vae.logits(model, x[row], known[row], j, table, generator)[0] for j in hidden]
+        told = zip(each, hidden, strict=True)
+        surprise = sum(-WEIGHTS[j] * functional.log_softmax(logits, 0)[x[i, j]] for logits, j in told)
+        torch.testing.assert_close(found["surprise"][i], surprise * 3 / len(hidden))
+
+
+def test_weights_are_inverse_roots_of_entropies() -> None:
+    even, skewed, never = [50, 50], [99, 1, 0], [1000, 0]
+    h = np.array([np.log(2), -0.99 * np.log(0.99) - 0.01 * np.log(0.01), 0.0])
+    root = np.maximum(h, 0.05) ** -0.5
+    wanted = torch.tensor(root * h.sum() / (root * h).sum()).float()
+    torch.testing.assert_close(masked_vae.weights_of([even, skewed, never]), wanted)
+    torch.testing.assert_close(masked_vae.weights_of([[7, 7], [3, 3]]), torch.ones(2))
+    torch.testing.assert_close(masked_vae.weights_of([[5]]), torch.ones(1))
+
+
+def test_blocks_begin_as_nothing_and_are_residual() -> None:
+    torch.manual_seed(0)
+    blocks, h = ResidualBlocks(6, 1, 0.0), torch.randn(5, 6)
+    assert torch.equal(blocks(h), h)
+    torch.nn.init.normal_(blocks.second[0].weight)
+    centred = h - h.mean(1, keepdim=True)
+    inner = functional.silu(blocks.first[0](centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()))
+    torch.testing.assert_close(blocks(h), h + blocks.second[0](inner))
 
 
 def test_features_see_known_cells_alone() -> None:
