@@ -40,9 +40,7 @@ STEPS_A_ROW = 10  # ... at most, for small tables
 WIDE = 4096  # rows, from which on networks are wider
 WIDTHS = (128, 256)
 CODE_SIZE = 16
-MANY = (
-    1 << 14
-)  # rows, from which on there is no code: it blurs what cells are given the others, which only few rows need
+MANY = 1 << 14  # rows, from which on there is no code: its noise is what keeps few rows from being learned by heart
 GOOD = 0.75  # area under the curve of telling generated rows apart, up to which "auto" tries no GAN
 FEWEST = 1000  # rows, below which "auto" tries no GAN: a discriminator would learn them by heart
 JUDGED = 2000  # held-out rows, at most, that models are compared on
@@ -55,7 +53,8 @@ class Synthesizer(Model):
 
     Columns are cut into bins (quantiles of numbers, spikes such as zeros, categories, missing), and a masked VAE learns any of them given
     any others (arXiv:1806.02382), so that rows can be drawn for given cells without waiting for them to come up. From 16,384 rows on
-    its code is empty unless ``code_size`` is given: cells are drawn one by one, which needs none (arXiv:1310.1757). What is kept are
+    its code is empty unless ``code_size`` is given: cells are drawn one by one, which needs none (arXiv:1310.1757), and three networks
+    are averaged. What is kept are
     weights, bounds, quantiles and categories of at least ``min_count`` rows: no row, no key, no rare text. That is no proof of
     anonymity: read what `evaluate` says of privacy, and remember that distances prove nothing.
 
@@ -136,7 +135,7 @@ class Synthesizer(Model):
 
     def start(self, nets: Nets, rows: Rows) -> bool:
         """Begin at independent columns."""
-        masked_vae.begin(nets.decoder, rows.x.long())
+        masked_vae.begin(nets, rows.x.long())
         return False
 
     def turns(self, step: int) -> Sequence[Turn]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from engram.data.cells import Array
 from engram.data.coding import Coding, Place
 from engram.data.known_cells import Given
-from engram.models.masked_vae import logits as logits_of
+from engram.models import masked_vae
 from engram.training.nets import Nets
 
 BLOCK = 1024  # rows drawn in one order, at most
@@ -197,7 +197,7 @@ class ByVAE:
     def __init__(self, nets: Nets) -> None:
         self.nets = nets
         with torch.no_grad():
-            self.table = nets.decoder.table()
+            self.tables = masked_vae.tables(nets)
 
     @torch.no_grad()
     def pick(self, block: Block, place: Place, allowed: Array | None) -> Array:
@@ -206,7 +206,7 @@ class ByVAE:
             logits = torch.tensor(place.bins.counts, dtype=torch.float32).log().expand(block.n, -1)
         else:
             i = block.coding.number_of[place.name]
-            logits = logits_of(self.nets, block.cells, block.known, i, self.table, block.generator)
+            logits = masked_vae.logits(self.nets, block.cells, block.known, i, self.tables, block.generator)
         if allowed is not None:
             logits = _within(logits, torch.from_numpy(allowed))
         return np.asarray(torch.multinomial(logits.softmax(1), 1, generator=block.generator)[:, 0])

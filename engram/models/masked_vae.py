@@ -18,6 +18,7 @@ so that weights do not change what would be learned from endless rows without li
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from engram.networks.cells import CellDecoder, CellEncoder, normalised
 from engram.training import Batch
 from engram.training.nets import Nets
 
+MEMBERS = 3  # networks where there is no code: each learns some of its rows by heart, their mean less
 NARROW = 12.0  # log variances of codes lie within +- this
 LEAST_ENTROPY = 0.05  # nats; columns that hardly vary get no larger weight than with it
 
@@ -60,11 +62,15 @@ class CodedCells(nn.Module):
 def roles(
     sizes: Sequence[int], ordered: Sequence[int], widths: Sequence[int], code_size: int, dropout: float
 ) -> dict[str, nn.Module]:
-    """Return the prior of what is known, the decoder and, with a code, the encoder of whole rows; widths are all the same one."""
+    """Return the prior of what is known, the decoder and, with a code, the encoder of whole rows; widths are all the same one.
+
+    Without a code there are several priors and decoders, each pair a member.
+    """
     width, depth = widths[0], len(widths)
     if not code_size:  # the blocks of what is known do all the work
-        known = CellEncoder(sizes, ordered, width, depth, dropout, blocks=True)
-        return {"prior": CodedCells(known, width, 0), "decoder": CellDecoder(sizes, ordered, 0, width, 0, 0.0)}
+        known = [CellEncoder(sizes, ordered, width, depth, dropout, blocks=True) for _ in range(MEMBERS)]
+        decoders = [CellDecoder(sizes, ordered, 0, width, 0, 0.0) for _ in range(MEMBERS)]
+        return {"prior": nn.ModuleList(CodedCells(k, width, 0) for k in known), "decoder": nn.ModuleList(decoders)}
     return {
         "encoder": CodedCells(CellEncoder(sizes, ordered, width, 1, dropout, sees_all=True), width, code_size),
         "prior": CodedCells(CellEncoder(sizes, ordered, width, depth, dropout), width, code_size),
@@ -75,16 +81,30 @@ def roles(
 def terms(nets: Nets, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
     """Return the surprise at hidden cells and, with a code, the KL, each times places / hidden ones, per row; w: ``weights`` (places,)."""
     cells = batch.x.long()
-    known = hidden_at_random(len(cells), cells.shape[1], batch.generator, cells.device)
-    h, *prior = nets.prior(cells, known)
-    coded = "encoder" in nets
-    mean, log_var = nets.encoder(cells)[1:] if coded else prior
-    z = reparameterise(mean, log_var, batch.generator)
-    each = [functional.cross_entropy(o, cells[:, i], reduction="none") for i, o in enumerate(nets.decoder(h, z))]
-    hidden = (~known).float()
-    times = hidden.shape[1] / hidden.sum(1)
-    surprise = {"surprise": (torch.stack(each, 1) * hidden * weights).sum(1) * times}
-    return surprise | ({"kl": kl_normals(mean, log_var, *prior).sum(1) * times} if coded else {})
+    found: list[dict[str, Tensor]] = []
+    for prior_of, decoder in members(nets):
+        known = hidden_at_random(len(cells), cells.shape[1], batch.generator, cells.device)
+        h, *prior = prior_of(cells, known)
+        coded = "encoder" in nets
+        mean, log_var = nets.encoder(cells)[1:] if coded else prior
+        z = reparameterise(mean, log_var, batch.generator)
+        each = [functional.cross_entropy(o, cells[:, i], reduction="none") for i, o in enumerate(decoder(h, z))]
+        hidden = (~known).float()
+        times = hidden.shape[1] / hidden.sum(1)
+        surprise = {"surprise": (torch.stack(each, 1) * hidden * weights).sum(1) * times}
+        found.append(surprise | ({"kl": kl_normals(mean, log_var, *prior).sum(1) * times} if coded else {}))
+    return {name: torch.stack([one[name] for one in found]).mean(0) for name in found[0]}
+
+
+def members(nets: Nets) -> list[tuple[nn.Module, CellDecoder]]:
+    """Return each network of what is known with its decoder: several where there is no code, whose probabilities are averaged."""
+    own: Any = (nets.prior, nets.decoder)
+    return list(zip(*own, strict=True)) if isinstance(nets.prior, nn.ModuleList) else [own]
+
+
+def tables(nets: Nets) -> list[Tensor]:
+    """Return the vectors of all bins in each member's decoder, the same for all places: for `logits`."""
+    return [decoder.table() for _, decoder in members(nets)]
 
 
 def weights_of(counts: Sequence[Sequence[int]]) -> Tensor:
@@ -99,14 +119,18 @@ def weights_of(counts: Sequence[Sequence[int]]) -> Tensor:
     return (weights * entropy.sum() / total if total > 0 else torch.ones_like(weights)).float()
 
 
-def logits(nets: Nets, cells: Tensor, known: Tensor, place: int, table: Tensor, generator: torch.Generator) -> Tensor:
+def logits(
+    nets: Nets, cells: Tensor, known: Tensor, place: int, vectors: Sequence[Tensor], generator: torch.Generator
+) -> Tensor:
     """Return logits of the bins of a place given known cells, (rows, bins), with a code drawn for each row, where there is one.
 
-    ``table`` is ``nets.decoder.table()``, the same for all places.
+    Of several members they are those of the mean of their probabilities (Lakshminarayanan et al. 2017, arXiv:1612.01474, section 2.4).
     """
-    h, mean, log_var = nets.prior(cells, known)
-    found: Tensor = nets.decoder.of_place(h, reparameterise(mean, log_var, generator), place, table)
-    return found
+    found = []
+    for (prior, decoder), table in zip(members(nets), vectors, strict=True):
+        h, mean, log_var = prior(cells, known)
+        found.append(decoder.of_place(h, reparameterise(mean, log_var, generator), place, table))
+    return found[0] if len(found) == 1 else torch.stack([each.log_softmax(1) for each in found]).logsumexp(0)
 
 
 def hidden_at_random(
@@ -118,8 +142,9 @@ def hidden_at_random(
 
 
 @torch.no_grad()
-def begin(decoder: CellDecoder, cells: Tensor) -> None:
+def begin(nets: Nets, cells: Tensor) -> None:
     """Begin at independent columns: the bias of each bin is the logarithm of its share."""
-    for i, (size, end) in enumerate(zip(decoder.sizes, decoder.ends, strict=True)):
-        counts = torch.bincount(cells[:, i], minlength=size).float() + 0.5
-        decoder.bias[end - size : end] = (counts / counts.sum()).log()
+    for _, decoder in members(nets):
+        for i, (size, end) in enumerate(zip(decoder.sizes, decoder.ends, strict=True)):
+            counts = torch.bincount(cells[:, i], minlength=size).float() + 0.5
+            decoder.bias[end - size : end] = (counts / counts.sum()).log()

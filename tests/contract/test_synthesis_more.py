@@ -13,6 +13,7 @@ import engram
 from engram.apps import synthesis
 from engram.data.renewed import _place
 from engram.errors import DataError, UsageError
+from engram.models import masked_vae
 
 QUICK: dict[str, Any] = {"random_state": 0, "max_epochs": 2}
 
@@ -52,9 +53,10 @@ def test_many_rows_are_learned_without_a_code(tmp_path: Path, monkeypatch: pytes
     found.save(tmp_path / "run")
     again = engram.load(tmp_path / "run").set_params(warm_start=True, early_stopping=False)
     assert again.sample(5, random_state=1).equals(found.sample(5, random_state=1))
-    before = again.network_.prior.body.hidden.clone()
+    before = [member.body.hidden.clone() for member in again.network_.prior]
     again.fit(table(seed=1))
-    assert not before.equal(again.network_.prior.body.hidden)
+    assert len(before) == masked_vae.MEMBERS
+    assert not any(old.equal(new.body.hidden) for old, new in zip(before, again.network_.prior, strict=True))
 
 
 def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> None:

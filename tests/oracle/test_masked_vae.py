@@ -56,19 +56,32 @@ def test_terms_are_those_of_the_formula() -> None:
         torch.testing.assert_close(found["kl"][i], kl * 3 / len(hidden))
 
 
-def test_without_a_code_the_loss_is_the_surprise_given_what_is_known() -> None:
+def test_without_a_code_the_loss_is_the_mean_surprise_of_members_given_what_is_known() -> None:
     model, x = nets(0), cells()
     assert set(model) == {"prior", "decoder"}
     found = masked_vae.terms(model, Batch(x.float(), generator=torch.Generator().manual_seed(5)), WEIGHTS)
     assert set(found) == {"surprise"}
-    known = masked_vae.hidden_at_random(len(x), 3, torch.Generator().manual_seed(5))
-    table, generator = model.decoder.table(), torch.Generator()
-    for i in range(len(x)):
-        row, hidden = slice(i, i + 1), [j for j in range(3) if not known[i, j]]
-        each = [masked_vae.logits(model, x[row], known[row], j, table, generator)[0] for j in hidden]
-        told = zip(each, hidden, strict=True)
-        surprise = sum(-WEIGHTS[j] * functional.log_softmax(logits, 0)[x[i, j]] for logits, j in told)
-        torch.testing.assert_close(found["surprise"][i], surprise * 3 / len(hidden))
+    generator, total = torch.Generator().manual_seed(5), torch.zeros(len(x))
+    for prior, decoder in zip(model.prior, model.decoder, strict=True):
+        known = masked_vae.hidden_at_random(len(x), 3, generator)  # members have other cells hidden
+        logits = decoder(prior(x, known)[0], torch.zeros(len(x), 0))
+        for i in range(len(x)):
+            hidden = [j for j in range(3) if not known[i, j]]
+            surprise = sum(-WEIGHTS[j] * functional.log_softmax(logits[j][i], 0)[x[i, j]] for j in hidden)
+            total[i] += surprise * 3 / len(hidden)
+    torch.testing.assert_close(found["surprise"], total / len(model.prior))
+
+
+def test_bins_are_drawn_by_the_mean_of_the_members_probabilities() -> None:
+    model, x = nets(0), cells(6)
+    for decoder in model.decoder:
+        torch.nn.init.normal_(decoder.bias)
+    known = torch.tensor([[True, False, True]]).expand(6, -1)
+    found = masked_vae.logits(model, x, known, 1, masked_vae.tables(model), torch.Generator()).softmax(1)
+    each = [d(p(x, known)[0], torch.zeros(6, 0))[1].softmax(1) for p, d in zip(model.prior, model.decoder, strict=True)]
+    assert len(each) > 1
+    assert not torch.allclose(each[0], each[1], atol=0.05)
+    torch.testing.assert_close(found, sum(each) / len(each))
 
 
 def test_weights_are_inverse_roots_of_entropies() -> None:
@@ -114,7 +127,7 @@ def test_vectors_of_numbers_are_free_ones_and_cosines_of_their_place() -> None:
 
 def test_a_fit_begins_at_the_shares_of_bins() -> None:
     model, x = nets(), cells(400)
-    masked_vae.begin(model.decoder, x)
+    masked_vae.begin(model, x)
     shares = torch.bincount(x[:, 1], minlength=4) + 0.5
     torch.testing.assert_close(model.decoder.bias[3:7].softmax(0), shares / shares.sum())
 
