@@ -30,8 +30,8 @@ normal rows to learn from, the other half and all anomalies to judge. Contaminat
 forest: 100 trees; PCA: log-likelihood of probabilistic PCA at 90 % of the variance; ECOD: tails of columns, summed (Li et al., 2022).
 PyOD's AutoEncoder and VAE with their defaults. Every method had the same rows. The mean difference to engram is paired: over tables,
 the seeds that both have averaged first, with its standard error. Tables of fewer than 700 rows are also left out in a table of their
-own: their test parts have as few as 2 anomalies. The recipe (which parts a score has) was chosen on these tables by others' and our trials with two seeds, so
-the figures are a little flattering; other tables are the real check.
+own: their test parts have as few as 2 anomalies. The recipe (which parts a score has) was chosen on these tables by others' and our
+trials with two seeds, so the figures are a little flattering; other tables are the real check.
 """
 
 
