@@ -154,7 +154,7 @@ class Synthesizer(Model):
         self.scores_: dict[str, float] = {}
         if held_out is rows or len(held_out) < 20:
             return []
-        held = held_out.first(JUDGED)
+        held = held_out.spread(JUDGED)
         self.network_ = nets
         self.scores_["vae"] = self._told_apart("vae", nets, held)
         if self.model == "gan":

@@ -107,7 +107,7 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
         findings=[*model.findings_, *_findings(own, beside), *_seen(parts), Finding("privacy", NO_PROOF)],
         protocol=protocol | {"notes": notes},
         columns=model.kind_.describe(),
-        gather=partial(safely, partial(look_at, model, subjects, parts.reference)),
+        gather=partial(safely, partial(look_at, model, subjects[type(model).__name__], parts.known, parts.reference)),
     )
 
 

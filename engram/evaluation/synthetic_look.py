@@ -15,23 +15,21 @@ from engram.evaluation.drawn import in_the_plane
 from engram.evaluation.examples import shown_rows
 from engram.evaluation.facts import Look, learning
 from engram.evaluation.report import REAL
-from engram.metrics.metric import Array
 from engram.metrics.tables import column_shapes, pair_trends
 
 FURTHEST = 8  # columns, and pairs of columns, that are named
 
 
-def look_at(model: Any, subjects: dict[str, Matrix], reference: Matrix) -> Look:
-    """Gather what there is to see of generated rows, the first of ``subjects``, beside as many real ones that were kept apart."""
-    name = next(iter(subjects))
-    rows = {who: m.values[: len(reference)] for who, m in subjects.items()}
-    frames = {"real": _told(model.coding_, reference), "generated": _told(model.coding_, reference.of(rows[name]))}
-    both = (features(reference), features(reference, reference.of(rows[name])))
+def look_at(model: Any, made: Matrix, known: Matrix, reference: Matrix) -> Look:
+    """Gather what there is to see of generated rows ``made``, and of real ones that are ``known``, beside as many that were kept apart."""
+    made, known = (rows.of(rows.values[: len(reference)]) for rows in (made, known))
+    frames = {"real": _told(model.coding_, reference), "generated": _told(model.coding_, made)}
+    both = (features(reference), features(reference, made))
     facts: dict[str, Any] = {
         "rows": shown_rows(frames, list(frames["real"])),
         "generated": {"places": in_the_plane(*(torch.from_numpy(x).float() for x in both))},
         "learning": learning(model),
-        "tables": [*_tables(rows, reference, name)],
+        "tables": _tables({type(model).__name__: made, REAL: known}, reference),
     }
     return Look(facts)
 
@@ -53,25 +51,25 @@ def _told(coding: Coding, rows: Matrix) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _tables(rows: dict[str, Array], reference: Matrix, name: str) -> list[dict[str, Any]]:
-    """Return the columns, and the pairs of columns, in which generated rows differ most, beside real rows."""
+def _tables(subjects: dict[str, Matrix], reference: Matrix) -> list[dict[str, Any]]:
+    """Return the columns, and the pairs of columns, in which the first subject's rows differ most, beside the others'."""
     pairs = list(combinations(range(len(reference.names)), 2))
     alike = {
-        who: (column_shapes(reference.values, own, reference.discrete), _of_pairs(reference, own, pairs))
-        for who, own in rows.items()
-        if who in (name, REAL)
+        who: (
+            column_shapes(reference.values, rows.values, reference.discrete),
+            pair_trends(reference.values, rows.values, reference.discrete)[
+                tuple(np.array(pairs, dtype=int).reshape(-1, 2).T)
+            ],
+        )
+        for who, rows in subjects.items()
     }
     labels = (list(reference.names), [f"{reference.names[i]}, {reference.names[j]}" for i, j in pairs])
     titles = ("Columns that differ most", "Pairs of columns that differ most")
     found = []
     for part, (title, told) in enumerate(zip(titles, labels, strict=True)):
-        order = [i for i in np.argsort(alike[name][part]) if np.isfinite(alike[name][part][i])][:FURTHEST]
+        own = next(iter(alike.values()))[part]
+        order = [i for i in np.argsort(own) if np.isfinite(own[i])][:FURTHEST]
         lines = [[told[i], *(f"{of[part][i]:.3f}" for of in alike.values())] for i in order]
         if lines:
             found.append({"title": title, "head": ["1 - distance", *alike], "rows": lines})
     return found
-
-
-def _of_pairs(reference: Matrix, rows: Array, pairs: list[tuple[int, int]]) -> Array:
-    trends = pair_trends(reference.values, rows, reference.discrete)
-    return np.array([trends[i, j] for i, j in pairs])

@@ -80,12 +80,11 @@ def roles(
 
 def terms(nets: Nets, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
     """Return the surprise at hidden cells and, with a code, the KL, each times places / hidden ones, per row; w: ``weights`` (places,)."""
-    cells = batch.x.long()
+    cells, coded = batch.x.long(), "encoder" in nets
     found: list[dict[str, Tensor]] = []
     for prior_of, decoder in members(nets):
         known = hidden_at_random(len(cells), cells.shape[1], batch.generator, cells.device)
         h, *prior = prior_of(cells, known)
-        coded = "encoder" in nets
         mean, log_var = nets.encoder(cells)[1:] if coded else prior
         z = reparameterise(mean, log_var, batch.generator)
         each = [functional.cross_entropy(o, cells[:, i], reduction="none") for i, o in enumerate(decoder(h, z))]

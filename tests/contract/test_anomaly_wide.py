@@ -71,6 +71,15 @@ def test_so_is_a_new_text_a_new_date_and_a_new_number_in_a_data_frame(tmp_path: 
     assert np.array_equal(again.score_samples(X), model.score_samples(X))
 
 
+def test_runs_of_before_distances_were_weighed_by_what_they_say_load_and_answer() -> None:
+    model, X = detector(max_epochs=2).fit(rows(60, 0)), rows(8, 1)
+    tensors = model.fitted_tensors()
+    assert float(tensors.pop("score.telling")) == 1.0
+    whole = model.score_samples(X)
+    model.restore_tensors(tensors)
+    assert np.array_equal(model.score_samples(X), whole)
+
+
 def test_other_models_leave_columns_that_never_vary_out_and_say_so() -> None:
     model = Autoencoder(code_size=2, max_epochs=1, random_state=0).fit(rows(60, 0))
     assert model.kind_.shape == (5,)

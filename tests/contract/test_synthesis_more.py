@@ -38,7 +38,7 @@ def test_a_loaded_synthesizer_goes_on_learning(tmp_path: Path) -> None:
     synthesizer().fit(table()).save(tmp_path / "run")
     again = engram.load(tmp_path / "run").set_params(
         warm_start=True, early_stopping=False
-    )  # the last weights, not the best
+    )  # last weights, not best ones
     before = again.network_.decoder.bias.clone()
     again.fit(table(seed=1))
     assert not before.equal(again.network_.decoder.bias)
