@@ -103,8 +103,10 @@ class LinearItems:
         data, items, pointers = (tensors[f"linear.{name}"].numpy() for name in ("weights", "items", "pointers"))
         matrix = sparse.csr_array((data, items, pointers), shape=(n_items, n_items))
         matrix.check_format(full_check=True)
-        blend, strength, temperature = tensors["linear.blend"].tolist()  # runs that blended logits have two
-        return cls(matrix, blend, strength, temperature)
+        blend = tensors["linear.blend"].tolist()
+        if len(blend) != 3:
+            raise ValueError("the linear part is blended with logits, as an earlier version had it")
+        return cls(matrix, *blend)
 
     def averaged(self, other: LinearItems, share: float) -> LinearItems:
         """Return the weights of both, the other ones' counting for ``share``; of each column the largest are kept."""

@@ -278,9 +278,7 @@ class Surprise:
     def restore(self, state: dict[str, Tensor], members: int) -> None:
         """Take back what `state` described; raise `KeyError` or `ValueError` where it is none."""
         self.tensors = {name.removeprefix("score."): t for name, t in state.items() if name.startswith("score.")}
-        self.tensors.setdefault(
-            "telling", torch.ones(())
-        )  # runs of earlier versions weighed all parts alike in wide tables
+        self.tensors.setdefault("telling", torch.ones(()))  # earlier versions weighed wide tables like others
 
         def stick(name: str) -> Yardstick:
             found = Yardstick(*(state[f"stick.{name}.{field}"] for field in Yardstick._fields))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -53,17 +52,16 @@ def _told(coding: Coding, rows: Matrix) -> pd.DataFrame:
 
 def _tables(subjects: dict[str, Matrix], reference: Matrix) -> list[dict[str, Any]]:
     """Return the columns, and the pairs of columns, in which the first subject's rows differ most, beside the others'."""
-    pairs = list(combinations(range(len(reference.names)), 2))
+    first, second = np.triu_indices(len(reference.names), 1)
     alike = {
         who: (
             column_shapes(reference.values, rows.values, reference.discrete),
-            pair_trends(reference.values, rows.values, reference.discrete)[
-                tuple(np.array(pairs, dtype=int).reshape(-1, 2).T)
-            ],
+            pair_trends(reference.values, rows.values, reference.discrete)[first, second],
         )
         for who, rows in subjects.items()
     }
-    labels = (list(reference.names), [f"{reference.names[i]}, {reference.names[j]}" for i, j in pairs])
+    names = reference.names
+    labels = (list(names), [f"{names[i]}, {names[j]}" for i, j in zip(first, second, strict=True)])
     titles = ("Columns that differ most", "Pairs of columns that differ most")
     found = []
     for part, (title, told) in enumerate(zip(titles, labels, strict=True)):

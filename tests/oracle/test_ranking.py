@@ -253,6 +253,8 @@ def test_linear_items_come_back_from_their_tensors_and_average() -> None:
     assert (again.weights != one.weights).nnz == 0
     assert (again.blend, again.strength, again.temperature) == (0.4, 2.0, 4.0)
     assert LinearItems.restored({}, 12) is None
+    with pytest.raises(ValueError, match="blended with logits"):
+        LinearItems.restored(one.state() | {"linear.blend": torch.tensor([0.4, 2.0])}, 12)
     other = LinearItems(sparse_item_weights(histories(), 2.0, 5)[0], 0.1, 2.0, 4.0)
     mixed = 0.75 * one.weights.toarray() + 0.25 * other.weights.toarray()
     np.testing.assert_allclose(one.averaged(other, 0.25).weights.toarray(), mixed, atol=1e-6)
