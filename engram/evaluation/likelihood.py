@@ -14,7 +14,7 @@ import numpy as np
 from engram.data.stream import some
 from engram.evaluation.labels import beside
 from engram.evaluation.report import Result
-from engram.models.evidence import ACTIVE
+from engram.models.code_findings import ACTIVE
 
 if TYPE_CHECKING:
     from engram.models.vae import VAE

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from engram.data.rows import Rows
 from engram.maths.adversarial import PAIRS, r1_r2
-from engram.maths.discrepancy import mean_discrepancy
+from engram.models.code_findings import off_prior
 from engram.models.codes import Codes
 from engram.models.model import Model
 from engram.models.parts import Shapes
@@ -34,7 +33,6 @@ from engram.training.nets import Nets
 BETAS = (0.5, 0.9)  # of Adam in both turns of the game
 WIDTHS = (64, 64)  # of the discriminator
 CHECKED = 512  # held-out rows whose codes are compared with the prior
-FAR = 0.005  # squared discrepancy of codes from the prior that matters, beyond what as many draws from the prior have
 
 
 @MODELS.register(
@@ -108,20 +106,6 @@ class AdversarialAutoencoder(Codes, Model):
         return torch.randn(n, self.shapes_.code_size, generator=generator)
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
-        """Calibrate scores, and look whether codes are spread as the prior says: else drawn rows are not like the rows."""
+        """Calibrate scores, and look whether codes are spread as the prior says."""
         found = super().finish(nets, rows, held_out)
-        code = self.codes_of(nets, held_out.spread(CHECKED))
-        draws = [self.draw_codes(len(code), torch.Generator().manual_seed(seed)) for seed in range(11)]
-        chance = torch.stack([mean_discrepancy(a, b) for a, b in pairwise(draws)])
-        far = float(torch.stack([mean_discrepancy(code, draw) for draw in draws]).mean())
-        likely = float(chance.mean() + 3 * chance.std())
-        if far > FAR + likely:
-            told = f"codes of held-out rows are not spread like the prior (squared discrepancy {far:.3f}, by chance up to {likely:.3f})"
-            found.append(
-                Finding(
-                    "codes-off-prior",
-                    told,
-                    "Drawn rows may be unlike the rows: try fit_prior(), or a smaller code_size",
-                )
-            )
-        return found
+        return found + off_prior(self.codes_of(nets, held_out.spread(CHECKED)), self.draw_codes)

@@ -1,4 +1,4 @@
-"""How likely rows are under a VAE: the ELBO, the importance-weighted bound, and what the code says of rows not trained on."""
+"""How likely rows are under a VAE: the ELBO, the importance-weighted bound, and what a constant output makes of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,8 @@ from engram.data.rows import Rows
 from engram.maths.bounds import importance_bound
 from engram.maths.divergence import log_normal, moved
 from engram.models.priors import Components, log_prior
-from engram.training import Batch, Finding
+from engram.training import Batch
 from engram.training.nets import Nets
-
-ACTIVE = (
-    0.01  # a code unit is active if the variance of its mean over rows is above this (Burda et al. 2015, section 5.2)
-)
 
 
 def log_weight(
@@ -62,37 +58,6 @@ def row_shifts(x: Tensor, size: int) -> Tensor:
     bits = x.flatten(1).contiguous().view(torch.int32).long()
     factors = torch.randint(1, 2**62, (bits.shape[1], size), generator=torch.Generator().manual_seed(2)) | 1
     return ((bits @ factors) >> 39 & 0xFFFFFF).float() / 2**24
-
-
-def findings(mean: Tensor, kl: Tensor, gain: Tensor) -> list[Finding]:
-    """Say whether the code tells nothing of held-out rows, or some of its units do not.
-
-    Parameters
-    ----------
-    mean : Tensor
-        (rows, code size) posterior means.
-    kl : Tensor
-        (code size,) nats per unit.
-    gain : Tensor
-        (rows,) nats by which the ELBO is above log p(x) without a code.
-    """
-    active = int((mean.var(0, unbiased=False) > ACTIVE).sum()) if len(mean) > 1 else mean.shape[1]
-    found, error = median_and_error(gain)
-    if active == 0 or float(kl.sum()) < 0.05 or found < 3 * error:
-        told = f"over no code at all, the code gains {found:.2f} ± {error:.2f} nats on the median held-out row"
-        advice = "The columns may have nothing in common; else try a smaller beta, a longer warmup, or free_bits"
-        return [Finding("collapsed", told, advice)]
-    if active < mean.shape[1]:
-        told = f"{mean.shape[1] - active} of {mean.shape[1]} code units are inactive"
-        advice = f"A code of size {active} would do as well, or try free_bits or a smaller beta"
-        return [Finding("inactive-units", told, advice)]
-    return []
-
-
-def median_and_error(values: Tensor) -> tuple[float, float]:
-    """Return the median and its standard error by the median absolute deviation (1.4826 and 1.2533 make them the normal's)."""
-    median = values.median()
-    return float(median), float(1.2533 * 1.4826 * (values - median).abs().median() / len(values) ** 0.5)
 
 
 def without_code(likelihood: Any, rows: Rows, held_out: Rows) -> Tensor:

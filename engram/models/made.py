@@ -25,7 +25,7 @@ from engram.models.conditionals import Conditionals
 from engram.models.model import Model
 from engram.models.parts import Shapes
 from engram.models.scores import Array, Scores
-from engram.networks.masked import MaskedNetwork, ordering
+from engram.networks.masked import MaskedNetwork, drawn, ordering
 from engram.parameters import checked_value
 from engram.registry import MODELS
 from engram.training import Batch, Turn
@@ -128,14 +128,6 @@ class MADE(Scores, Model):
         """
         n = checked_value("n", n, Annotated[int, Ge(1)])
         with self.fitted() as nets:
-            columns = self._columns()
             generator = torch.Generator().manual_seed(seed_from(random_state))
-            member_of = torch.randint(len(nets.network), (n,), generator=generator)
-            x = torch.zeros(n, len(columns))
-            for k, member in enumerate(nets.network):
-                rows = (member_of == k).nonzero().flatten()
-                for column in member.places.argsort().tolist() if len(rows) else []:
-                    values = (columns == column).nonzero().flatten()
-                    drawn = nets.given.sample(member(x[rows]), generator)
-                    x[rows[:, None], values] = drawn[:, values]
+            x = drawn(list(nets.network), self._columns(), nets.given.sample, n, generator)
             return self.kind_.decode(x.view(-1, *self.kind_.shape))

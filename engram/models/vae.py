@@ -27,8 +27,9 @@ from engram.maths.bounds import importance_bound
 from engram.maths.discrepancy import mean_discrepancy
 from engram.maths.divergence import kl_normal, log_normal, moved, reparameterise
 from engram.maths.total_correlation import total_correlation
+from engram.models.code_findings import code_use
 from engram.models.codes import Codes
-from engram.models.evidence import balanced_noise, findings, log_weight, row_shifts, sampled_bound, without_code
+from engram.models.evidence import balanced_noise, log_weight, row_shifts, sampled_bound, without_code
 from engram.models.model import Model
 from engram.models.parts import Shapes, start_at_components
 from engram.models.priors import (
@@ -269,7 +270,7 @@ class VAE(Codes, Model):
         kl = self.kl_per_unit(nets, held_out)
         self.kl_ = kl.numpy()
         gain = self.log_density(nets, batch, FEW_DRAWS) - without_code(nets.decoder.likelihood, rows, held_out)
-        return findings(self.encode(nets, batch), kl, gain)
+        return code_use(self.encode(nets, batch), kl, gain)
 
 
 def _times(values: Tensor | None, k: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -93,3 +94,35 @@ class MaskedNetwork(nn.Module):
             y = self.dropout(functional.elu(layer(y)))
         y = self.last(y)
         return cast("Tensor", y if self.skip is None else y + self.skip(x))
+
+
+def drawn(
+    members: Sequence[MaskedNetwork],
+    columns: Tensor,
+    sample: Callable[[Tensor, torch.Generator], Tensor],
+    n: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Draw rows, (n, values), column by column, each row in the order of a network taken at random.
+
+    Parameters
+    ----------
+    members : sequence of MaskedNetwork
+        One for each order.
+    columns : Tensor
+        (values,) long: the column of each value.
+    sample : callable
+        Draws rows, (rows, values), given outputs.
+    n : int
+        How many.
+    generator : torch.Generator
+        The source of all draws.
+    """
+    member_of = torch.randint(len(members), (n,), generator=generator)
+    x = torch.zeros(n, len(columns))
+    for k, member in enumerate(members):
+        rows = (member_of == k).nonzero().flatten()
+        for column in member.places.argsort().tolist() if len(rows) else []:
+            values = (columns == column).nonzero().flatten()
+            x[rows[:, None], values] = sample(member(x[rows]), generator)[:, values]
+    return x
