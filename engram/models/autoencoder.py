@@ -167,15 +167,17 @@ class Autoencoder(Codes, Model):
         """- log p(x | decoder(z)) per row, and the penalties on z = code(encoder(corrupt(x)))."""
         x, norm = self.corrupted(nets, batch), None
         if self.contraction and layer_of(nets.encoder) is None:
-            codes, norm = probed_norm_of_jacobian(lambda rows: self._code(nets, rows, batch), x, batch.generator)
+            codes, norm = probed_norm_of_jacobian(
+                lambda rows: self._code(nets, rows, batch, batch.progress), x, batch.generator
+            )
         else:
-            codes = self._code(nets, x, batch)
+            codes = self._code(nets, x, batch, batch.progress)
         log_prob = nets.decoder.likelihood.log_prob(nets.decoder(codes, *batch.given), batch.x, batch.mask)
         return {"reconstruction": -log_prob} | self._penalties(nets, codes, norm)
 
-    def _code(self, nets: Nets, x: Tensor, batch: Batch) -> Tensor:
+    def _code(self, nets: Nets, x: Tensor, batch: Batch, progress: float | None = None) -> Tensor:
         code: Tensor = nets.encoder(x, *batch.given)
-        return nets.code(code, batch.progress) if "code" in nets else code
+        return nets.code(code, progress) if "code" in nets else code
 
     def _penalties(self, nets: Nets, codes: Tensor, norm: Tensor | None) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}

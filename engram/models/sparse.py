@@ -54,17 +54,20 @@ class Units(nn.Module):
         self.threshold: Tensor
         self.idle: Tensor
 
-    def forward(self, values: Tensor, progress: float = 1.0) -> Tensor:
-        """Return codes, (rows, units), of an encoder's output at a share of training."""
-        codes = self.activated(values)
+    def forward(self, values: Tensor, progress: float | None = None) -> Tensor:
+        """Return codes, (rows, units), of an encoder's output: at use, or as while learning at a share of training.
+
+        Held-out rows are judged as while learning: with the units of use, weights of before k had fallen would seem the better ones.
+        """
+        codes, k = self.activated(values), self.k_at(1.0 if progress is None else progress)
         if self.select == "topk":
-            codes = top_k(codes, self.k_at(progress) if self.training else self.k_used)
-        elif self.select == "batchtopk" and self.training:
-            found = codes.detach()
-            codes = torch.where(codes >= batch_threshold(found, self.k_at(progress)), codes, 0.0)
-            self.threshold.lerp_(batch_threshold(found, self.k_used).to(self.threshold.dtype), FOLLOW)
+            codes = top_k(codes, self.k_used if progress is None and not self.training else k)
         elif self.select == "batchtopk":
-            codes = torch.where(codes >= self.threshold, codes, 0.0)
+            as_learned = self.training or (progress is not None and self.k_used != self.k)
+            found = codes.detach()
+            codes = torch.where(codes >= (batch_threshold(found, k) if as_learned else self.threshold), codes, 0.0)
+            if self.training:
+                self.threshold.lerp_(batch_threshold(found, self.k_used).to(self.threshold.dtype), FOLLOW)
         if self.training and self.activation == "relu":
             self.idle.copy_(torch.where((codes.detach() > 0).any(0), 0, self.idle + 1))
         return codes

@@ -58,6 +58,18 @@ def test_a_batch_top_k_code_has_so_many_active_units_on_average_and_a_row_decide
     assert np.array_equal(model.transform(squares()[7:8]), codes[7:8])
 
 
+@pytest.mark.parametrize("sparsity", ["topk", "batchtopk"])
+def test_held_out_rows_are_judged_with_the_units_of_learning_so_that_weights_before_k_has_fallen_are_not_kept(
+    sparsity: Any,
+) -> None:
+    own = {"sparsity": sparsity, "sparsity_level": 3, "max_epochs": 30, "random_state": 0}
+    few, many = (engram.Autoencoder(sparsity_alpha=alpha, **own).fit(squares()) for alpha in (1.0, 6.0))
+    steps = [report["step"] for report in many.history_.reports]
+    assert many.history_.best_step > max(steps) / 2  # before, k is still falling
+    if sparsity == "topk":  # alpha is of use alone: it must not change what is learned
+        assert [r["validation"] for r in many.history_.reports] == [r["validation"] for r in few.history_.reports]
+
+
 def test_l1_makes_codes_sparser_the_more_it_weighs_and_scales_do_not_get_around_it() -> None:
     shares = [(fitted(sparsity="l1", sparsity_level=w).transform(squares()) > 1e-3).mean() for w in (0.01, 30.0)]
     assert shares[1] < shares[0]
