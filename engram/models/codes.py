@@ -80,6 +80,10 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         """Return the codes that a density is fitted to, (rows, code size): those of `encode`."""
         return torch.cat([self.encode(nets, Batch(part.x, part.mask, part.y)) for part in rows.blocks(len(rows))])
 
+    def settled(self, code: Tensor) -> Tensor:
+        """Return codes that the decoder knows, of such as a density gave, (rows, code size): all of them, here."""
+        return code
+
     def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw codes from the density that was fitted to them, (n, code size)."""
         assert self.density_ is not None, "a model that draws otherwise says how"
@@ -204,7 +208,7 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
         def codes(n: int, generator: torch.Generator) -> Tensor:
             density = self.density_
-            return self.draw_codes(n, generator) if density is None else draw(n, density, generator)
+            return self.draw_codes(n, generator) if density is None else self.settled(draw(n, density, generator))
 
         def rows(nets: Nets, given: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
             return self.drawn(nets, nets.decoder(*given), generator)

@@ -79,6 +79,10 @@ class Discrete(Codes):
         index = torch.multinomial(self.shares_, n, replacement=True, generator=generator).T
         return together(looked_up(self.codebook_, index))
 
+    def settled(self, code: Tensor) -> Tensor:
+        """Return the nearest codes of entries, (rows, code size)."""
+        return together(looked_up(self.codebook_, nearest(divided(code, len(self.codebook_)), self.codebook_)))
+
     def fitted_tensors(self) -> dict[str, Tensor]:
         """Return the codebook and how often its entries are used."""
         return {**super().fitted_tensors(), "codebook": self.codebook_, "shares": self.shares_}

@@ -14,6 +14,7 @@ from engram.data.rows import Rows
 from engram.errors import UsageError
 from engram.maths.jacobian import slope_of
 from engram.maths.sparsity import batch_threshold, top_k
+from engram.models.stacking import layer_of
 from engram.networks import Coder
 from engram.training import Finding
 from engram.training.nets import Nets
@@ -142,15 +143,15 @@ def start_in_both_directions(nets: Nets, rows: Rows, begin: Callable[[Nets, Rows
 def revive(nets: Nets, x: Tensor) -> None:
     """Point units that were not active for `DEAD` steps at rows of the batch, so that these make them active.
 
-    After the resampling of Bricken et al., Towards Monosemanticity, 2023: a dead unit reads, and where the decoder is one layer writes,
-    the direction of a row from the mean of what it sees.
+    After the resampling of Bricken et al., Towards Monosemanticity, 2023: a dead unit reads, and where encoder and decoder are one layer
+    each writes, the direction of a row from the mean of what it sees.
     """
     units: Units = nets.code
     dead = (units.idle >= DEAD).nonzero().flatten()
     last = _last(nets.encoder)
     if len(dead) == 0 or last is None:
         return
-    features = nets.encoder.body(x)
+    features = nets.encoder.body(x).flatten(1)
     mean = features.mean(0)
     chosen = features[torch.randint(len(x), (len(dead),), device=x.device)] - mean
     directions = chosen / chosen.norm(dim=1, keepdim=True).clamp(min=1e-8)
@@ -161,9 +162,10 @@ def revive(nets: Nets, x: Tensor) -> None:
     if nets.encoder.skip is not None:
         nets.encoder.skip.weight[dead] = 0.0
     units.idle[dead] = 0
-    out = nets.decoder.network
-    writes = _last(out)
-    if writes is not None and writes.in_features == units.size and writes.weight.data_ptr() != last.weight.data_ptr():
+    reads, writes = layer_of(nets.encoder), layer_of(nets.decoder.network)
+    if (
+        reads is not None and writes is not None and writes.weight.data_ptr() != reads.weight.data_ptr()
+    ):  # else it is done
         writes.weight[:, dead] = (directions * writes.weight.norm(dim=0).mean()).T
 
 

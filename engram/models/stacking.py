@@ -119,8 +119,9 @@ def learn_in_pairs(
     corrupt_hidden: Callable[[Batch], Tensor],
 ) -> None:
     """Learn the outermost pair of layers on rows, the next on the codes of that, and so on; all stay where they are in ``nets``."""
-    down = [*_pieces(nets.encoder.body.layers), [nets.encoder.head]]
-    up = [*_pieces(nets.decoder.network.body.layers), [nets.decoder.network.head]]
+    down, up = (
+        _pieces([*network.body.layers.children(), network.head]) for network in (nets.encoder, nets.decoder.network)
+    )
     for depth, (into, out) in enumerate(zip(down, reversed(up), strict=True)):
         likelihood = nets.decoder.likelihood if depth == 0 else Normal(tuple(rows.x.shape[1:]))
         pair = Nets({"encoder": nn.Sequential(*into), "decoder": Decoder(nn.Sequential(*out), likelihood)})
@@ -136,14 +137,19 @@ def learn_in_pairs(
             rows = _codes(pair.to("cpu"), rows)
 
 
-def _pieces(layers: nn.Module) -> list[list[nn.Module]]:
+def _pieces(layers: Sequence[nn.Module]) -> list[list[nn.Module]]:
     """Cut layers before each linear one but the first: [flatten, linear, activation], [linear, activation], ..."""
-    found: list[list[nn.Module]] = []
-    for module in layers.children():
-        if not found or (isinstance(module, nn.Linear) and any(isinstance(m, nn.Linear) for m in found[-1])):
+    found: list[list[nn.Module]] = [[]]
+    for module in layers:
+        if _is_linear(module) and any(map(_is_linear, found[-1])):
             found.append([])
         found[-1].append(module)
     return found
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether there is a linear layer in a layer or a head."""
+    return any(isinstance(m, nn.Linear) for m in module.modules())
 
 
 @torch.no_grad()

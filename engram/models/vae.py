@@ -122,6 +122,10 @@ class VAE(Codes, Model):
             raise UsageError(
                 f"importance={self.importance}: its bound has no KL term for free_bits or capacity to act on."
             )
+        if self.free_bits and self.capacity is not None:
+            raise UsageError(
+                f"free_bits={self.free_bits:g} and capacity={self.capacity:g} both say how much of the KL costs nothing: give one of them."
+            )
         found: dict[str, nn.Module] = {"encoder": shapes.encoder(heads=2), "decoder": shapes.decoder()}
         if self.prior == "mixture":
             found["prior"] = MixturePrior(self.prior_size, shapes.code_size)

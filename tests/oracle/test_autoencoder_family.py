@@ -129,6 +129,38 @@ def test_dead_units_come_back_to_life() -> None:
     assert nets.code.idle.max() == 0
 
 
+@pytest.mark.parametrize(("hidden", "writes"), [((), True), ((10,), False)])
+def test_a_revived_unit_writes_its_direction_only_where_it_reads_and_writes_rows(
+    hidden: tuple[int, ...], writes: bool
+) -> None:
+    own = {"sparsity": "topk", "sparsity_level": 2, "code_size": 10, "max_epochs": 1, "random_state": 0}
+    model = engram.Autoencoder(hidden=hidden, **own).fit(
+        squares()[:, :10]
+    )  # rows, hidden layers and codes of one width
+    nets = model.network_
+    before = {name: w.clone() for name, w in nets.decoder.network.state_dict().items()}
+    nets.code.idle.zero_()
+    nets.code.idle[0] = DEAD
+    revive(nets, model.encoded(squares()[:, :10]).x)
+    assert nets.code.idle[0] == 0
+    assert any(not torch.equal(w, before[name]) for name, w in nets.decoder.network.state_dict().items()) == writes
+
+
+def test_dead_units_of_convolutions_come_back_to_life() -> None:
+    X = load_digits().images[:64]
+    model = engram.Autoencoder(sparsity="topk", network="conv", max_epochs=1, random_state=0).fit(X)
+    nets, x = model.network_, model.encoded(X).x
+    nets.code.idle.fill_(DEAD)
+    revive(nets, x)
+    assert nets.code.idle.max() == 0
+
+
+def test_layers_of_pictures_are_learned_in_pairs_without_hidden_ones_too() -> None:
+    X = load_digits().images[:64]
+    model = engram.Autoencoder(pretrain=True, hidden=(), network="mlp", max_epochs=4, random_state=0).fit(X)
+    assert model.reconstruct(X).shape == X.shape
+
+
 def test_dead_units_are_a_finding() -> None:
     model = engram.Autoencoder(sparsity="l1", sparsity_level=1000.0, code_size=32, max_epochs=30, early_stopping=False)
     told = [f.message for f in model.set_params(random_state=0).fit(squares()).findings_ if f.kind == "dead-code-units"]

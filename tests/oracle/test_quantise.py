@@ -132,6 +132,20 @@ def test_codes_are_entries_by_number_and_digits_come_back_better_than_their_mean
     assert all(tuple(row[p::parts].tolist()) in known[p] for row in drawn for p in range(parts))
 
 
+@pytest.mark.parametrize("model", [VQVAE(n_codes=8, random_state=0), FSQVAE(random_state=0)], ids=["vq", "fsq"])
+def test_rows_drawn_from_a_fitted_density_of_codes_come_from_entries_too(model: VQVAE | FSQVAE) -> None:
+    X = np.random.default_rng(0).normal(size=(100, 6))
+    model.set_params(max_epochs=2).fit(X).fit_prior("gmm", n=3)
+    seen: list[torch.Tensor] = []
+    hook = model.network_.decoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    model.sample(50, random_state=0)
+    hook.remove()
+    known = [{tuple(e) for e in part.tolist()} for part in model.codebook_]
+    parts = len(known)
+    assert len(seen[0]) == 50
+    assert all(tuple(row[p::parts].tolist()) in known[p] for row in seen[0] for p in range(parts))
+
+
 def test_entries_that_nobody_uses_are_a_finding() -> None:
     X = np.repeat(np.random.default_rng(0).normal(size=(4, 5)), 300, 0) + 1e-4
     found = VQVAE(code_size=2, n_codes=64, max_epochs=2, random_state=0).fit(X).findings_

@@ -80,6 +80,8 @@ def test_several_draws_make_a_better_bound_of_the_same_network() -> None:
     assert math.isfinite(many)
     with pytest.raises(UsageError, match="free_bits"):
         fitted(importance=2, free_bits=0.1)
+    with pytest.raises(UsageError, match="give one of them"):
+        fitted(capacity=2.0, free_bits=0.1)
 
 
 # --- learned priors ---
