@@ -35,7 +35,7 @@ from engram.models.model import Model
 from engram.models.options import Corruption, Level
 from engram.models.parts import Shapes
 from engram.models.scores import Scores
-from engram.parameters import checked_value
+from engram.parameters import checked, checked_value
 from engram.registry import APPS
 from engram.training import Batch, Finding, Turn
 from engram.training.checkpoint import Checkpoints
@@ -129,9 +129,9 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The members' networks, and the scale of the rows."""
         if self.model is None:
-            self._members = Ensemble(self.kind_, self.n_models, shapes.code_size, shapes.widths)
+            self._members = Ensemble(self.kind_, self._n_models, shapes.code_size, shapes.widths)
         else:
-            self._members = Copies(model_from(self.model), self.kind_, self.n_models, shapes.code_size)
+            self._members = Copies(model_from(self.model), self.kind_, self._n_models, shapes.code_size)
         return self._members.roles()
 
     def start(self, nets: Nets, rows: Rows) -> bool:
@@ -161,19 +161,17 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         generator = torch.Generator().manual_seed(self.settings_.seed)
         rows = rows.spread(LOOKED_AT)
         folds = fold_of(numbers_of(rows), self._members.folds)
-        held = [folds == member for member in range(self.n_models)]
+        held = [folds == member for member in range(self._n_models)]
         findings = []
         if len(rows) < 2 * self._members.folds:
-            held = [torch.ones(len(rows), dtype=torch.bool)] * self.n_models
+            held = [torch.ones(len(rows), dtype=torch.bool)] * self._n_models
             told = f"{len(rows)} row{'s are' if len(rows) > 1 else ' is'} too few to hold any out: scores are measured by learned rows"
             findings.append(Finding("no-held-out-rows", told, "Collect more rows before trusting any alert"))
         parts = [self.views(nets, Batch(part.x, part.mask)) for part in rows.blocks(4096)]
         self._score = Surprise(self._clean, nets.standard.measured, self.kind_.groups)
         self._score.fit(Views.joined(parts), held, generator)
-        if self.alert_rate * (self.n_held_ + 1) < 1:
-            told = (
-                f"no p-value is below {1 / (self.n_held_ + 1):.2g}, so that alert_rate={self.alert_rate:g} never alerts"
-            )
+        if self._alert_rate * (self.n_held_ + 1) < 1:
+            told = f"no p-value is below {1 / (self.n_held_ + 1):.2g}, so that alert_rate={self._alert_rate:g} never alerts"
             findings.append(Finding("alert-rate", told, "Choose a larger alert_rate, or fit to more rows"))
         return findings
 
@@ -183,8 +181,18 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         return None if clean == "auto" else clean
 
     @property
+    def _alert_rate(self) -> float:
+        """As it is now, checked: it may be changed after a fit."""
+        return float(checked(type(self), "alert_rate", self.alert_rate))
+
+    @property
+    def _n_models(self) -> int:
+        return int(checked(type(self), "n_models", self.n_models))
+
+    @property
     def n_held_(self) -> int:
         """How many held-out scores p-values are measured by."""
+        check_is_fitted(self, "_score")
         return self._score.held
 
     def views(self, nets: Nets, batch: Batch) -> Views:
@@ -225,7 +233,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         """Take the score back."""
         measured = measured_values(self._members.likelihood)
         self._score = Surprise(self._clean, measured, self.kind_.groups)
-        self._score.restore(tensors, self.n_models)
+        self._score.restore(tensors, self._n_models)
 
     def described(self) -> dict[str, Any]:
         """Return the parameters that JSON has otherwise: a model by its name and parameters."""
@@ -254,7 +262,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     def offset_(self) -> float:
         """The score below which a row is an anomaly at `alert_rate`."""
         check_is_fitted(self, "network_")
-        return self._offset(self.alert_rate)
+        return self._offset(self._alert_rate)
 
     def _offset(self, rate: float) -> float:
         allowed = rate * (self.n_held_ + 1) - 1  # held-out rows at or beyond a row that alerts
@@ -281,7 +289,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         if fdr is not None:
             rate = checked_value("fdr", fdr, Share)
             return np.where(discoveries(torch.from_numpy(self.pvalues(X)), rate).numpy(), -1, 1)
-        rate = self.alert_rate if alert_rate is None else checked_value("alert_rate", alert_rate, Share)
+        rate = self._alert_rate if alert_rate is None else checked_value("alert_rate", alert_rate, Share)
         return np.where(self.score_samples(X) < self._offset(rate), -1, 1)
 
     def scored(self, X: Any) -> dict[str, Array]:
@@ -304,6 +312,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             Only so many columns of each row.
         """
         top = None if top is None else checked_value("top", top, Annotated[int, Ge(1)])
+        check_is_fitted(self, "network_")
         return explained(self, X, top)
 
     def drift(self, X: Any) -> pd.DataFrame:
@@ -313,6 +322,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         statistic, missing cells as a category of their own, and the row "(score)" by the p-values' distance from uniform; drifted at a
         false-discovery rate of .05. With many rows small differences are sure, too: look at the statistic.
         """
+        check_is_fitted(self, "network_")
         return drifted(self, X)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:

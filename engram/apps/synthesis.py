@@ -165,7 +165,7 @@ class Synthesizer(Model):
         message = (
             f"boosted trees tell generated from held-out rows with an area under the curve of: {told} (.5 is best)"
         )
-        worse = self.scores_[self.chosen_] > min(self.scores_.values())
+        worse = _far(self.scores_[self.chosen_]) > min(map(_far, self.scores_.values()))
         return [Finding("told-apart", message, "model='auto' takes the better one" if worse else "")]
 
     def _try_game(self, nets: Nets, rows: Rows, held: Rows) -> None:
@@ -180,7 +180,7 @@ class Synthesizer(Model):
             self._turns_of = own
         both = Nets({**dict(nets.items()), **dict(game.items())})
         self.scores_["gan"] = self._told_apart("gan", both, held)
-        if self.scores_["gan"] < self.scores_["vae"]:
+        if _far(self.scores_["gan"]) < _far(self.scores_["vae"]):
             self.chosen_ = "gan"
             nets.update(dict(game.items()))
 
@@ -223,7 +223,8 @@ class Synthesizer(Model):
         Raises
         ------
         UsageError
-            A given column is unknown, or a cell cannot be: a category that was not kept, a number outside of the rows at fit.
+            A given column is unknown, or a cell cannot be: a category that was not kept, a number outside of the rows at fit. Cells of
+            keys, texts and columns of one value, of which nothing is learned, are written as they are given.
         """
         n = checked_value("n", n, Annotated[int, Ge(1)])
         with self.fitted() as nets:
@@ -288,3 +289,8 @@ class Synthesizer(Model):
     def report_on(self, X: Any, y: Any = None, *, train: Any = None, random_state: Any = 0) -> Report:
         """Return what `engram.evaluate` says: generated rows are judged as tables, without a target; ``y`` is ignored."""
         return self.evaluate(X, train=train, random_state=random_state)
+
+
+def _far(area: float) -> float:
+    """Return how far the area under a curve is from that of rows which nobody can tell apart."""
+    return abs(area - 0.5)

@@ -87,11 +87,17 @@ def write(rows: Any, to: Target) -> None:
         _save(rows, path, to.suffix)
 
 
+def _of_one_type(rows: Any) -> Any:
+    """Return rows whose columns of several types (values of numbers and of categories, say) are texts."""
+    mixed = [name for name in rows if rows[name].dtype == object and rows[name].dropna().map(type).nunique() > 1]
+    return rows.assign(**{str(n): rows[n].map(str, na_action="ignore") for n in mixed})
+
+
 def _save(rows: Any, path: Path, suffix: str, *, names: bool = True) -> None:
     """Write rows to a file in the form that a suffix says, whatever the file is called; a CSV file with ``names`` or without."""
     save: dict[str, Callable[[Any, Path], None]] = {
         ".csv": lambda rows, path: frame(rows).to_csv(path, index=False, header=names),
-        ".parquet": lambda rows, path: frame(rows).to_parquet(path, index=False),
+        ".parquet": lambda rows, path: _of_one_type(frame(rows)).to_parquet(path, index=False),
         ".npy": _save_array,
         ".png": _save_sheet,
     }

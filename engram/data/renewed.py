@@ -14,6 +14,10 @@ from engram.data.columns import Column
 LONGEST = 40  # letters of a key whose shape is kept
 SHARE = 0.9  # of the keys that must have a letter at a place for it to be kept there, if they are rows enough
 ALPHABETS = {"9": string.digits, "A": string.ascii_uppercase, "a": string.ascii_lowercase}
+LARGEST, FEW = (
+    1 << 62,
+    10**6,
+)  # a number that 64 bits hold with room above it; numbers that there must be room for below
 ROOM = 100  # keys that a shape can make for each one that is asked for, so that hardly any is one of the table's
 
 
@@ -27,8 +31,8 @@ def shape_of(column: Column, series: pd.Series[Any], least: int) -> dict[str, An
     if column.type == "text":
         return {"start": 0, "shape": []}
     if pd.api.types.is_numeric_dtype(series.dtype):
-        high = max(abs(float(present.astype(float).max())), 1.0) if len(present) else 1.0
-        return {"start": int(10 ** np.ceil(np.log10(high + 1))), "shape": []}
+        whole = [abs(int(number)) for number in present]
+        return {"start": _beginning(min(whole, default=1), max(whole, default=1)), "shape": []}
     texts = [str(cell) for cell in present]
     lengths = pd.Series([len(text) for text in texts])
     length = int(lengths.mode().iloc[0]) if len(lengths) else 0
@@ -36,6 +40,13 @@ def shape_of(column: Column, series: pd.Series[Any], least: int) -> dict[str, An
         return {"start": 0, "shape": []}
     same = np.array([list(text) for text in texts if len(text) == length])
     return {"start": 0, "shape": [_place(same[:, i], least) for i in range(length)]}
+
+
+def _beginning(low: int, high: int) -> int:
+    """Return a power of ten from which on numbers are none of those at fit: above all, or below all where those would be too large."""
+    above: int = 10 ** len(str(high))
+    below: int = 10 ** max(len(str(low)) - 2, 0)
+    return below if above > LARGEST and below >= FEW else above
 
 
 def _place(letters: Array, least: int) -> str:
@@ -58,7 +69,7 @@ def renewed(column: Column, shape: dict[str, Any], n: int, random: np.random.Gen
 
 def _made(column: Column, shape: dict[str, Any], n: int, random: np.random.Generator) -> Any:
     if shape["start"]:
-        return shape["start"] + np.arange(n, dtype=np.int64)
+        return list(range(shape["start"], shape["start"] + n))
     places = shape["shape"]
     room = float(np.prod([len(ALPHABETS.get(p, " ")) for p in places])) if places else 0.0
     if room < ROOM * n:

@@ -24,6 +24,7 @@ ARROWS = {"higher": "↑", "lower": "↓"}
 REAL, BOOTSTRAP = "real rows", "bootstrap"  # they generate nothing new: other real rows, training rows once more
 # .5 is best: less is further from the training rows than real rows are
 UNRANKED = ("memorisation", "nearer-to-training", "membership")
+BY_CHANCE = {"detection": 0.5}  # values that rows have which nobody can tell apart: nearer to them is better
 MOST_BESIDE = 6  # metrics
 REFERENCES = (REAL, BOOTSTRAP)
 
@@ -138,14 +139,11 @@ class Report:
         """
         found = {s: r for s in self.subjects() if (r := self.result(name, s)) is not None}
         decimals = next(iter(found.values())).decimals()
-        sign = 1 if next(iter(found.values())).better == "higher" else -1
         if name in UNRANKED:
             return {s: (r.text(decimals), False) for s, r in found.items()}
-        best = max(sign * round(r.value, decimals) for s, r in found.items() if s not in REFERENCES)
-        return {
-            s: (r.text(decimals), s not in REFERENCES and sign * round(r.value, decimals) == best)
-            for s, r in found.items()
-        }
+        ranks = {s: _rank(r, decimals) for s, r in found.items() if s not in REFERENCES}
+        best = max(ranks.values(), default=math.nan)
+        return {s: (r.text(decimals), s in ranks and ranks[s] == best) for s, r in found.items()}
 
     @property
     def is_wide(self) -> bool:
@@ -219,6 +217,14 @@ class Report:
     def save_html(self, path: str | Path) -> None:
         """Write the report as one self-contained page, at once or not at all; an existing file is replaced."""
         save(Path(path), self.to_html().encode())
+
+
+def _rank(result: Result, decimals: int) -> float:
+    """Return a number that is the higher the better, of the value as it is printed."""
+    value = round(result.value, decimals)
+    if result.name in BY_CHANCE:
+        return -round(abs(value - BY_CHANCE[result.name]), decimals)
+    return value if result.better == "higher" else -value
 
 
 def save(path: Path, content: bytes) -> None:
