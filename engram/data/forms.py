@@ -77,9 +77,6 @@ def in_memory(raw: Any) -> Any:
                 f"a sparse table of {raw.shape[0]} x {raw.shape[1]} would need {size / 2**30:.1f} GiB when dense."
             )
         return raw.toarray()
-    if isinstance(raw, np.ma.MaskedArray):
-        is_number = raw.dtype.kind in "fiub"
-        return np.ma.filled(raw.astype(np.float64 if is_number else object), np.nan if is_number else None)
     return raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
 
 

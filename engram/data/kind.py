@@ -173,7 +173,10 @@ def as_kind(raw: Any, kind: str = "auto", *, constants: bool = False, **wishes: 
 
 
 def _bare(raw: Any) -> Any:
-    """Return what only looks like an array as one."""
+    """Return what only looks like an array as one; masked cells are missing ones."""
+    if isinstance(raw, np.ma.MaskedArray):
+        is_number = raw.dtype.kind in "fiub"
+        return np.ma.filled(raw.astype(np.float64 if is_number else object), np.nan if is_number else None)
     is_other = hasattr(raw, "to_numpy") or isinstance(raw, Tensor) or not hasattr(raw, "__array__")
     return raw if is_other else np.asarray(raw)
 
