@@ -209,6 +209,15 @@ def test_held_out_rows_come_with_their_y_and_searches_and_evaluation_use_it() ->
     assert report.pictures
 
 
+def test_a_density_of_codes_is_fitted_to_rows_with_their_y() -> None:
+    model = VAE(**SMALL).fit(X, NUMBER)
+    with pytest.raises(UsageError, match="conditional: give y="):
+        model.fit_prior(X=X)
+    assert np.isfinite(model.fit_prior(X=X, y=NUMBER).sample(5, y=1, random_state=0)).all()
+    plain = VAE(**SMALL | {"conditional": False}).fit(X)
+    assert plain.fit_prior(X=X, y=NUMBER).density_ is not None
+
+
 def test_other_models_ignore_y() -> None:
     plain = {**SMALL, "conditional": False}
     model = VAE(**plain).fit(X, NUMBER)
