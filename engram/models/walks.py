@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import torch
 from annotated_types import Ge
+from sklearn.utils.validation import check_is_fitted
 
 from engram.errors import DataError, UsageError, nearest
 from engram.maths.interpolation import on_arc, on_line
@@ -185,7 +186,11 @@ class Walks(Base):
         return nearest_codes(codes, known, n)
 
     def _one_code(self, row: Any, y: Any) -> Array:
-        codes = self.transform(row, **({} if y is None else {"y": [y]}))
+        check_is_fitted(self, "network_")
+        if y is not None and self.given_ is not None:
+            single = self.given_.of_one_row(y)
+            y = y if single is None else single
+        codes = self.transform(row, **({} if y is None else {"y": y}))
         if len(codes) != 1:
             raise DataError(f"this takes one row at a time, got {len(codes)}. Give X[:1], say.")
         code: Array = codes[0]
