@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from engram.errors import DataError, UsageError, nearest
 from engram.maths.interpolation import on_arc, on_line
+from engram.models.near import nearest_codes
 from engram.models.scores import Array
 from engram.parameters import checked_value
 
@@ -195,18 +196,6 @@ class Walks(Base):
             raise DataError(f"this takes one row at a time, got {len(codes)}. Give X[:1], say.")
         code: Array = codes[0]
         return code
-
-
-def nearest_codes(codes: Array, known: Array, n: int) -> tuple[Array, Array]:
-    """Return (numbers, distances), (rows, n) each, of the nearest known codes of each code, the nearest first."""
-    from sklearn.neighbors import NearestNeighbors
-
-    n = min(n, len(known))
-    found = NearestNeighbors(n_neighbors=n).fit(known).kneighbors(codes, return_distance=False)
-    exact = [np.square(known[column] - codes).sum(1) for column in found.T]  # whatever other rows are asked for
-    distances = np.sqrt(np.stack(exact, 1))
-    order = np.lexsort((found, distances), axis=1)
-    return np.take_along_axis(found, order, 1), np.take_along_axis(distances, order, 1)
 
 
 def _with_label(labels: Any, towards: Any, n_rows: int) -> Array:
