@@ -104,6 +104,10 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         steps = round(STEPS[0] + (STEPS[1] - STEPS[0]) * min(1.0, n / FEW))
         return size | {"steps": steps, "batch_size": min(256, max(16, n // 4))}
 
+    def may_change(self) -> set[str]:
+        """What counts as an anomaly, too."""
+        return super().may_change() | {"alert_rate"}
+
     @property
     def most_rows(self) -> int | None:
         """Small networks learn from a sample of many rows; a given model takes them all."""

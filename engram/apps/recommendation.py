@@ -123,6 +123,10 @@ class Recommender(Lists, Model):
         finally:
             del self._known, self._n_rows
 
+    def may_change(self) -> set[str]:
+        """How events are read, too."""
+        return super().may_change() | {"columns", "duplicates"}
+
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The network that ranks and, where weights differ, the one that predicts them."""
         if shapes.modules or shapes.widths or self.network not in ("auto", "mlp"):

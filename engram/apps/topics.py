@@ -124,6 +124,10 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         size = min(256, max(16, n // 4))
         return {"batch_size": size, "steps": min(max(EPOCHS * -(-n // size), STEPS[0]), STEPS[1])}
 
+    def may_change(self) -> set[str]:
+        """The contrast, too."""
+        return super().may_change() | {"temperature"}
+
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The encoder of documents, and the topics."""
         if shapes.modules or self.network not in ("auto", "mlp") or len(shapes.widths) != 1:

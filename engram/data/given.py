@@ -136,18 +136,23 @@ class Conditions:
 
     def repeated(self, y: Any, n_rows: int) -> Tensor:
         """Return (rows, size) as `encode` does; one y (a label, a caption, a vector, a dict) stands for all rows."""
+        single = self.of_one_row(y)
+        if single is None:
+            return self.encode(pd.DataFrame(y) if isinstance(y, dict) else y, n_rows)
+        return self.encode(single, 1).expand(n_rows, -1)
+
+    def of_one_row(self, y: Any) -> Any:
+        """Return one y (a label, a caption, a vector, a dict) as `encode` takes it for one row, or None where it is y of several rows."""
+        y = y.tolist() if isinstance(y, np.ndarray | Tensor) else y
         one = isinstance(y, dict) and all(np.ndim(value) == 0 for value in y.values())
         one = (
             one
             or (self.form in SINGLE and np.ndim(y) == 0)
             or (self.form not in SINGLE and _is_vector(y, len(self.parts)))
         )
-        if not one:
-            return self.encode(pd.DataFrame(y) if isinstance(y, dict) else y, n_rows)
-        single = (
-            pd.DataFrame([y]) if isinstance(y, dict) else np.array([y], dtype=object if self.form == "table" else None)
-        )
-        return self.encode(single, 1).expand(n_rows, -1)
+        if not one or isinstance(y, dict):
+            return pd.DataFrame([y]) if one else None
+        return np.array([y], dtype=object if self.form == "table" else None)
 
     def read(self, text: str) -> Any:
         """Return the y that a text of the command line stands for: a label, a caption, or several with commas between.
@@ -175,7 +180,7 @@ class Conditions:
             raise DataError(f"y must have {expected}; this has {len(columns)} column{'s' * (len(columns) != 1)}.")
         if set(columns) == set(names):
             return columns
-        if form == "table" and self.form == "table":
+        if isinstance(y, pd.DataFrame) and self.form == "table":  # columns of an array have no names
             lacking = next(name for name in names if name not in columns)
             raise DataError(f"y lacks the column {lacking!r}. {nearest(str(lacking), [str(c) for c in columns])}")
         return dict(zip(names, columns.values(), strict=True))

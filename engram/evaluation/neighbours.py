@@ -9,7 +9,7 @@ import torch
 
 from engram.evaluation.examples import MOST_COLUMNS, frame_of, text
 from engram.evaluation.thumbnails import grid
-from engram.models.walks import nearest_codes
+from engram.models.near import nearest_codes
 
 if TYPE_CHECKING:
     from engram.models.codes import Codes

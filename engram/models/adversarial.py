@@ -62,6 +62,10 @@ class AdversarialAutoencoder(Codes, Model):
 
     prior: ClassVar[str] = "normal"  # so that ways between codes may go around the origin
 
+    def may_change(self) -> set[str]:
+        """The game, too."""
+        return super().may_change() | {"loss", "penalty_weight"}
+
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """An encoder, a decoder, and a discriminator of codes."""
         body = NETWORKS["mlp"].encoder((shapes.code_size,), WIDTHS, 0.0)

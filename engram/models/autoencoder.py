@@ -110,6 +110,11 @@ class Autoencoder(Codes, Model):
         found: dict[str, Any] = {"code_size": min(OVERCOMPLETE * size, MOST_UNITS), "warmup": NARROWING}
         return found | ({"hidden": ()} if wide and not str(self.network).startswith("conv") else {})
 
+    def may_change(self) -> set[str]:
+        """The weights of its terms, too."""
+        own = {"sparsity_weight", "contraction", "orthogonal"}
+        return super().may_change() | own | ({"sparsity_level"} if self.sparsity == "l1" else set())
+
     @property
     def takes_y(self) -> bool:
         """Whether it can be conditional: networks whose layers are looked at one by one cannot."""

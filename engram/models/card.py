@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engram.models.remembered import saved_parameters
 from engram.version import VERSION
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def model_card(model: Model) -> str:
     """Return the README of a run folder, in Markdown."""
     settings, shapes, data = model.settings_, model.shapes_, model.data_
-    given = {n: v for n, v in model.get_params(deep=False).items() if v != type(model).__dataclass_fields__[n].default}
+    given = {n: v for n, v in saved_parameters(model).items() if v != type(model).__dataclass_fields__[n].default}
     path = ", linear path" if shapes.skip else ""
     columns = "\n".join(f"| {_cell(name)} | {_cell(what)} |" for name, what in model.kind_.describe()[:200])
     findings = "\n".join(f"- **{f.kind}**: {f}" for f in model.findings_) or "None."

@@ -53,6 +53,10 @@ class CodedGame(Codes, Model):
         begin(nets, nets.decoder, rows.x)
         return False
 
+    def may_change(self) -> set[str]:
+        """The game, too."""
+        return super().may_change() | {"loss", "penalty_weight"}
+
     def told_apart(self, judged: Judgement, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the discriminator's turn, per row: the game's, and the penalty R1 + R2 at its weight of now."""
         weight = faded(self.penalty_weight, batch.progress, shape=self.kind_.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -111,7 +112,8 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         n = checked_value("n", n, Annotated[int, Ge(1)])
         check_is_fitted(self, "network_")
         if X is not None:
-            rows = self.encoded(X, y).spread(ROWS)
+            rows = self.encoded(X)
+            rows = replace(rows, y=self.given_y(y, len(rows))).spread(ROWS)
             with self.fitted() as nets:
                 self._codes = self.codes_of(nets, rows)
         elif not hasattr(self, "_codes"):

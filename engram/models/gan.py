@@ -136,6 +136,10 @@ class GAN(Model):
         found = recipe(kind, self.network)
         return found | {"learning_rate": 2e-4} if kind.name == "images" and self.penalty is None else found
 
+    def may_change(self) -> set[str]:
+        """The game, too."""
+        return super().may_change() | {"loss", "penalty_weight", "discriminator_steps", "augment"}
+
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """A generator, which ends in the likelihood of rows, and a discriminator."""
         refuse_modules(self, shapes)
@@ -148,7 +152,8 @@ class GAN(Model):
         discriminator = Discriminator(family, shapes.row, shapes.widths, shapes.dropout, **given)
         if self.constraint == "spectral":
             limit(discriminator)
-        wide = replace(shapes, code_size=shapes.code_size + self._binary(shapes))
+        self._n_binary = self._binary(shapes)
+        wide = replace(shapes, code_size=shapes.code_size + self._n_binary)
         return {"generator": wide.generator(self.families), "discriminator": discriminator}
 
     def _binary(self, shapes: Shapes) -> int:
@@ -158,6 +163,10 @@ class GAN(Model):
         if len(shapes.row) != 1:
             return 0
         return BINARY if self.max_epochs == "auto" else FEWER
+
+    def described(self) -> dict[str, Any]:
+        """Dimensions that "auto" no longer stands for, since a fit went on with another `max_epochs`."""
+        return {} if self._binary(self.shapes_) == self._n_binary else {"binary": self._n_binary}
 
     def turns(self, step: int) -> Sequence[Turn]:
         """The discriminator's turn, and after every so many of them the generator's."""
@@ -173,7 +182,7 @@ class GAN(Model):
 
     def draw_codes(self, n: int, generator: torch.Generator | None, device: torch.device | str = "cpu") -> Tensor:
         """Draw noise, (n, code size and binary dimensions): normal in the former, -1 or 1 in the latter."""
-        binary = self._binary(self.shapes_)
+        binary = self._n_binary
         z = torch.randn(n, self.shapes_.code_size + binary, generator=generator, device=device)
         return torch.cat([z[:, : self.shapes_.code_size], z[:, self.shapes_.code_size :].sign()], 1) if binary else z
 

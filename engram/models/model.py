@@ -23,6 +23,7 @@ from engram.models.diagnosis import diagnose, named
 from engram.models.intake import Intake, pair_of, taken_in, with_y
 from engram.models.options import Options
 from engram.models.parts import Shapes
+from engram.models.remembered import TRAINING, check_goes_on, remember
 from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes, settled
 from engram.models.saving import run_files
 from engram.models.sheets import listening
@@ -126,7 +127,8 @@ class Model(Options, ABC):
         Raises
         ------
         UsageError
-            A parameter is wrong, or a model that is not registered is to be written to a run folder.
+            A parameter is wrong, a fit that goes on has parameters of other networks, or a model that is not registered is to be written to
+        a run folder.
         DataError
             The rows cannot be used.
         RunError
@@ -140,10 +142,12 @@ class Model(Options, ABC):
         """
         values = checked_parameters(self)
         values["conditional"] = self.conditional_on(y)
+        continued = self.warm_start and hasattr(self, "network_")
+        if continued:
+            check_goes_on(self, values)
         if run is not None:
             name_of(type(self))  # one that is not registered could not be saved at the end
         folder = None if run is None else claim(run, resume=resume)
-        continued = self.warm_start and hasattr(self, "network_")
         held_out, held_out_y = pair_of(validation, self) if values["conditional"] else (validation, None)
         fitted, reader = self.kind_ if continued else None, type(self).__name__
         given = taken_in(X, held_out, values, reader=reader, fitted=fitted, constants=self.keeps_constants)
@@ -230,6 +234,7 @@ class Model(Options, ABC):
                     self.findings_ += self.finish(nets, rows, seen)
                 self.findings_ += diagnose(self, nets, rows, held_out, given.trained_on())
         self.network_: Nets = nets
+        remember(self)
         self.findings_ += [Finding("scale", text) for text in self.likelihood_findings()]
         self.loss_curve_ = self.history_.losses
         self.n_iter_ = max(1, round(self.history_.reports[-1]["epoch"])) if self.history_.reports else 1
@@ -252,6 +257,10 @@ class Model(Options, ABC):
     def described(self) -> dict[str, Any]:
         """Return the parameters that JSON has otherwise, as it has them."""
         return {}
+
+    def may_change(self) -> set[str]:
+        """Return the parameters that may be others when a fit goes on: those that only decide how networks learn."""
+        return set(TRAINING)
 
     def fitted_tensors(self) -> dict[str, Tensor]:
         """Return what a fit found besides weights, to be saved."""
@@ -298,7 +307,11 @@ class Model(Options, ABC):
         )
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
-        """Write the fitted model as a run folder, at once or not at all; an existing run folder is replaced only with ``force``."""
+        """Write the fitted model as a run folder, at once or not at all; an existing run folder is replaced only with ``force``.
+
+        Saved are the parameters of the fit: those set afterwards take effect at the next one (``alert_rate``, ``verbose`` and
+        ``warm_start`` at once).
+        """
         check_is_fitted(self, "network_")
         write(Path(path), run_files(self), force=force)
 

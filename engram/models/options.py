@@ -86,7 +86,7 @@ class Options(BaseEstimator):
     verbose : int
         1 shows progress on a terminal.
     warm_start : bool
-        Go on from the weights of the last fit.
+        Go on from the weights of the last fit; only parameters of the training may have changed since.
     encoder, decoder : torch.nn.Module or None
         Your own networks: (rows, ...) to features, codes to features or rows.
     """

@@ -27,6 +27,7 @@ from engram.models.integrity import (
     on_no_device,
     settings_of,
 )
+from engram.models.remembered import remember, saved_parameters
 from engram.parameters import checked, parameters_of, to_json
 from engram.registry import fitting, name_of
 from engram.training.findings import Finding
@@ -83,7 +84,7 @@ def state_of(model: Model) -> dict[str, torch.Tensor]:
 
 def config_of(model: Model) -> Config:
     """Return what ``config.json`` says of a fitted model."""
-    given = model.get_params(deep=False) | model.described()
+    given = saved_parameters(model)
     plain = {name: value for name, value in given.items() if name not in MODULES}
     if not isinstance(plain["random_state"], int | type(None)):
         plain["random_state"] = model.settings_.seed
@@ -161,6 +162,7 @@ def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Mod
     nets.load_state_dict(tensors, strict=True)
     model.network_ = nets.eval()
     model.set_feature_attributes()
+    remember(model)
     return model
 
 

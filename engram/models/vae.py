@@ -118,6 +118,15 @@ class VAE(Codes, Model):
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """Return an encoder that gives a mean and a log variance per code unit, a decoder, and a prior that is learned."""
+        self._check_bound()
+        found: dict[str, nn.Module] = {"encoder": shapes.encoder(heads=2), "decoder": shapes.decoder()}
+        if self.prior == "mixture":
+            found["prior"] = MixturePrior(self.prior_size, shapes.code_size)
+        elif self.prior == "vamp":
+            found["prior"] = VampPrior(self.prior_size, shapes.row, shapes.given)
+        return found
+
+    def _check_bound(self) -> None:
         if self.importance > 1 and (self.free_bits or self.capacity is not None):
             raise UsageError(
                 f"importance={self.importance}: its bound has no KL term for free_bits or capacity to act on."
@@ -126,12 +135,11 @@ class VAE(Codes, Model):
             raise UsageError(
                 f"free_bits={self.free_bits:g} and capacity={self.capacity:g} both say how much of the KL costs nothing: give one of them."
             )
-        found: dict[str, nn.Module] = {"encoder": shapes.encoder(heads=2), "decoder": shapes.decoder()}
-        if self.prior == "mixture":
-            found["prior"] = MixturePrior(self.prior_size, shapes.code_size)
-        elif self.prior == "vamp":
-            found["prior"] = VampPrior(self.prior_size, shapes.row, shapes.given)
-        return found
+
+    def may_change(self) -> set[str]:
+        """The weights of its terms, too, and the bound."""
+        own = {"beta", "warmup", "free_bits", "capacity", "importance", "penalty", "penalty_weight"}
+        return super().may_change() | own
 
     def start(self, nets: Nets, rows: Rows) -> bool:
         """Begin at probabilistic PCA where the networks have a linear path; pseudo-inputs begin at typical rows."""
@@ -169,6 +177,7 @@ class VAE(Codes, Model):
         self, nets: Nets, batch: Batch, mean: Tensor, log_var: Tensor, components: Components | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the first draw and minus the importance bound: all draws of all rows go through the decoder together."""
+        self._check_bound()  # a fit that goes on may have others than networks were built for
         k = self.importance
         many = replace(batch, x=_times(batch.x, k), mask=_times(batch.mask, k), y=_times(batch.y, k))
         mean, log_var = _times(mean, k), _times(log_var, k)

@@ -66,6 +66,10 @@ class VAEGAN(CodedGame):
         size = found.pop("code_size")
         return found if kind.name == "images" else found | {"code_size": max(LEAST_CODE, size)}
 
+    def may_change(self) -> set[str]:
+        """The weights of its terms, too."""
+        return super().may_change() | {"similarity"}
+
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """An encoder that gives a mean and a log variance per code unit, a decoder (the generator), and a discriminator."""
         refuse_modules(self, shapes)

@@ -56,6 +56,10 @@ class VQVAE(Discrete, Model):
     commitment: Annotated[float, Ge(0)] = 0.25
     decay: Annotated[float, Interval(ge=0, lt=1)] = 0.99
 
+    def may_change(self) -> set[str]:
+        """The weights of its terms, too."""
+        return super().may_change() | {"commitment"}
+
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """An encoder, a decoder, and a codebook for each part of the code."""
         size = shapes.code_size

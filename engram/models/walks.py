@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import torch
 from annotated_types import Ge
+from sklearn.utils.validation import check_is_fitted
 
 from engram.errors import DataError, UsageError, nearest
 from engram.maths.interpolation import on_arc, on_line
+from engram.models.near import nearest_codes
 from engram.models.scores import Array
 from engram.parameters import checked_value
 
@@ -185,23 +187,15 @@ class Walks(Base):
         return nearest_codes(codes, known, n)
 
     def _one_code(self, row: Any, y: Any) -> Array:
-        codes = self.transform(row, **({} if y is None else {"y": [y]}))
+        check_is_fitted(self, "network_")
+        if y is not None and self.given_ is not None:
+            single = self.given_.of_one_row(y)
+            y = y if single is None else single
+        codes = self.transform(row, **({} if y is None else {"y": y}))
         if len(codes) != 1:
             raise DataError(f"this takes one row at a time, got {len(codes)}. Give X[:1], say.")
         code: Array = codes[0]
         return code
-
-
-def nearest_codes(codes: Array, known: Array, n: int) -> tuple[Array, Array]:
-    """Return (numbers, distances), (rows, n) each, of the nearest known codes of each code, the nearest first."""
-    from sklearn.neighbors import NearestNeighbors
-
-    n = min(n, len(known))
-    found = NearestNeighbors(n_neighbors=n).fit(known).kneighbors(codes, return_distance=False)
-    exact = [np.square(known[column] - codes).sum(1) for column in found.T]  # whatever other rows are asked for
-    distances = np.sqrt(np.stack(exact, 1))
-    order = np.lexsort((found, distances), axis=1)
-    return np.take_along_axis(found, order, 1), np.take_along_axis(distances, order, 1)
 
 
 def _with_label(labels: Any, towards: Any, n_rows: int) -> Array:

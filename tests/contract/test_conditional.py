@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner
 
 import engram
@@ -73,6 +74,40 @@ def test_drawn_rows_are_such_as_have_that_y(fitted: tuple[VAE, str]) -> None:
     assert [mixed[k == NUMBER].mean() for k in range(3)] == pytest.approx([0, 5, 10], abs=0.8)
     back = model.inverse_transform(np.zeros((2, 2)), y=ONE[form])
     assert back == pytest.approx(np.full((2, 4), 10.0), abs=1.5)
+
+
+def test_one_y_is_a_label_a_dict_or_a_vector_wherever_it_stands_for_all_rows(fitted: tuple[VAE, str]) -> None:
+    model, form = fitted
+    one = ONE[form]
+    forms = [one]
+    if isinstance(one, dict):
+        forms += [list(one.values()), np.array(list(one.values()), dtype=object), dict(reversed(one.items()))]
+    elif isinstance(one, list):
+        forms += [tuple(one), np.array(one), torch.tensor(one), dict(enumerate(one))]
+    a, b = X[:1], X[1:2]
+    uses = (
+        lambda y: model.sample(3, y=y, random_state=0),
+        lambda y: model.inverse_transform(np.zeros((3, 2)), y),
+        lambda y: model.interpolate(a, b, n=3, y=y),
+        lambda y: model.traverse(a, 0, [0.0, 1.0], y=y),
+    )
+    for use in uses:
+        found = [use(y) for y in forms]
+        assert all(np.array_equal(other, found[0]) for other in found)
+    code = model.transform(a, y=part(GIVEN[form], [FIRST]))
+    code[:, 0] = 1.0
+    assert np.array_equal(model.traverse(a, 0, [1.0], y=one), model.inverse_transform(code, one))
+
+
+def test_numbers_of_a_frame_are_given_as_dict_or_vector() -> None:
+    y = pd.DataFrame({"a": np.arange(150.0), "b": np.arange(150.0) ** 2})
+    model = VAE(**SMALL).fit(X, y)
+    way = model.interpolate(X[:1], X[1:2], y={"a": 0.0, "b": 1.0})
+    for vector in ([0.0, 1.0], np.array([0.0, 1.0]), torch.tensor([0.0, 1.0])):
+        assert np.array_equal(model.interpolate(X[:1], X[1:2], y=vector), way)
+    assert np.array_equal(model.transform(X, y=y.to_numpy(dtype=object)), model.transform(X, y=y))
+    with pytest.raises(DataError, match="lacks the column 'b'"):
+        model.sample(2, y={"a": 0.0, "c": 1.0})
 
 
 def test_a_saved_model_answers_to_the_bit(fitted: tuple[VAE, str], tmp_path: Path) -> None:
@@ -207,6 +242,15 @@ def test_held_out_rows_come_with_their_y_and_searches_and_evaluation_use_it() ->
     report = engram.evaluate(model, X, NUMBER)
     assert {result.name for result in report.metrics} >= {"r2", "log-likelihood"}
     assert report.pictures
+
+
+def test_a_density_of_codes_is_fitted_to_rows_with_their_y() -> None:
+    model = VAE(**SMALL).fit(X, NUMBER)
+    with pytest.raises(UsageError, match="conditional: give y="):
+        model.fit_prior(X=X)
+    assert np.isfinite(model.fit_prior(X=X, y=NUMBER).sample(5, y=1, random_state=0)).all()
+    plain = VAE(**SMALL | {"conditional": False}).fit(X)
+    assert plain.fit_prior(X=X, y=NUMBER).density_ is not None
 
 
 def test_other_models_ignore_y() -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+import engram
 from engram.data.rows import Rows
+from engram.errors import UsageError
 from engram.training import Batches, Settings, Turn, train
 from engram.training.averaging import averaged
 from engram.training.nets import Nets
@@ -160,3 +164,104 @@ def test_a_second_fit_begins_anew_and_a_warm_start_goes_on(each_model: Any) -> N
         states.append(torch.cat([p.detach().flatten() for p in model.network_.parameters()]))
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
+
+
+# --- parameters that change after a fit ---
+
+
+def rows() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(100, 2)) @ rng.normal(size=(2, 6)) + 0.1 * rng.normal(size=(100, 6))
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("autoencoder", {"sparsity": "topk"}),
+        ("autoencoder", {"tied": True}),
+        ("autoencoder", {"dropout": 0.5}),
+        ("autoencoder", {"hidden": (7,), "code_size": 3}),
+        ("autoencoder", {"likelihood": "laplace"}),
+        ("autoencoder", {"conditional": True}),
+        ("vae", {"prior": "vamp"}),
+        ("vq-vae", {"n_codes": 8}),
+        ("gan", {"pack": 2}),
+        ("anomaly", {"n_models": 2}),
+    ],
+)
+def test_a_fit_that_goes_on_refuses_parameters_of_other_networks(name: str, changed: dict[str, Any]) -> None:
+    model = engram.create(name, warm_start=True, max_epochs=1, random_state=0).fit(rows())
+    before = {key: value.clone() for key, value in model.network_.state_dict().items()}
+    model.set_params(**changed)
+    y = np.arange(100) % 2 if "conditional" in changed else None
+    with pytest.raises(UsageError, match=r"fitted with.*warm_start=False") as told:
+        model.fit(rows(), y)
+    assert all(f"{key}=" in str(told.value) for key in changed)
+    assert all(before[key].equal(value) for key, value in model.network_.state_dict().items())
+    assert model.set_params(warm_start=False).fit(rows(), y).network_ is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("autoencoder", {"corruption": "masking", "corruption_level": 0.1, "learning_rate": 1e-3, "ema": 0.1}),
+        ("autoencoder", {"batch_size": 8, "max_time": "5s", "tol": 0.1, "early_stopping": False, "random_state": 3}),
+        ("vae", {"beta": 2.0, "importance": 2, "penalty": "tc"}),
+        ("gan", {"max_epochs": 2, "loss": "hinge"}),
+        ("anomaly", {"alert_rate": 0.2, "max_epochs": 2}),
+    ],
+)
+def test_a_fit_that_goes_on_takes_other_parameters_of_the_training(
+    name: str, changed: dict[str, Any], tmp_path: Path
+) -> None:
+    first = {} if "max_epochs" in changed else {"max_epochs": 1}
+    given = {"max_time": 1, "random_state": 0} | first
+    model = engram.create(name, warm_start=True, **given).fit(rows())
+    model.save(tmp_path / "first")
+    for one in (model, engram.load(tmp_path / "first")):  # one that was loaded goes on as well
+        one.set_params(**changed).fit(rows())
+        one.save(tmp_path / "second", force=True)
+        again = engram.load(tmp_path / "second")
+        assert {key: getattr(again, key) for key in changed} == changed
+        assert all(value.equal(again.network_.state_dict()[key]) for key, value in one.network_.state_dict().items())
+        if hasattr(one, "sample"):
+            assert np.array_equal(again.sample(3, random_state=0), one.sample(3, random_state=0))
+
+
+def test_a_bound_of_several_draws_is_refused_also_when_a_fit_goes_on() -> None:
+    model = engram.VAE(warm_start=True, max_epochs=1, free_bits=0.1, random_state=0).fit(rows())
+    with pytest.raises(UsageError, match="importance=2"):
+        model.set_params(importance=2).fit(rows())
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("vae", {"dropout": 0.3}),
+        ("vae", {"prior": "mixture", "hidden": (3,)}),
+        ("autoencoder", {"conditional": True, "sparsity": "topk"}),
+        ("gan", {"max_epochs": "auto"}),
+        ("anomaly", {"n_models": 2, "clean": True}),
+    ],
+)
+def test_saved_are_the_parameters_of_the_fit(name: str, changed: dict[str, Any], tmp_path: Path) -> None:
+    model = engram.create(name, max_epochs=1, random_state=0).fit(rows())
+    fitted = {key: getattr(model, key) for key in changed}
+    model.set_params(**changed, verbose=1).save(tmp_path / "run")
+    again = engram.load(tmp_path / "run")
+    assert {key: getattr(again, key) for key in changed} == fitted
+    assert again.verbose == 1
+    assert all(value.equal(again.network_.state_dict()[key]) for key, value in model.network_.state_dict().items())
+    assert f"{next(iter(changed))}={next(iter(changed.values()))!r}" not in (tmp_path / "run" / "README.md").read_text()
+    again.save(tmp_path / "twice")
+    assert engram.load(tmp_path / "twice").get_params() == again.get_params()
+
+
+def test_the_rate_of_alerts_is_saved_as_it_is_now(tmp_path: Path) -> None:
+    model = engram.AnomalyDetector(max_epochs=1, random_state=0).fit(rows()).set_params(alert_rate=0.3)
+    model.save(tmp_path / "run")
+    again = engram.load(tmp_path / "run")
+    assert again.alert_rate == 0.3
+    assert np.array_equal(again.predict(rows()), model.predict(rows()))
+    with pytest.raises(UsageError, match="alert_rate"):
+        model.set_params(alert_rate=7).save(tmp_path / "other")

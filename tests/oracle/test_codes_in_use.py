@@ -13,7 +13,8 @@ import engram
 from engram.data.rows import Rows
 from engram.errors import DataError, UsageError
 from engram.maths.interpolation import angle_between, on_arc, on_line
-from engram.models.walks import nearest_codes
+from engram.models import near
+from engram.models.near import nearest_codes
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(160, 2))
@@ -192,6 +193,32 @@ def test_a_row_of_the_pool_is_its_own_nearest_and_ties_go_to_the_lower_number(li
     assert not distances.any()
     found, _ = nearest_codes(np.zeros((1, 30)), np.ones((3, 30)), 9)
     assert found.tolist() == [[0, 1, 2]]  # all there are
+
+
+def test_ties_at_the_last_neighbour_go_to_the_lower_number() -> None:
+    model = engram.Autoencoder(max_epochs=2, random_state=0).fit(X)
+    numbers, distances = model.nearest(X[:5], np.repeat(X[:20], 10, 0), n=3)
+    assert numbers.tolist() == [[10 * i, 10 * i + 1, 10 * i + 2] for i in range(5)]
+    assert not distances.any()
+
+
+@pytest.mark.parametrize("size", [2, 24])
+@pytest.mark.parametrize("n", [1, 7, 60, 500])
+def test_nearest_codes_of_few_values_are_those_of_brute_force(
+    size: int, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As codes of a codebook are: nearly all distances tie with others."""
+    monkeypatch.setattr(near, "VALUES", 1500)  # some rows at a time
+    entries = np.random.default_rng(1).normal(size=(9, size)) + 100
+    pick = np.random.default_rng(2).integers(0, 9, 500)
+    known, codes = entries[pick], np.concatenate([entries, entries + 1e-9])
+    table = np.square(codes[:, None] - known).sum(2)
+    numbers, distances = nearest_codes(codes, known, n)
+    assert np.array_equal(numbers, np.argsort(table, axis=1, kind="stable")[:, :n])
+    assert np.array_equal(distances, np.sqrt(np.sort(table, axis=1)[:, :n]))
+    alone = nearest_codes(codes[3:4], known, n)
+    assert np.array_equal(alone[0], numbers[3:4])
+    assert np.array_equal(alone[1], distances[3:4])
 
 
 # --- rows that are sorted ---
