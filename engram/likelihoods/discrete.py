@@ -119,8 +119,8 @@ class Binomial(Likelihood):
 class Multinomial(Likelihood):
     """A row of counts given its sum, n! / (x1! x2! ...) p1^x1 p2^x2 ...; the output is the logits of p.
 
-    Its counts are not independent: each column carries an equal share of log n!. With missing cells it is the distribution of those seen
-    given their sum, which is again a multinomial.
+    Its counts are not independent: each column carries x (log n - 1) of log n! and an equal share of the little that is left, so that a
+    column's own terms cancel. With missing cells it is the distribution of those seen given their sum, which is again a multinomial.
 
     Parameters
     ----------
@@ -143,9 +143,10 @@ class Multinomial(Likelihood):
             seen = mask.flatten(1)
             x, logits = torch.where(seen, x, 0.0), torch.where(seen, logits, NEVER)
             cells = seen.sum(1, keepdim=True).clamp(min=1)
-        # terms of millions of nats cancel
-        ways = log_factorial(x.sum(1, keepdim=True, dtype=torch.float64)) / cells - log_factorial(x)
-        return masked((ways + logits.double().log_softmax(1) * x).to(x.dtype), mask)
+        n = x.sum(1, keepdim=True, dtype=torch.float64)
+        each = n.clamp(min=1).log() - 1  # Stirling: log n! is nearly n (log n - 1)
+        ways = (log_factorial(n) - n * each) / cells - log_factorial(x)
+        return masked((ways + (logits.double().log_softmax(1) + each) * x).to(x.dtype), mask)
 
     def mean(self, output: Tensor) -> Tensor:
         return self.trials * output.flatten(1).softmax(1).view(output.shape)
