@@ -60,10 +60,9 @@ class NegativeBinomial(Counts):
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         log_size = self.kept_size().double()
         size, log_odds = log_size.exp(), tamed(output).double() - log_size
-        both = x + size
-        ways = torch.lgamma(both) - torch.lgamma(size) - log_factorial(x)
-        # log(mean / (mean + size)) is the log odds more than log(size / (mean + size))
-        return masked((ways + x * log_odds + both * functional.logsigmoid(-log_odds)).to(x.dtype), mask)
+        ways = torch.lgamma(x + size) - torch.lgamma(size) - log_factorial(x)
+        chances = x * functional.logsigmoid(log_odds) + size * functional.logsigmoid(-log_odds)
+        return masked((ways + chances).to(x.dtype), mask)
 
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         size = self.kept_size().exp().detach().expand(output.shape)

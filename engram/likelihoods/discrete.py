@@ -145,8 +145,9 @@ class Multinomial(Likelihood):
             cells = seen.sum(1, keepdim=True).clamp(min=1)
         n = x.sum(1, keepdim=True, dtype=torch.float64)
         each = n.clamp(min=1).log() - 1  # Stirling: log n! is nearly n (log n - 1)
-        ways = (log_factorial(n) - n * each) / cells - log_factorial(x)
-        return masked((ways + (logits.double().log_softmax(1) + each) * x).to(x.dtype), mask)
+        exact = x.double()
+        ways = log_factorial(x).neg_().addcmul_(exact, each).add_((log_factorial(n) - n * each) / cells)
+        return masked(torch.addcmul(ways, logits.double().log_softmax(1), exact).to(x.dtype), mask)
 
     def mean(self, output: Tensor) -> Tensor:
         return self.trials * output.flatten(1).softmax(1).view(output.shape)

@@ -17,7 +17,7 @@ def log_factorial(x: Tensor) -> Tensor:
     if x.device.type != "cpu":
         return torch.lgamma(x.double() + 1)
     index = x.to(torch.int32).clamp_(0, len(LOOKED_UP) - 1)
-    found = LOOKED_UP.index_select(0, index.view(-1)).view(x.shape)
+    found = LOOKED_UP.index_select(0, index.reshape(-1)).view(x.shape)
     other = index != x  # large, or no count
     if bool(other.any()):
         found[other] = torch.lgamma(x[other].double() + 1)

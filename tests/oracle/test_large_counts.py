@@ -11,7 +11,8 @@ import pytest
 import torch
 from scipy import special, stats
 
-from engram.likelihoods import LIKELIHOODS, Binomial, Likelihood, Multinomial, NegativeBinomial
+import engram
+from engram.likelihoods import LIKELIHOODS, Binomial, CountEncoded, Likelihood, Multinomial, NegativeBinomial
 from engram.maths.factorial import log_factorial
 
 SIZE = 1e4  # of the negative binomial
@@ -103,4 +104,40 @@ def test_log_factorials_are_those_of_scipy_whether_looked_up_or_not() -> None:
     x = torch.cat([torch.arange(6000.0), torch.tensor([0.5, 2.25, 2.0**24, 1e12])])
     expected = special.gammaln(x.double().numpy() + 1)
     np.testing.assert_allclose(log_factorial(x), expected, rtol=1e-14, atol=1e-14)
-    np.testing.assert_allclose(log_factorial(x.double().view(2, -1)).flatten(), expected, rtol=1e-14, atol=1e-14)
+    across = log_factorial(x.double().view(2, -1).T)  # not contiguous
+    np.testing.assert_allclose(across.T.flatten(), expected, rtol=1e-14, atol=1e-14)
+
+
+def _columns_of_trials(n: int) -> np.ndarray:
+    counts = np.random.default_rng(0).binomial(n, [0.5, 0.9, 0.1], (300, 3)).astype(float)
+    counts[5] = n
+    return counts
+
+
+@pytest.mark.parametrize("n", [9, 3_000_000])
+def test_encoded_counts_are_read_back_exactly_and_scored_as_scipy_says(n: int) -> None:
+    counts = _columns_of_trials(n)
+    logs = np.log1p(counts)
+    encoded = CountEncoded(Binomial((3,), n), *(torch.from_numpy(found) for found in (logs.mean(0), logs.std(0))))
+    x = torch.from_numpy((logs - logs.mean(0)) / logs.std(0)).float()
+    assert np.array_equal(encoded.counts(x).round().numpy(), counts)
+    torch.testing.assert_close(encoded.encoded(encoded.counts(x).float()), x)
+    outputs = torch.tensor([0.0, 2.2, -2.2]).expand(300, 3)
+    expected = stats.binom(n, special.expit(outputs.double().numpy())).logpmf(counts)
+    found = encoded.log_prob_columns(outputs, x)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_a_count_is_never_read_back_above_its_trials() -> None:
+    encoded = CountEncoded(Binomial((1,), 3_000_000), torch.tensor([0.0]), torch.tensor([1.0]))
+    x = torch.full((1, 1), math.log1p(3_000_000), dtype=torch.float32).nextafter(torch.tensor(99.0))
+    assert encoded.counts(x).item() == 3_000_000
+    assert encoded.log_prob(torch.zeros(1, 1), x).isfinite().all()
+
+
+def test_a_row_of_all_trials_has_a_score_and_skips_no_step() -> None:
+    counts = _columns_of_trials(3_000_000)
+    model = engram.Autoencoder(likelihood="binomial", max_epochs=3, random_state=0).fit(counts)
+    assert np.isfinite(model.score_samples(counts)).all()
+    assert model.history_.skipped == 0
