@@ -159,7 +159,7 @@ def blocks(columns: Iterable[Column], default: type[Likelihood]) -> Iterator[Lik
 
 def _block(name: str, columns: list[Column], default: type[Likelihood]) -> Likelihood:
     def each(attribute: str) -> Any:
-        return torch.tensor([getattr(column, attribute) for column in columns])
+        return torch.tensor([getattr(column, attribute) for column in columns], dtype=torch.float64)
 
     shape = (len(columns),)
     cls = LIKELIHOODS[name] if name else default

@@ -1,4 +1,4 @@
-"""Distributions of numbers on the whole line, or whose logarithms are: one learned scale per block and, for scores, one per column."""
+"""Distributions of numbers on the whole line, or whose logarithms are: a learned scale per block; scores and draws have one per column."""
 
 from __future__ import annotations
 
@@ -58,6 +58,10 @@ class LocationScale(Likelihood):
         """Log density of a residual, elementwise, in nats."""
 
     @abstractmethod
+    def noise(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw residuals at a scale of one, in the shape of an output."""
+
+    @abstractmethod
     def closed_form(self, residual: Tensor, mask: Tensor) -> Tensor:
         """Return the maximum-likelihood scale per column of residuals (rows, columns)."""
 
@@ -68,6 +72,10 @@ class LocationScale(Likelihood):
     def floored(self) -> Tensor:
         """Log of the scale, not below the floor."""
         return kept(self.log_scale, math.log(FLOOR), math.inf)
+
+    def scales(self) -> Tensor:
+        """Return the scales of scores and of draws, in the shape of a row: each column's own once calibrated, else the shared one."""
+        return torch.where(self.column_scale > 0, self.column_scale, self.floored().exp()).view(self.shape)
 
     def bound(self, low: Tensor, high: Tensor) -> None:
         self.low, self.high = low, high
@@ -110,8 +118,10 @@ class LocationScale(Likelihood):
         return output
 
     def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        scale = torch.where(self.column_scale > 0, self.column_scale, self.floored().exp())
-        return masked(self.density((x - self.location(output)).flatten(1), scale.log()), mask)
+        return masked(self.density(x - self.location(output), self.scales().log()), mask)
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.location(output) + self.scales() * self.noise(output, generator)
 
     def findings(self) -> list[str]:
         if float(self.log_scale.detach()) > math.log(FLOOR):
@@ -145,9 +155,8 @@ class Normal(LocationScale):
     def closed_form(self, residual: Tensor, mask: Tensor) -> Tensor:
         return (residual.square().sum(0) / mask.sum(0).clamp(min=1)).sqrt()
 
-    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(output.shape, generator=generator, dtype=output.dtype, device=output.device)
-        return self.location(output) + self.floored().exp() * noise
+    def noise(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn(output.shape, generator=generator, dtype=output.dtype, device=output.device)
 
 
 class Laplace(LocationScale):
@@ -162,11 +171,11 @@ class Laplace(LocationScale):
     def closed_form(self, residual: Tensor, mask: Tensor) -> Tensor:
         return residual.abs().sum(0) / mask.sum(0).clamp(min=1)
 
-    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def noise(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         # inverse of the distribution function: u in (-1, 1) -> -sign(u) log(1 - |u|)
         u = 2 * torch.rand(output.shape, generator=generator, dtype=output.dtype, device=output.device) - 1
         u = u.clamp(min=-1 + 1e-7, max=1 - 1e-7)
-        return self.location(output) - self.floored().exp() * u.sign() * torch.log1p(-u.abs())
+        return -u.sign() * torch.log1p(-u.abs())
 
 
 class LogNormal(Normal):
@@ -199,8 +208,7 @@ class LogNormal(Normal):
         return tamed(self.location(output) + 0.5 * (2 * self.floored()).exp()).exp()
 
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(output.shape, generator=generator, dtype=output.dtype, device=output.device)
-        return tamed(self.location(output) + self.floored().exp() * noise).exp()
+        return tamed(super().sample(output, generator)).exp()
 
     def link(self, mean: Tensor) -> Link:
         near = mean.clamp(min=RARE)

@@ -1,4 +1,7 @@
-"""Distributions of counts 0, 1, 2, ... without a largest one. The output is the log of the mean (`tamed`: it cannot overflow)."""
+"""Distributions of counts 0, 1, 2, ... without a largest one. The output is the log of the mean (`tamed`: it cannot overflow).
+
+Where terms of a log-probability cancel they are float64: at a mean of a million each is millions of nats, and their sum a few.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from torch.nn import functional
 
 from engram.likelihoods.discrete import RARE
 from engram.likelihoods.likelihood import COUNTS, Likelihood, Link, Support, kept, masked, most_likely
+from engram.maths.factorial import log_factorial
 from engram.maths.growth import tamed
 
 LOG_SIZE = (-7.0, 14.0)  # range of the log of a negative binomial's size: beyond, it is a Poisson
@@ -31,8 +35,8 @@ class Poisson(Counts):
     """Counts with a variance equal to the mean; the output is the log of the rate."""
 
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        log_rate = tamed(output)
-        return masked(x * log_rate - log_rate.exp() - torch.lgamma(x + 1), mask)
+        log_rate = tamed(output).double()
+        return masked((x * log_rate - log_rate.exp() - log_factorial(x)).to(x.dtype), mask)
 
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.poisson(self.mean(output), generator=generator)
@@ -54,11 +58,11 @@ class NegativeBinomial(Counts):
         return kept(self.log_size, *LOG_SIZE)
 
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        log_size = self.kept_size()
-        size, log_odds = log_size.exp(), tamed(output) - log_size
-        exact = size.double()  # the difference of two large logarithms
-        ways = (torch.lgamma(x + exact) - torch.lgamma(exact)).to(output.dtype) - torch.lgamma(x + 1)
-        return masked(ways + x * functional.logsigmoid(log_odds) + size * functional.logsigmoid(-log_odds), mask)
+        log_size = self.kept_size().double()
+        size, log_odds = log_size.exp(), tamed(output).double() - log_size
+        ways = torch.lgamma(x + size) - torch.lgamma(size) - log_factorial(x)
+        chances = x * functional.logsigmoid(log_odds) + size * functional.logsigmoid(-log_odds)
+        return masked((ways + chances).to(x.dtype), mask)
 
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         size = self.kept_size().exp().detach().expand(output.shape)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engram.likelihoods.likelihood import COUNTS, Likelihood, Link, Support, masked
+from engram.maths.factorial import log_factorial
 from engram.maths.quantise import straight_through
 
 NEVER = -1e30  # logit of what cannot be
@@ -96,9 +97,10 @@ class Binomial(Likelihood):
         self.trials: Tensor
 
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        n = self.trials
-        ways = torch.lgamma(n + 1) - torch.lgamma(x + 1) - torch.lgamma(n - x + 1)
-        return masked(ways + x * functional.logsigmoid(output) + (n - x) * functional.logsigmoid(-output), mask)
+        n, logit = self.trials.double(), output.double()  # terms of millions of nats cancel
+        ways = log_factorial(n) - log_factorial(x) - log_factorial(n - x)
+        # log p is the logit more than log(1 - p)
+        return masked((ways + x * logit + n * functional.logsigmoid(-logit)).to(x.dtype), mask)
 
     def mean(self, output: Tensor) -> Tensor:
         return self.trials * output.sigmoid()
@@ -117,8 +119,8 @@ class Binomial(Likelihood):
 class Multinomial(Likelihood):
     """A row of counts given its sum, n! / (x1! x2! ...) p1^x1 p2^x2 ...; the output is the logits of p.
 
-    Its counts are not independent: each column carries an equal share of log n!. With missing cells it is the distribution of those seen
-    given their sum, which is again a multinomial.
+    Its counts are not independent: each column carries x (log n - 1) of log n! and an equal share of the little that is left, so that a
+    column's own terms cancel. With missing cells it is the distribution of those seen given their sum, which is again a multinomial.
 
     Parameters
     ----------
@@ -141,8 +143,11 @@ class Multinomial(Likelihood):
             seen = mask.flatten(1)
             x, logits = torch.where(seen, x, 0.0), torch.where(seen, logits, NEVER)
             cells = seen.sum(1, keepdim=True).clamp(min=1)
-        ways = torch.lgamma(x.sum(1, keepdim=True) + 1) / cells - torch.lgamma(x + 1)
-        return masked(ways + logits.log_softmax(1) * x, mask)
+        n = x.sum(1, keepdim=True, dtype=torch.float64)
+        each = n.clamp(min=1).log() - 1  # Stirling: log n! is nearly n (log n - 1)
+        exact = x.double()
+        ways = log_factorial(x).neg_().addcmul_(exact, each).add_((log_factorial(n) - n * each) / cells)
+        return masked(torch.addcmul(ways, logits.double().log_softmax(1), exact).to(x.dtype), mask)
 
     def mean(self, output: Tensor) -> Tensor:
         return self.trials * output.flatten(1).softmax(1).view(output.shape)

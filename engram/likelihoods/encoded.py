@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from engram.likelihoods.continuous import LocationScale
+from engram.likelihoods.discrete import Binomial
 from engram.likelihoods.likelihood import Likelihood, Link
 
 MOST = 1e12  # of a count: what stands in a missing cell must not overflow
@@ -61,6 +62,8 @@ class LogEncoded(Likelihood):
 class CountEncoded(Likelihood):
     """Counts v as x = (log(1 + v) - mean) / scale, so that an encoder is not blinded by large ones; the probabilities are those of v.
 
+    Counts are read back in float64: in single precision log(1 + v) tells counts of a few millions no longer apart.
+
     Parameters
     ----------
     part : Likelihood
@@ -72,24 +75,25 @@ class CountEncoded(Likelihood):
     def __init__(self, part: Likelihood, mean: Tensor, scale: Tensor) -> None:
         super().__init__(part.shape)
         self.part = part
-        self.register_buffer("offset", mean.float(), persistent=False)
-        self.register_buffer("scale", scale.float(), persistent=False)
+        self.register_buffer("offset", mean.double(), persistent=False)
+        self.register_buffer("scale", scale.double(), persistent=False)
         self.offset: Tensor
         self.scale: Tensor
 
     def counts(self, x: Tensor) -> Tensor:
-        """Return the counts that encoded values stand for."""
-        return torch.expm1(x * self.scale + self.offset).clamp(0, MOST)
+        """Return the counts that encoded values stand for, float64: none above the trials, where these are known for each value."""
+        counts = torch.expm1(x * self.scale + self.offset).clamp(0, MOST)
+        return counts.minimum(self.part.trials) if isinstance(self.part, Binomial) else counts
 
     def encoded(self, counts: Tensor) -> Tensor:
         """Return counts as networks see them."""
-        return (counts.log1p() - self.offset) / self.scale
+        return ((counts.double().log1p() - self.offset) / self.scale).to(counts.dtype)
 
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.part.log_prob_columns(output, self.counts(x).round(), mask)
+        return self.part.log_prob_columns(output, self.counts(x).round(), mask).to(x.dtype)
 
     def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.part.score_columns(output, self.counts(x).round(), mask)
+        return self.part.score_columns(output, self.counts(x).round(), mask).to(x.dtype)
 
     def mean(self, output: Tensor) -> Tensor:
         return self.encoded(self.part.mean(output))
@@ -100,7 +104,7 @@ class CountEncoded(Likelihood):
     def link(self, mean: Tensor) -> Link:
         counts = self.counts(mean)
         link = self.part.link(counts)
-        return Link(link.output, link.slope * (counts + 1) * self.scale)
+        return Link(link.output.to(mean.dtype), (link.slope * (counts + 1) * self.scale).to(mean.dtype))
 
     def start(self, spread: Tensor) -> None:
         self.part.start(spread)

@@ -116,7 +116,7 @@ class Likelihood(nn.Module, ABC):
 
     @torch.no_grad()
     def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
-        """Estimate per-column scales on held-out rows in closed form, for `score_columns`; the loss never uses them."""
+        """Estimate per-column scales on held-out rows in closed form, for `score_columns` and `sample`; the loss never uses them."""
 
     def score_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`log_prob_columns` with the per-column scales of `calibrate`, where the distribution has a scale."""

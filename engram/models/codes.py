@@ -57,7 +57,7 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         return scores
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
-        """Estimate the scales that scores use, on rows that training has not seen, and the density of codes that rows are drawn from."""
+        """Estimate the scales of scores and draws, on rows that training has not seen, and the density that codes are drawn from."""
         parts = (Batch(part.x, part.mask, part.y) for part in held_out.blocks(len(held_out)))
         output = torch.cat([nets.decoder(self.encode(nets, batch), *batch.given) for batch in parts])
         nets.decoder.likelihood.calibrate(output, held_out.x, held_out.mask)

@@ -74,9 +74,9 @@ class Conditionals(nn.Module):
         """Draw rows, (rows, values), given outputs."""
         drawn = []
         for part, own, log_scale in self._pieces(output):
-            found = part.sample(own, generator)
             if log_scale is not None and isinstance(part, LocationScale):
-                middle = part.location(own)
-                found = middle + (found - middle) * (log_scale - part.floored()).exp().view_as(found)
+                found = part.location(own) + log_scale.exp().view_as(own) * part.noise(own, generator)
+            else:
+                found = part.sample(own, generator)
             drawn.append(found.flatten(1))
         return torch.cat(drawn, 1)

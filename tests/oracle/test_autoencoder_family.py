@@ -267,3 +267,15 @@ def test_the_named_models_learn_digits_better_than_principal_components(name: st
     k = 8 if name.startswith("sparse") else 16
     pca = PCA(k).fit(train.reshape(-1, 64))
     assert np.square(back - test).sum() < np.square(pca.inverse_transform(pca.transform(test)) - test).sum()
+
+
+# --- drawn rows ---
+
+
+def test_drawn_rows_score_like_real_ones_where_some_columns_are_noisy_and_others_tight() -> None:
+    rng = np.random.default_rng(0)
+    tight = rng.normal(size=(500, 2)) @ rng.normal(size=(2, 5)) + 0.02 * rng.normal(size=(500, 5))
+    rows = np.column_stack([tight, rng.normal(size=(500, 5))])
+    model = engram.Autoencoder(code_size=4, max_epochs=20, random_state=0).fit(rows)
+    real, drawn = (np.median(model.score_samples(x)) for x in (rows, model.sample(500, random_state=0)))
+    assert abs(real - drawn) < 2  # noise of one scale in all columns made it 6

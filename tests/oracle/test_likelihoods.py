@@ -358,6 +358,27 @@ def test_scores_use_the_scale_of_each_column_and_the_loss_does_not() -> None:
     assert torch.equal(likelihood.log_prob_columns(output, x), before)
 
 
+@pytest.mark.parametrize("name", ["laplace", "lognormal", "normal"])
+def test_draws_have_the_scales_that_scores_use(name: str) -> None:
+    shape, widths = (2, 1, 2), torch.tensor([0.1, 0.4, 1.0, 2.0], dtype=torch.float64)
+    likelihood = _built(name, shape).double()
+    assert isinstance(likelihood, LocationScale)
+    output = torch.zeros(20_000, *shape, dtype=torch.float64)
+
+    def residuals(seed: int) -> torch.Tensor:
+        drawn = likelihood.sample(output, torch.Generator().manual_seed(seed)).detach()
+        return (drawn.log() if name == "lognormal" else drawn).flatten(1)
+
+    shared = likelihood.log_scale.exp().item()
+    family = stats.laplace if name == "laplace" else stats.norm
+    assert all(stats.kstest(column, family(0, shared).cdf).pvalue > 1e-4 for column in residuals(0).T.numpy())
+    x = (residuals(1) / shared * widths).view_as(output)
+    likelihood.calibrate(output, x.exp() if name == "lognormal" else x)
+    assert (likelihood.column_scale / widths - 1).abs().max() < 0.03
+    for column, scale in zip(residuals(2).T.numpy(), likelihood.column_scale.tolist(), strict=True):
+        assert stats.kstest(column, family(0, scale).cdf).pvalue > 1e-4
+
+
 @pytest.mark.parametrize("cls", [Normal, Laplace])
 def test_the_scale_starts_small_follows_the_start_and_reports_its_floor(cls: type[LocationScale]) -> None:
     likelihood = cls((2,))
