@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from engram.errors import DataError, DataTypeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CELLS = (str, int, float, bool, np.generic, decimal.Decimal, datetime.date, pd.Interval, pd.Period, pd.Timedelta)
+NUMBER = re.compile(
+    r"-?(?:0|[1-9]\d*)(?:\.\d+)?"
+)  # a text that is read as a number without losing how it was written, but for decimals
 WHOLE = 2**53  # whole numbers beyond it are not exact as floats
 
 
@@ -110,3 +114,28 @@ def plain_cells(series: pd.Series[Any]) -> pd.Series[Any]:
         cells = cells.copy()
         cells[missing] = None
     return pd.Series(cells, series.index, name=series.name, dtype=object)
+
+
+def category_text(cell: Any) -> str:
+    """Return a category as a text: 1, 1.0, "1" and "1.0" are the same, and "01" is another."""
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else str(cell)
+    text = str(cell).strip()
+    if not isinstance(cell, str) or not NUMBER.fullmatch(text):
+        return text
+    whole, _, part = text.partition(".")
+    return str(float(text)) if part.strip("0") else whole if whole != "-0" else "0"
+
+
+def category_numbers(values: list[Any], cells: pd.Series[Any]) -> Array:
+    """Return which of these values each plain cell is, -1 for none and for missing ones; where numbers meet texts, their texts count."""
+    found = np.array(pd.Index(values, dtype=object).get_indexer(pd.Index(cells, dtype=object)))
+    left = np.flatnonzero((found < 0) & cells.notna().to_numpy())
+    if not len(left):
+        return found
+    texts, numbers = ({category_text(v): i for i, v in reversed([*enumerate(values)]) if isinstance(v, str) == is_text}
+                      for is_text in (True, False))  # fmt: skip
+    codes, different = pd.factorize(cells.iloc[left])
+    other = [(numbers if isinstance(c, str) else texts).get(category_text(c), -1) for c in different]
+    found[left] = np.array(other, dtype=found.dtype)[codes]
+    return found

@@ -12,6 +12,7 @@ import pandas as pd
 from engram.data.cells import (
     Array,
     as_numbers,
+    category_numbers,
     check_finite,
     has_texts,
     is_plain,
@@ -198,11 +199,11 @@ def count(notes: Notes, note: str, n: int) -> None:
 def categories_in(c: Column, series: pd.Series[Any], notes: Notes) -> Array:
     """Return the number of each cell's category, -1 where it is missing; note what was left out."""
     cells = without_marks(plain_cells(series), notes)
-    number = pd.Index(c.values, dtype=object).get_indexer(pd.Index(cells, dtype=object))
+    number = category_numbers(c.values, cells)
     left = int((cells.notna().to_numpy() & (number < 0)).sum())
     which = f"beyond the {MAX_CATEGORIES:,} most frequent or not seen" if c.form.get("rest") else "not seen"
     count(notes, f"column {c.name!r}: categories {which} at fit were treated as missing", left)
-    return np.asarray(number)
+    return number
 
 
 def without_marks(cells: pd.Series[Any], notes: Notes) -> pd.Series[Any]:

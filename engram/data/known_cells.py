@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engram.data.cells import Array, plain_cells
+from engram.data.cells import Array, category_numbers, plain_cells
 from engram.data.coding import NUMBERS, Coding, Place
 from engram.data.columns import Column, numbers_in
 from engram.errors import UsageError, nearest
@@ -137,21 +137,15 @@ def _flags(c: Column, series: pd.Series[Any], gone: Array) -> list[bool | None]:
 
 def _categories(c: Column, series: pd.Series[Any], gone: Array) -> list[Any]:
     """Return given categories as the values that were kept, None where a missing one is asked for."""
-    by_text = {_text(value): value for value in c.values}
-    found = []
-    for cell, lost in zip(plain_cells(series), gone, strict=True):
-        value = None if lost else by_text.get(_text(cell))
-        if value is None and not lost:
-            raise UsageError(
-                f"given[{str(c.name)!r}] = {cell!r} is no category that was kept (rare ones are not). {nearest(str(cell), by_text)}"
-            )
-        found.append(value)
-    return found
-
-
-def _text(cell: Any) -> str:
-    """Return a category as a text; whole numbers, which become floats beside a hole, without the point."""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+    cells = plain_cells(series)
+    numbers = category_numbers(c.values, cells)
+    unseen = (numbers < 0) & ~gone
+    if unseen.any():
+        cell, known = cells[unseen].iloc[0], map(str, c.values)
+        raise UsageError(
+            f"given[{str(c.name)!r}] = {cell!r} is no category that was kept (rare ones are not). {nearest(str(cell), known)}"
+        )
+    return [None if lost else c.values[number] for number, lost in zip(numbers, gone, strict=True)]
 
 
 def _allow(place: Place, name: str, values: list[Any], found: Given) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from engram.data.arrays import npy, npz
 from engram.data.cells import is_plain
+from engram.data.codes import holds_codes, with_codes
 from engram.data.columns import MARKED
 from engram.data.picture_wishes import SUFFIXES, Wishes, wishes
 from engram.data.stream import streamed
@@ -164,11 +165,14 @@ def _csv(name: str, content: Path | bytes, header: bool | None) -> Source:
     twice = names[names.notna() & names.duplicated()]
     if len(twice) and "names" not in settings:
         raise DataError(f"{name!r}: two columns are called {twice.iloc[0]!r}; give every column its own name.")
+
+    def parse(**more: Any) -> Any:
+        return pd.read_csv(opened(), index_col=False, low_memory=False, **settings, **more)
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # cells beyond the header's would be cut off
-        frame: pd.DataFrame = _parsed(
-            name, lambda: pd.read_csv(opened(), index_col=False, low_memory=False, **settings)
-        )
+        frame: pd.DataFrame = _parsed(name, parse)
+    frame = _parsed(name, lambda: with_codes(frame, content, separator, parse))
     return Source(name, _without_marks(name, _looked_at(name, frame)), header=header)
 
 
@@ -189,7 +193,7 @@ def _lacks_header(names: pd.Series[Any], opened: Callable[[], Any], settings: di
 
 
 def _without_marks(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn marks for missing such as "?" into missing cells, and columns that hold nothing else but numbers into numbers."""
+    """Turn marks for missing such as "?" into missing cells, and columns that hold nothing else but numbers, none a code, into numbers."""
     from engram.data.texts import SURE_MARKS
 
     count = 0
@@ -201,7 +205,8 @@ def _without_marks(name: str, frame: pd.DataFrame) -> pd.DataFrame:
             count += int(marked.sum())
             rest = cells.mask(marked)
             numbers = pd.to_numeric(rest, errors="coerce")
-            frame[column] = numbers if numbers.notna().sum() == rest.notna().sum() else rest
+            whole = numbers.notna().sum() == rest.notna().sum()
+            frame[column] = numbers if whole and not holds_codes(rest.dropna()) else rest
     if count:
         _note(f"{name}: {MARKED} ({count} cell{'s' * (count > 1)})")
     return frame

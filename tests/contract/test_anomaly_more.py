@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import engram
 from engram import VAE, AnomalyDetector, Autoencoder
 from engram.cli import pieces
-from engram.data import stream
+from engram.data import DataWarning, stream
 from engram.errors import StoppedError, UsageError
 from engram.training.loop import _Fit
 
@@ -41,6 +41,23 @@ def frame(n: int, seed: int) -> pd.DataFrame:
 
 def detector(**parameters: Any) -> AnomalyDetector:
     return AnomalyDetector(**{"max_epochs": 5, "random_state": 0, **parameters})
+
+
+def test_codes_of_a_file_are_known_again_as_texts_and_as_numbers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for low in ("01234", "11234"):
+        own = pd.DataFrame({"zip": rng.choice([low, "50777", "90210"], 200), "v": rng.normal(size=200)})
+        own.to_csv(tmp_path / "zip.csv", index=False)
+        found = detector(columns={"zip": "category"}, n_models=2, max_epochs=3).fit(str(tmp_path / "zip.csv"))
+        scores = found.score_samples(str(tmp_path / "zip.csv"))
+        assert np.array_equal(found.score_samples(own), scores)
+        own.loc[7, "zip"] = "D-123"  # one odd cell makes texts of all
+        own.to_csv(tmp_path / "odd.csv", index=False)
+        with pytest.warns(DataWarning, match=r"'zip': categories not seen at fit .* \(1 cell\)"):
+            same = found.score_samples(str(tmp_path / "odd.csv")) == scores
+        assert np.flatnonzero(~same).tolist() == [7]
+        few = own[own["zip"] == "90210"].astype({"zip": int})
+        assert np.array_equal(found.score_samples(few), scores[few.index])
 
 
 # --- other models ---

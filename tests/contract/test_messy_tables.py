@@ -17,6 +17,7 @@ import torch
 
 import engram
 from engram.data import DataWarning, Table, read
+from engram.data.columns import categories_in
 from engram.errors import DataError, DataTypeError, UsageError
 from engram.likelihoods import Grouped, Normal
 
@@ -457,6 +458,55 @@ def test_a_header_is_taken_as_one_unless_every_name_looks_like_its_column(tmp_pa
         warnings.simplefilter("error")
         rows = written(tmp_path, f"{header}\n{body}")
     assert list(rows.columns) == header.split(",")
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("block", [16, 1 << 24])
+def test_codes_with_leading_zeros_keep_their_text_wherever_they_stand(
+    tmp_path: Path, quote: str, end: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engram.data.codes.BLOCK", block)
+    monkeypatch.setattr("engram.data.codes.VALUES", 1)
+    lines = [f"{quote}{90000 + i}{quote},{i},0.5,-0.{i},said 07,01.02.2024,00.5" for i in range(3000)]
+    lines += [f" {quote}01234{quote} ,,0,-0,x,,1.5"]
+    rows = written(tmp_path, end.join(["zip,whole,part,minus,text,day,wide", *lines]))
+    assert rows["zip"].tolist() == [*(str(90000 + i) for i in range(3000)), "01234"]
+    assert rows.select_dtypes("number").columns.tolist() == ["whole", "part", "minus", "wide"]
+
+
+@pytest.mark.parametrize("body", ["a;b\n01;2,5\n;0,5\n5;1,0\n", "a\tb\n01\t2.5\n\t.5\n5\t1.0\n",
+                                  "\ufeffa,b\n01,2.5\n?,.5\n5,1.0\n"])  # fmt: skip
+@pytest.mark.filterwarnings("ignore::engram.data.DataWarning")
+def test_codes_beside_missing_cells_keep_their_text(tmp_path: Path, body: str) -> None:
+    rows = written(tmp_path, body)
+    assert rows["a"].fillna("gone").tolist() == ["01", "gone", "5"]
+    assert rows["b"].tolist() == [2.5, 0.5, 1.0]
+
+
+def test_codes_of_a_file_are_those_of_the_same_frame_of_texts(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"zip": rng.choice(["01234", "00777", "90210"], N), "v": rng.normal(size=N)})
+    frame.to_csv(tmp_path / "zip.csv", index=False)
+    pd.testing.assert_frame_equal(read(tmp_path / "zip.csv").rows, frame)
+    kind = Table().fit(read(tmp_path / "zip.csv").rows)
+    assert field(kind, "zip").values == ["00777", "01234", "90210"]
+    told = Table(columns={"zip": "number"}).fit(read(tmp_path / "zip.csv").rows)
+    assert (field(told, "zip").low, field(told, "zip").high) == (777.0, 90210.0)
+
+
+@pytest.mark.parametrize(("cells", "later", "known"), [
+    ([4051, 4052], ["4052", "D-123", " 4051", "4051.0", "04051"], [1, -1, 0, 0, -1]),
+    (["04051", "4052"], [4051, 4052, 4052.0, None, 7], [-1, 1, 1, -1, -1]),
+    ([1.0, None, 2.5], ["1", "1.0", "2.50", "x", None], [0, 0, 1, -1, -1]),
+    (["1", "1.0", "x"], ["1", "1.0", "1.00", 1, 1.0], [0, 1, -1, 0, 0]),
+    ([True, False, 3], ["True", "False", "3", "1", "0"], [2, 1, 0, -1, -1]),
+])  # fmt: skip
+def test_categories_as_numbers_and_as_texts_are_the_same_by_their_text(
+    cells: list[Any], later: list[Any], known: list[int]
+) -> None:
+    frame = pd.DataFrame({"c": pd.Series(cells * 40, dtype=object if None not in cells else None)})
+    kind, _ = fitted(frame.assign(beside=np.arange(len(frame)) * 0.5), c="category")
+    assert categories_in(field(kind), pd.Series(later, dtype=object), {}).tolist() == known
 
 
 # --- repair ---

@@ -91,6 +91,17 @@ def test_whole_categories_are_found_beside_holes_and_as_floats() -> None:
     assert found.sample(2, given={"level": 2.0})["level"].tolist() == [2, 2]
 
 
+def test_codes_with_leading_zeros_in_a_file_are_drawn_as_they_stand(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"zip": np.resize(["01234", "00777", "90210"], 240), "x": np.arange(240.0)})
+    rows.to_csv(tmp_path / "zip.csv", index=False)
+    found = synthesizer(columns={"zip": "category"}).fit(str(tmp_path / "zip.csv"))
+    assert set(found.sample(50)["zip"]) <= set(rows["zip"])
+    assert found.sample(1, given={"zip": "01234"})["zip"].tolist() == ["01234"]
+    assert found.sample(1, given={"zip": 90210})["zip"].tolist() == ["90210"]
+    with pytest.raises(UsageError, match="no category that was kept"):
+        found.sample(1, given={"zip": 1234})
+
+
 def test_a_flag_that_no_row_has_is_told() -> None:
     rows = table().assign(flag=[True if i % 3 else None for i in range(240)])
     found = synthesizer(columns={"flag": "boolean"}).fit(rows)
