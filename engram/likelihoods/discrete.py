@@ -119,8 +119,9 @@ class Binomial(Likelihood):
 class Multinomial(Likelihood):
     """A row of counts given its sum, n! / (x1! x2! ...) p1^x1 p2^x2 ...; the output is the logits of p.
 
-    Its counts are not independent: each column carries x (log n - 1) of log n! and an equal share of the little that is left, so that a
-    column's own terms cancel. With missing cells it is the distribution of those seen given their sum, which is again a multinomial.
+    Its counts are not independent: each column carries an equal share of log n!. With missing cells it is the distribution of those seen
+    given their sum, which is again a multinomial. In single precision, as documents and histories of thousands of columns need it: a row
+    whose counts sum to ten million is off by some nats.
 
     Parameters
     ----------
@@ -143,11 +144,8 @@ class Multinomial(Likelihood):
             seen = mask.flatten(1)
             x, logits = torch.where(seen, x, 0.0), torch.where(seen, logits, NEVER)
             cells = seen.sum(1, keepdim=True).clamp(min=1)
-        n = x.sum(1, keepdim=True, dtype=torch.float64)
-        each = n.clamp(min=1).log() - 1  # Stirling: log n! is nearly n (log n - 1)
-        exact = x.double()
-        ways = log_factorial(x).neg_().addcmul_(exact, each).add_((log_factorial(n) - n * each) / cells)
-        return masked(torch.addcmul(ways, logits.double().log_softmax(1), exact).to(x.dtype), mask)
+        ways = torch.lgamma(x.sum(1, keepdim=True) + 1) / cells - torch.lgamma(x + 1)
+        return masked(ways + logits.log_softmax(1) * x, mask)
 
     def mean(self, output: Tensor) -> Tensor:
         return self.trials * output.flatten(1).softmax(1).view(output.shape)
