@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import engram
@@ -349,3 +350,17 @@ def test_an_explanation_names_a_category_and_a_flag_that_do_not_fit() -> None:
     told = model.explain(wrong, top=1)
     assert told["column"].tolist() == ["kind", "large"]
     assert told["expected"].tolist() == ["big", True]
+
+
+@pytest.mark.parametrize("use", ["explain", "drift", "predict", "n_held_"])
+def test_what_needs_a_fit_says_so(use: str) -> None:
+    with pytest.raises(NotFittedError):
+        getattr(detector(), use)(correlated(5, 0))
+
+
+def test_parameters_are_taken_as_their_types_have_them_and_checked_when_they_are_changed_later() -> None:
+    model = detector(alert_rate="0.1", n_models="3", max_epochs=2).fit(correlated(100, 0))
+    assert np.array_equal(model.predict(correlated(50, 1)), model.predict(correlated(50, 1), alert_rate=0.1))
+    for wrong in (2, "x"):
+        with pytest.raises(UsageError, match="alert_rate"):
+            model.set_params(alert_rate=wrong).predict(correlated(5, 1))

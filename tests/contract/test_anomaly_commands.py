@@ -88,6 +88,10 @@ def test_apply_writes_predictions_and_explanations(home: Path) -> None:
     assert found["row"].tolist() == np.repeat(np.arange(200), 4).tolist()
     first = found.groupby("row").head(1).set_index("row")
     assert (first.loc[table()["fraud"] == 1, "column"].isin(["income", "age"])).mean() > 0.7
+    engram("apply", home / "run", home / "t.csv", "-o", home / "why.parquet", "--get", "explanations")
+    as_text = pd.read_parquet(home / "why.parquet")  # a column of a Parquet file has one type
+    assert as_text["column"].tolist() == found["column"].tolist()
+    assert as_text["value"].fillna("").tolist() == found["value"].fillna("").map(str).tolist()
     refused = engram("apply", home / "run", home / "t.csv", "-o", home / "c.csv", "--get", "codes", code=2)
     assert "explanations" in refused.stderr
     assert "draws no rows" in engram("sample", home / "run", "-n", "3", "-o", home / "s.csv", code=2).stderr

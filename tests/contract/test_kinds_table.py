@@ -293,3 +293,12 @@ def test_constants_do_not_change_whether_the_other_columns_share_a_unit() -> Non
     kinds = [as_kind(raw, "table", constants=wanted)[0].fit(raw) for wanted in (False, True)]
     first, second = (encoded(kind, raw)[:, :12] for kind in kinds)
     assert first.equal(second)
+
+
+def test_masked_cells_are_missing_ones() -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    masked = np.ma.masked_array(values.copy(), mask=values > 1)
+    masked.data[masked.mask] = 1e6
+    kind, raw = as_kind(masked, "table")
+    kind.fit(raw)
+    assert np.array_equal(encoded(kind, raw), encoded(kind, np.where(values > 1, np.nan, values)))

@@ -151,3 +151,15 @@ def test_metrics_that_a_synthesizer_is_not_judged_by_are_refused() -> None:
     found = synthesizer().fit(table())
     with pytest.raises(UsageError, match="metrics="):
         engram.evaluate(found, table(seed=1), metrics="frechet")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"), [(10**18, 2**63 - 1, "int64"), (1, 2**63 - 1, "int64"), (10**19, 2**64 - 1, "uint64")]
+)
+def test_new_keys_of_64_bits_are_none_of_those_at_fit(low: int, high: int, dtype: str) -> None:
+    keys = np.random.default_rng(0).integers(low, high, 300, dtype=dtype, endpoint=True)
+    keys[:2] = low, high
+    X = pd.DataFrame({"id": keys, "v": np.random.default_rng(1).normal(size=300)})
+    drawn = engram.Synthesizer(max_epochs=1, random_state=0).fit(X).sample(400)["id"]
+    assert drawn.is_unique
+    assert not set(map(int, drawn)) & set(map(int, keys))
