@@ -242,6 +242,14 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         scores: Array = over_blocks(self, X, self.log_density).numpy()
         return scores
 
+    def member_scores(self, X: Any) -> Array:
+        """Return the score that each member gives a row, (rows, members), higher meaning stranger."""
+        found: Array = over_blocks(self, X, self._by_member).numpy()
+        return found
+
+    def _by_member(self, nets: Nets, batch: Batch) -> Tensor:
+        return self._score.combined(self._score.parts(self.views(nets, batch))).T
+
     def pvalues(self, X: Any) -> Array:
         """Return a cross-conformal p-value per row, (rows,), at least 1 / (held-out rows + 1).
 
@@ -310,7 +318,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         """Return whether rows come from where those of the fit came: columns column, statistic, pvalue, drifted.
 
         Numbers by the two-sample Kolmogorov-Smirnov test, flags and categories by a chi-squared test with the total variation distance as
-        statistic, missing cells as a category of their own, and the row "(score)" by the p-values' distance from uniform; drifted at a
+        statistic, missing cells as a category of their own, and the row "(score)" by their distance from the held-out scores; drifted at a
         false-discovery rate of .05. With many rows small differences are sure, too: look at the statistic.
         """
         return drifted(self, X)

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from engram.apps.drift import against_uniform, of_numbers, of_shares
+from engram.apps.drift import against_held, of_numbers, of_shares
 from engram.apps.explanation import expected_cells, shares_of
 from engram.data.table import Table
 from engram.maths.conformal import discoveries
@@ -103,7 +103,8 @@ def drifted(detector: AnomalyDetector, X: Any) -> pd.DataFrame:
             value = of_shares(*_shares(score.tensors["rare"][flags[own]], there, x[seen][:, own]))
         found.append(_worse(value, _missing(float(gone[column]), known, seen)))
     names = [*kind.columns, "(score)"]
-    found.append(against_uniform(detector.pvalues(X), detector.n_held_))
+    held = [stick.scores.numpy() for stick in score.folds]
+    found.append(against_held(held, detector.member_scores(X).T, detector.n_held_))
     table = pd.DataFrame({"column": names, "statistic": [f[0] for f in found], "pvalue": [f[1] for f in found]})
     table["drifted"] = discoveries(torch.tensor(table["pvalue"].tolist(), dtype=torch.float64), RATE).numpy()
     return table
