@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engram.apps.ensemble import CLIP, seen_values
+from engram.apps.lots import floored, longer, pooled, pooled_covariance, unfloored
 from engram.maths.conformal import Yardstick, cross_conformal, surprise, yardstick
 from engram.maths.prototypes import Prototypes, prototypes, reach, telling
 
@@ -250,18 +251,20 @@ class Surprise:
         weight = known / (known + new)
         found = Surprise(self.clean, self.measured, self.groups)
         mine, theirs = self.tensors, other.tensors
-        averaged = ("rare", "tails", "missing", "telling")
+        averaged = ("tails", "telling")
         shares = {name: weight * mine[name] + (1 - weight) * theirs[name] for name in averaged}
-        grid = _pooled(mine["grid"], theirs["grid"], weight)
+        for name in ("rare", "missing"):
+            both = weight * unfloored(mine, name) + (1 - weight) * unfloored(theirs, name)
+            shares[name] = floored(both, known + new)
+        grid = pooled(mine["grid"], theirs["grid"], weight)
         found.tensors = shares | {"grid": grid, "least": torch.tensor(1 / (known + new + 1))}
         for root in ("root", "sharp"):
-            found.tensors |= _pooled_covariance(mine, theirs, weight, root)
+            found.tensors |= pooled_covariance(mine, theirs, weight, root)
         for name, (_, around) in PARTS[self.clean].items():
             for field in Prototypes._fields if around is not None else ():
                 found.tensors[f"{name}.{field}"] = torch.cat([mine[f"{name}.{field}"], theirs[f"{name}.{field}"]], 1)
-        both = [(self.sticks[name], other.sticks[name]) for name in self.sticks]
-        found.sticks = dict(zip(self.sticks, (_longer(*pair, weight) for pair in both), strict=True))
-        found.folds = [_longer(*pair, weight) for pair in zip(self.folds, other.folds, strict=True)]
+        found.sticks = {name: longer(stick, other.sticks[name], weight, HELD) for name, stick in self.sticks.items()}
+        found.folds = [longer(*pair, weight, HELD) for pair in zip(self.folds, other.folds, strict=True)]
         found.tensors["held"] = torch.tensor(min(self.held + other.held, found._scores()))
         return found
 
@@ -304,7 +307,7 @@ def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dic
 
 def _columns(views: Views, measured: Tensor, groups: Tensor | None, columns: int) -> dict[str, Tensor]:
     """Return what is known of each column by itself: quantiles, tails, frequencies of flags and categories, missing shares."""
-    n, x, few = len(views.x), views.x, 0.5 / (len(views.x) + 1)
+    n, x = len(views.x), views.x
     known = seen_values(views.mask, groups)
     seen = torch.ones_like(x, dtype=torch.bool) if known is None else known
     there = seen.sum(0).clamp(min=1)  # (values,)
@@ -318,8 +321,8 @@ def _columns(views: Views, measured: Tensor, groups: Tensor | None, columns: int
         "grid": torch.where(grid.isinf(), 0.0, grid),  # of a column without any cell
         "tails": _tails(x[:, measured], seen[:, measured], min(BINS, most)),
         "least": torch.tensor(1 / (n + 1)),
-        "rare": rare.clamp(few, 1 - few),
-        "missing": gone.clamp(few, 1 - few),
+        "rare": floored(rare, n),
+        "missing": floored(gone, n),
     }
 
 
@@ -345,42 +348,3 @@ def _stacked(values: list[Tensor]) -> Tensor:
 
 def _some(values: Tensor, generator: torch.Generator, most: int) -> Tensor:
     return values[torch.randperm(len(values), generator=generator)[:most]]
-
-
-def _pooled(mine: Tensor, theirs: Tensor, weight: float) -> Tensor:
-    """Return the quantiles of two sets of sorted quantiles (columns, q), the first of which has this weight."""
-    both = torch.cat([mine, theirs], 1)
-    share = torch.cat(
-        [torch.full_like(mine, weight / mine.shape[1]), torch.full_like(theirs, (1 - weight) / theirs.shape[1])], 1
-    )
-    values, order = both.sort(1)
-    levels = share.gather(1, order).cumsum(1)
-    at = (torch.arange(mine.shape[1]) + 0.5) / mine.shape[1]
-    found = torch.searchsorted(levels, at.expand(len(levels), -1).contiguous()).clamp(max=both.shape[1] - 1)
-    found[:, 0], found[:, -1] = 0, both.shape[1] - 1  # the ends stay the ends
-    return values.gather(1, found)
-
-
-def _pooled_covariance(
-    mine: dict[str, Tensor], theirs: dict[str, Tensor], weight: float, name: str
-) -> dict[str, Tensor]:
-    """Return the mean of residuals and a root of the inverse of their covariance, of two lots of rows."""
-
-    def moments(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        root = state[name].double()
-        return state["mean"].double(), torch.linalg.inv(root @ root.mT)
-
-    (first, ours), (second, other) = moments(mine), moments(theirs)
-    gap = first - second
-    pooled = weight * ours + (1 - weight) * other + weight * (1 - weight) * gap.mT @ gap
-    root = torch.linalg.inv(torch.linalg.cholesky(pooled)).mT
-    return {"mean": (weight * first + (1 - weight) * second).float(), name: root.float()}
-
-
-def _longer(mine: Yardstick, theirs: Yardstick, weight: float) -> Yardstick:
-    """Return a yardstick of the scores of both, of each as many as its rows ask for, at most `HELD` together."""
-    n = min(HELD, len(mine.scores) + len(theirs.scores))
-    first = min(len(mine.scores), max(1, round(weight * n)))
-    second = min(len(theirs.scores), max(1, n - first))
-    parts = [s.scores[torch.linspace(0, len(s.scores) - 1, k).long()] for s, k in ((mine, first), (theirs, second))]
-    return yardstick(torch.cat(parts))
