@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
 from pydantic import InstanceOf
+from scipy.stats import betabinom
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -52,6 +53,7 @@ MOST_ROWS = 100_000  # that are learned from: 400 steps see no more
 STEPS = (150, 400)  # of a fit: of the smallest tables, of all others
 FEW = 500  # rows, from which on a fit takes the larger number
 LOOKED_AT = 4 * (ROWS + HELD)  # rows that the score is estimated from
+UNLIKE = 1e-4  # probability of as many alerts among rows like the known ones, below which new rows are others
 LEAST = -1e9  # offset where nothing can be an anomaly
 
 
@@ -324,15 +326,34 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         return drifted(self, X)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Go on learning from more rows, which then are the yardstick together with what is known; the first call is a fit."""
+        """Go on learning from more rows; the first call is a fit.
+
+        Held-out scores of the earlier rows are kept beside those of the new ones, as the networks of that time gave them: the earlier rows
+        are not kept and cannot be scored again. This holds for rows from where the known ones came. Rows from elsewhere move the networks,
+        p-values of rows like the earlier ones are then no longer valid, and the finding "other-rows" says so: fit to both together.
+        """
         if not hasattr(self, "network_"):
             return self.fit(X)
-        before, seen = self._score, self.data_["rows"]
+        before, seen, told = self._score, self.data_["rows"], self._unlike(X)
         with self.going_on():
             self.fit(X)
         self._score = before.merged(self._score, seen, self.data_["rows"])
         self.data_["rows"] += seen
+        self.findings_ += told
         return self
+
+    def _unlike(self, X: Any) -> list[Finding]:
+        """Tell where more rows would alert than chance allows: of n rows like the known ones, a beta-binomial number does."""
+        held, scores = self.n_held_, self.score_samples(X)
+        rate = max(self.alert_rate, 2.5 / (held + 1))  # where fewer held-out rows are beyond, no row can alert
+        alerts, allowed = int((scores < self._offset(rate)).sum()), rate * (held + 1)
+        if betabinom.sf(alerts - 1, len(scores), allowed, held + 1 - allowed) > UNLIKE:
+            return []
+        told = (
+            f"{alerts / len(scores):.0%} of the {len(scores):,} new rows were anomalies to what was learned before (usual: {rate:.0%}): "
+            "they are unlike the earlier ones, and rows like those may alert from now on"
+        )
+        return [Finding("other-rows", told, "Fit again on earlier and new rows together")]
 
 
 def spectral_size(rows: Rows) -> int:

@@ -138,6 +138,19 @@ def test_many_small_lots_without_holes_and_rare_categories_add_up_to_none() -> N
     assert (told.loc[list("abcde"), "pvalue"] > 0.01).all()
 
 
+def test_learning_on_from_rows_that_are_unlike_the_known_ones_is_told(tmp_path: Path) -> None:
+    model = detector(max_epochs=10).fit(rows(400, 0))
+    for seed in range(1, 5):
+        model.partial_fit(rows(100, seed))
+        assert "other-rows" not in {finding.kind for finding in model.findings_}
+    model.partial_fit(2 * rows(100, 5) + 6)
+    told = next(finding for finding in model.findings_ if finding.kind == "other-rows")
+    assert "100% of the 100 new rows" in told.message
+    assert "together" in told.advice
+    model.save(tmp_path / "run")
+    assert "other-rows" in {finding.kind for finding in engram.load(tmp_path / "run").findings_}
+
+
 def test_a_detector_that_learned_more_can_be_saved_and_loaded(tmp_path: Path) -> None:
     X = frame(200, 0)
     model = detector().fit(X[:120]).partial_fit(X[120:])
