@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.copies import Copies, described, model_from
-from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of, residuals_of
+from engram.apps.ensemble import Ensemble, filled_rows, fold_of, measured_values, numbers_of, residuals_of, seen_values
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise, Views
 from engram.corruptions import corrupted
@@ -169,8 +169,8 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             held = [torch.ones(len(rows), dtype=torch.bool)] * self.n_models
             told = f"{len(rows)} row{'s are' if len(rows) > 1 else ' is'} too few to hold any out: scores are measured by learned rows"
             findings.append(Finding("no-held-out-rows", told, "Collect more rows before trusting any alert"))
-        parts = [self.views(nets, Batch(part.x, part.mask)) for part in rows.blocks(4096)]
         self._score = Surprise(self._clean, nets.standard.measured, self.kind_.groups)
+        parts = [self.views(nets, Batch(part.x, part.mask)) for part in rows.blocks(4096)]
         self._score.fit(Views.joined(parts), held, generator)
         if self.alert_rate * (self.n_held_ + 1) < 1:
             told = (
@@ -195,10 +195,14 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def _seen(self, nets: Nets, x: Tensor, mask: Tensor | None) -> tuple[Views, Tensor]:
         """Return standardised rows as the score sees them, and what members make of them, (members, rows, values)."""
-        members = self._members
-        made = members.means(nets, x, mask)
+        members, seen, filled = self._members, seen_values(mask, self.kind_.groups), None
+        if seen is None or not self._score.fills:
+            made = members.means(nets, x, mask)
+        else:
+            filled = filled_rows(lambda rows: members.means(nets, rows), self.n_models, x, seen)
+            made = members.means(nets, filled)
         residuals = residuals_of(members.likelihood, nets.standard.measured, x, made)
-        return Views(x, mask, residuals if mask is None else residuals * mask[:, members.owners]), made
+        return Views(x, mask, residuals if mask is None else residuals * mask[:, members.owners], filled), made
 
     def standardised(self, nets: Nets, batch: Batch) -> Tensor:
         """Return rows on the scale that members see, (rows, values)."""

@@ -11,7 +11,7 @@ For each member, from the rows that it learned from:
 
 and for each part the held-out rows (each scored by the member that did not learn from it) are the yardstick: its surprise is - log of
 the share of them at or beyond. A row's score by a member is the weighted mean of the parts' surprises; of wide rows it is nearly the
-residual's alone (`engram.maths.prototypes.telling`).
+residual's alone (`engram.maths.prototypes.telling`). The holes of a row are filled by what the member makes of its other cells.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ VALUES = 1 << 20  # most quantiles, and bins, of all columns together
 RIDGE = (1e-3, 0.05)
 # ... where it is asked which cell is to blame: columns that nearly repeat each other are told apart
 SHARP = (1e-4, 1e-3)
+SELDOM = 0.05  # share of a column's cells; where fewer are missing, a hole is strange by itself
 TRIMMED = 0.2  # share of the rows, the furthest from any prototype, that prototypes of dirty rows are made without
 
 
@@ -75,17 +76,27 @@ class Views(NamedTuple):
     x: Tensor  # (rows, values) standardised; missing cells 0
     mask: Tensor | None  # (rows, columns)
     residuals: Tensor  # (members, rows, residuals)
+    filled: Tensor | None = None  # (members, rows, values) with holes filled; None: as x
 
     def take(self, index: Tensor) -> Views:
         """Return some of the rows."""
-        return Views(self.x[index], None if self.mask is None else self.mask[index], self.residuals[:, index])
+        mask, filled = None if self.mask is None else self.mask[index], None
+        if self.filled is not None:
+            filled = self.filled[:, index]
+        return Views(self.x[index], mask, self.residuals[:, index], filled)
+
+    def of(self, member: int) -> Tensor:
+        """Return the rows as a member fills them, (rows, values)."""
+        return self.x if self.filled is None else self.filled[member]
 
     @classmethod
     def joined(cls, parts: Sequence[Views]) -> Views:
         """Return the rows of all parts."""
         masks = [part.mask for part in parts if part.mask is not None]
         x = torch.cat([part.x for part in parts])
-        return cls(x, torch.cat(masks) if masks else None, torch.cat([part.residuals for part in parts], 1))
+        fills = [part.filled for part in parts if part.filled is not None]
+        residuals = torch.cat([part.residuals for part in parts], 1)
+        return cls(x, torch.cat(masks) if masks else None, residuals, torch.cat(fills, 1) if fills else None)
 
 
 class Surprise:
@@ -111,7 +122,10 @@ class Surprise:
 
     def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator) -> None:
         """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from."""
-        self.tensors = _columns(views, self.measured, self.groups, self.columns) | {"telling": telling(views.x)}
+        self.tensors = _columns(views, self.measured, self.groups, self.columns) | {
+            "telling": telling(views.x),
+            "fills": torch.ones(()),
+        }
         found: dict[str, list[Tensor]] = {}
         for member, unseen in enumerate(held):
             chosen = (unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0]
@@ -134,7 +148,7 @@ class Surprise:
         for name, (_, around) in PARTS[self.clean].items():
             if around is None:
                 continue
-            x = self.ranked(views.x) if around.ranks else views.x
+            x = self.ranked(views.of(member)) if around.ranks else views.of(member)
             made = prototypes(x, around.most, around.rows, generator)
             if around.trimmed:
                 far = reach(x, made, roomy=True)
@@ -150,7 +164,7 @@ class Surprise:
         found = {}
         for name, (_, around) in PARTS[self.clean].items():
             if around is not None:
-                found[name] = self._reach(name, self.ranked(views.x) if around.ranks else views.x, around)
+                found[name] = self._reach(name, views, around)
             elif name == "residual":
                 found[name] = self.residual(views)
             else:
@@ -182,6 +196,11 @@ class Surprise:
         each = [weights[name] / total * surprise(self.sticks[name], value) for name, value in parts.items()]
         return torch.stack(each).sum(0)
 
+    @property
+    def fills(self) -> bool:
+        """Whether holes are filled before a row is scored: as in the rows that it was estimated from."""
+        return not self.tensors or bool(self.tensors["fills"])
+
     def _scores(self) -> int:
         return sum(len(stick.scores) for stick in self.folds)
 
@@ -202,10 +221,13 @@ class Surprise:
         mean, root = self.tensors["mean"], self.tensors[name]
         return torch.baddbmm(-torch.bmm(mean, root), views.residuals, root).square().sum(-1).sqrt()
 
-    def _reach(self, name: str, x: Tensor, around: Around) -> Tensor:
+    def _reach(self, name: str, views: Views, around: Around) -> Tensor:
+        own = [views.x] if views.filled is None else list(views.filled)
+        own = [self.ranked(x) for x in own] if around.ranks else own
         found = []
-        for values in zip(*(self.tensors[f"{name}.{field}"] for field in Prototypes._fields), strict=True):
+        for member, values in enumerate(zip(*(self.tensors[f"{name}.{f}"] for f in Prototypes._fields), strict=True)):
             used = values[1] > 0  # members have different numbers of prototypes; the rest is padding
+            x = own[member % len(own)]
             found.append(reach(x, Prototypes(*(value[used] for value in values)), roomy=around.roomy))
         return torch.stack(found)
 
@@ -226,6 +248,16 @@ class Surprise:
         # of complete rows, too: what is said of a row does not depend on those beside it
         there = found - (1 - gone).log()
         return there if views.mask is None else torch.where(views.mask, there, -gone.log())
+
+    def holes(self, mask: Tensor | None) -> Tensor | None:
+        """Return what holes have to do with how strange rows are, (rows, columns), nan for cells that are there.
+
+        In units of squared distances, and nothing but in columns whose cells are seldom missing, where the score looks at that at all.
+        """
+        if mask is None:
+            return None
+        strange = (-2 * (self.tensors["missing"] / SELDOM).log()).clamp(min=0)
+        return torch.where(mask, torch.nan, strange if "marginals" in PARTS[self.clean] else 0.0)
 
     def ranked(self, x: Tensor) -> Tensor:
         """Return rows with their numbers made normal by their ranks in their columns, (rows, values); ties share their mean rank."""
@@ -257,7 +289,7 @@ class Surprise:
             both = weight * unfloored(mine, name) + (1 - weight) * unfloored(theirs, name)
             shares[name] = floored(both, known + new)
         grid = pooled(mine["grid"], theirs["grid"], weight)
-        found.tensors = shares | {"grid": grid, "least": torch.tensor(1 / (known + new + 1))}
+        found.tensors = shares | {"fills": theirs["fills"], "grid": grid, "least": torch.tensor(1 / (known + new + 1))}
         for root in ("root", "sharp"):
             found.tensors |= pooled_covariance(mine, theirs, weight, root)
         for name, (_, around) in PARTS[self.clean].items():
@@ -282,6 +314,7 @@ class Surprise:
         """Take back what `state` described; raise `KeyError` or `ValueError` where it is none."""
         self.tensors = {name.removeprefix("score."): t for name, t in state.items() if name.startswith("score.")}
         self.tensors.setdefault("telling", torch.ones(()))  # earlier versions weighed wide tables like others
+        self.tensors.setdefault("fills", torch.zeros(()))  # ... and took holes for observed means
 
         def stick(name: str) -> Yardstick:
             found = Yardstick(*(state[f"stick.{name}.{field}"] for field in Yardstick._fields))
