@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
 from pydantic import InstanceOf
+from scipy.stats import betabinom
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.copies import Copies, described, model_from
-from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of, residuals_of
+from engram.apps.ensemble import Ensemble, filled_rows, fold_of, measured_values, numbers_of, residuals_of, seen_values
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise, Views
 from engram.corruptions import corrupted
@@ -52,6 +53,7 @@ MOST_ROWS = 100_000  # that are learned from: 400 steps see no more
 STEPS = (150, 400)  # of a fit: of the smallest tables, of all others
 FEW = 500  # rows, from which on a fit takes the larger number
 LOOKED_AT = 4 * (ROWS + HELD)  # rows that the score is estimated from
+UNLIKE = 1e-4  # probability of as many alerts among rows like the known ones, below which new rows are others
 LEAST = -1e9  # offset where nothing can be an anomaly
 
 
@@ -171,8 +173,8 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             held = [torch.ones(len(rows), dtype=torch.bool)] * self._n_models
             told = f"{len(rows)} row{'s are' if len(rows) > 1 else ' is'} too few to hold any out: scores are measured by learned rows"
             findings.append(Finding("no-held-out-rows", told, "Collect more rows before trusting any alert"))
-        parts = [self.views(nets, Batch(part.x, part.mask)) for part in rows.blocks(4096)]
         self._score = Surprise(self._clean, nets.standard.measured, self.kind_.groups)
+        parts = [self.views(nets, Batch(part.x, part.mask)) for part in rows.blocks(4096)]
         self._score.fit(Views.joined(parts), held, generator)
         if self._alert_rate * (self.n_held_ + 1) < 1:
             told = f"no p-value is below {1 / (self.n_held_ + 1):.2g}, so that alert_rate={self._alert_rate:g} never alerts"
@@ -205,10 +207,14 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def _seen(self, nets: Nets, x: Tensor, mask: Tensor | None) -> tuple[Views, Tensor]:
         """Return standardised rows as the score sees them, and what members make of them, (members, rows, values)."""
-        members = self._members
-        made = members.means(nets, x, mask)
+        members, seen, filled = self._members, seen_values(mask, self.kind_.groups), None
+        if seen is None or not self._score.fills:
+            made = members.means(nets, x, mask)
+        else:
+            filled = filled_rows(lambda rows: members.means(nets, rows), self.n_models, x, seen)
+            made = members.means(nets, filled)
         residuals = residuals_of(members.likelihood, nets.standard.measured, x, made)
-        return Views(x, mask, residuals if mask is None else residuals * mask[:, members.owners]), made
+        return Views(x, mask, residuals if mask is None else residuals * mask[:, members.owners], filled), made
 
     def standardised(self, nets: Nets, batch: Batch) -> Tensor:
         """Return rows on the scale that members see, (rows, values)."""
@@ -253,6 +259,14 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         """Return a score per row, (rows,): the log of its p-value, higher is more normal; without a floor, so that rows do not tie."""
         scores: Array = over_blocks(self, X, self.log_density).numpy()
         return scores
+
+    def member_scores(self, X: Any) -> Array:
+        """Return the score that each member gives a row, (rows, members), higher meaning stranger."""
+        found: Array = over_blocks(self, X, self._by_member).numpy()
+        return found
+
+    def _by_member(self, nets: Nets, batch: Batch) -> Tensor:
+        return self._score.combined(self._score.parts(self.views(nets, batch))).T
 
     def pvalues(self, X: Any) -> Array:
         """Return a cross-conformal p-value per row, (rows,), at least 1 / (held-out rows + 1).
@@ -323,22 +337,41 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         """Return whether rows come from where those of the fit came: columns column, statistic, pvalue, drifted.
 
         Numbers by the two-sample Kolmogorov-Smirnov test, flags and categories by a chi-squared test with the total variation distance as
-        statistic, missing cells as a category of their own, and the row "(score)" by the p-values' distance from uniform; drifted at a
+        statistic, missing cells as a category of their own, and the row "(score)" by their distance from the held-out scores; drifted at a
         false-discovery rate of .05. With many rows small differences are sure, too: look at the statistic.
         """
         check_is_fitted(self, "network_")
         return drifted(self, X)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Go on learning from more rows, which then are the yardstick together with what is known; the first call is a fit."""
+        """Go on learning from more rows; the first call is a fit.
+
+        Held-out scores of the earlier rows are kept beside those of the new ones, as the networks of that time gave them: the earlier rows
+        are not kept and cannot be scored again. This holds for rows from where the known ones came. Rows from elsewhere move the networks,
+        p-values of rows like the earlier ones are then no longer valid, and the finding "other-rows" says so: fit to both together.
+        """
         if not hasattr(self, "network_"):
             return self.fit(X)
-        before, seen = self._score, self.data_["rows"]
+        before, seen, told = self._score, self.data_["rows"], self._unlike(X)
         with self.going_on():
             self.fit(X)
         self._score = before.merged(self._score, seen, self.data_["rows"])
         self.data_["rows"] += seen
+        self.findings_ += told
         return self
+
+    def _unlike(self, X: Any) -> list[Finding]:
+        """Tell where more rows would alert than chance allows: of n rows like the known ones, a beta-binomial number does."""
+        held, scores = self.n_held_, self.score_samples(X)
+        rate = max(self.alert_rate, 2.5 / (held + 1))  # where fewer held-out rows are beyond, no row can alert
+        alerts, allowed = int((scores < self._offset(rate)).sum()), rate * (held + 1)
+        if betabinom.sf(alerts - 1, len(scores), allowed, held + 1 - allowed) > UNLIKE:
+            return []
+        told = (
+            f"{alerts / len(scores):.0%} of the {len(scores):,} new rows were anomalies to what was learned before (usual: {rate:.0%}): "
+            "they are unlike the earlier ones, and rows like those may alert from now on"
+        )
+        return [Finding("other-rows", told, "Fit again on earlier and new rows together")]
 
 
 def spectral_size(rows: Rows) -> int:

@@ -132,14 +132,17 @@ class Copies(Ensemble):
         return Batch(batch.x[learns], mask, y, weight, index[learns], batch.progress, batch.generator)
 
     def means(self, nets: Nets, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return what each copy makes of standardised rows x (rows, values): means on the same scale, (members, rows, values)."""
+        """Return what each copy makes of standardised rows x: means on the same scale, (members, rows, values).
+
+        The rows are (rows, values), or (members, rows, values) where each copy has its own.
+        """
         rows = nets.standard.back(x)
         seen = seen_values(mask, self.kind.groups)
-        rows = (rows if seen is None else torch.where(seen, rows, 0.0)).view(len(x), *self.kind.shape)
+        rows = (rows if seen is None else torch.where(seen, rows, 0.0)).view(*x.shape[:-1], *self.kind.shape)
         found = []
         for member, copy in enumerate(self.copies):
             own: Any = self.nets_of(nets, member)
-            code = cast("Any", copy).encode(own, Batch(rows, mask))
+            code = cast("Any", copy).encode(own, Batch(rows if x.dim() == 2 else rows[member], mask))
             means = own.decoder.likelihood.mean(own.decoder(code))
             found.append(nets.standard(means.flatten(1)))
         return torch.stack(found)

@@ -28,6 +28,7 @@ CLIP = 10.0  # standard deviations from the mean, beyond which a number says no 
 NEVER = 1e-5  # spread of a column that does not vary: another value is as far out as `CLIP` allows, as a value that one row has is
 DROPPED = 0.1  # share of a row's columns that are hidden while learning, beside the noise
 STARTS = 8192  # rows that principal components and scales are computed from
+FILLS = 8  # of holes, each with what a member makes of the row with the last ones
 NO_HOLDOUT = 5  # folds where there is one member: it learns from all but the first
 
 
@@ -201,7 +202,10 @@ class Ensemble:
         return owners_of(self.likelihood, measured_values(self.likelihood), self.kind.groups)
 
     def means(self, nets: Nets, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return what each member makes of standardised rows x (rows, values): means on the same scale, (members, rows, values)."""
+        """Return what each member makes of standardised rows x: means on the same scale, (members, rows, values).
+
+        The rows are (rows, values), or (members, rows, values) where each member has its own.
+        """
         output = nets.decoder(nets.encoder(x.expand(self.members, -1, -1)))
         found: Tensor = nets.decoder.likelihood.mean(output.flatten(0, 1))
         return found.view_as(output)
@@ -217,6 +221,24 @@ def hidden_columns(x: Tensor, groups: Tensor | None, share: float = DROPPED) -> 
     columns = x.shape[1] if groups is None else int(groups.max()) + 1
     keep = torch.rand(len(x), columns, device=x.device) >= share
     return x * (keep if groups is None else keep[:, groups])
+
+
+def filled_rows(means: Callable[[Tensor], Tensor], members: int, x: Tensor, seen: Tensor) -> Tensor:
+    """Return rows x (rows, values) with their holes filled by what each member makes of the rest, (members, rows, values).
+
+    ``means`` are what members make of rows (members, rows, values). Only rows with holes are looked at, in multiples of 16, so that what
+    is filled depends on nothing but the row.
+    """
+    found = x.repeat(members, 1, 1)
+    which = (~seen).any(1).nonzero()[:, 0]
+    if not len(which):
+        return found
+    which = torch.cat([which, which[:1].expand(-len(which) % 16)])
+    own, there = found[:, which], seen[which]
+    for _ in range(FILLS):
+        own = torch.where(there, own, means(own))
+    found[:, which] = own
+    return found
 
 
 def residuals_of(likelihood: Blocks, measured: Tensor, x: Tensor, means: Tensor) -> Tensor:

@@ -21,12 +21,14 @@ def columns_of(values: int, groups: Tensor | None) -> Tensor:
     return owner == torch.arange(int(owner.max()) + 1)[:, None]
 
 
-def expected_cells(x: Tensor, groups: Tensor | None, settled: Settled) -> Tensor:
+def expected_cells(x: Tensor, groups: Tensor | None, settled: Settled, seen: Tensor | None = None) -> Tensor:
     """Return rows in which one cell was replaced by what the others lead one to expect, (columns, rows, values).
 
-    The cell is hidden (set to its mean), filled with what it is expected to be, and filled again until it hardly moves.
+    The cell is hidden (set to its mean), filled with what it is expected to be, and filled again until it hardly moves. Values
+    that are not ``seen`` (rows, values) are filled beside it.
     """
     owned = columns_of(x.shape[1], groups)[:, None, :]
+    owned = owned if seen is None else owned | ~seen
     filled = torch.where(owned, 0.0, x)
     for _ in range(ROUNDS):
         made = settled(filled.flatten(0, 1)).view_as(filled)
@@ -34,15 +36,18 @@ def expected_cells(x: Tensor, groups: Tensor | None, settled: Settled) -> Tensor
     return filled
 
 
-def shares_of(x: Tensor, expected: Tensor, departure: Departure) -> Tensor:
+def shares_of(x: Tensor, expected: Tensor, departure: Departure, holes: Tensor | None = None) -> Tensor:
     """Return each column's share in how far a row departs, (rows, columns): 0 to 1, summing to 1 where there is anything.
 
-    A column's part is how much less the row departs with the expected cell in its place.
+    A column's part is how much less the row departs with the expected cell in its place; of a missing cell what ``holes`` say of it,
+    (rows, columns), nan elsewhere.
     """
     base = departure(x)
     without = departure(expected.flatten(0, 1)).view(len(expected), len(x))
     gain = (base - without).clamp(min=0).T
     moved = (expected - x).square().sum(-1).T  # where no cell helps by itself, how far each is from what is expected
+    if holes is not None:
+        gain, moved = torch.where(holes.isnan(), gain, holes), torch.where(holes.isnan(), moved, 0.0)
     gain = torch.where(gain.sum(1, keepdim=True) > 0, gain, moved)
     total = gain.sum(1, keepdim=True)
     return torch.where(total > 0, gain / total.clamp(min=1e-12), 0.0)

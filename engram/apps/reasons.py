@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from engram.apps.drift import against_uniform, of_numbers, of_shares
+from engram.apps.drift import against_held, of_numbers, of_shares
+from engram.apps.ensemble import seen_values
 from engram.apps.explanation import expected_cells, shares_of
 from engram.data.table import Table
 from engram.maths.conformal import discoveries
@@ -44,15 +45,15 @@ def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: 
     rows = kind.encode(part)
     n = len(rows)
     x = detector.standardised(nets, Batch(rows.x, rows.mask))
-    columns = len(kind.columns)
+    columns, seen = len(kind.columns), seen_values(rows.mask, kind.groups)
 
     def departure(changed: Tensor) -> Tensor:
         times = len(changed) // n
         mask = None if rows.mask is None else rows.mask.repeat(times, 1)
         return detector.departure(nets, changed, mask)
 
-    expected = expected_cells(x, kind.groups, lambda changed: detector.settled(nets, changed))
-    shares = shares_of(x, expected, departure)
+    expected = expected_cells(x, kind.groups, lambda changed: detector.settled(nets, changed), seen)
+    shares = shares_of(x, expected, departure, detector.score_parts.holes(rows.mask))
     groups = torch.arange(columns) if kind.groups is None else kind.groups
     together = expected[groups, :, torch.arange(x.shape[1])].T  # every cell as its others lead one to expect
     own, means = _frame(kind, part), _frame(kind, kind.decode(nets.standard.back(together)))
@@ -103,7 +104,8 @@ def drifted(detector: AnomalyDetector, X: Any) -> pd.DataFrame:
             value = of_shares(*_shares(score.tensors["rare"][flags[own]], there, x[seen][:, own]))
         found.append(_worse(value, _missing(float(gone[column]), known, seen)))
     names = [*kind.columns, "(score)"]
-    found.append(against_uniform(detector.pvalues(X), detector.n_held_))
+    held = [stick.scores.numpy() for stick in score.folds]
+    found.append(against_held(held, detector.member_scores(X).T, detector.n_held_))
     table = pd.DataFrame({"column": names, "statistic": [f[0] for f in found], "pvalue": [f[1] for f in found]})
     table["drifted"] = discoveries(torch.tensor(table["pvalue"].tolist(), dtype=torch.float64), RATE).numpy()
     return table

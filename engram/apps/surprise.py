@@ -11,7 +11,7 @@ For each member, from the rows that it learned from:
 
 and for each part the held-out rows (each scored by the member that did not learn from it) are the yardstick: its surprise is - log of
 the share of them at or beyond. A row's score by a member is the weighted mean of the parts' surprises; of wide rows it is nearly the
-residual's alone (`engram.maths.prototypes.telling`).
+residual's alone (`engram.maths.prototypes.telling`). The holes of a row are filled by what the member makes of its other cells.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engram.apps.ensemble import CLIP, seen_values
+from engram.apps.lots import floored, longer, pooled, pooled_covariance, unfloored
 from engram.maths.conformal import Yardstick, cross_conformal, surprise, yardstick
 from engram.maths.prototypes import Prototypes, prototypes, reach, telling
 
@@ -37,6 +38,7 @@ VALUES = 1 << 20  # most quantiles, and bins, of all columns together
 RIDGE = (1e-3, 0.05)
 # ... where it is asked which cell is to blame: columns that nearly repeat each other are told apart
 SHARP = (1e-4, 1e-3)
+SELDOM = 0.05  # share of a column's cells; where fewer are missing, a hole is strange by itself
 TRIMMED = 0.2  # share of the rows, the furthest from any prototype, that prototypes of dirty rows are made without
 
 
@@ -74,17 +76,27 @@ class Views(NamedTuple):
     x: Tensor  # (rows, values) standardised; missing cells 0
     mask: Tensor | None  # (rows, columns)
     residuals: Tensor  # (members, rows, residuals)
+    filled: Tensor | None = None  # (members, rows, values) with holes filled; None: as x
 
     def take(self, index: Tensor) -> Views:
         """Return some of the rows."""
-        return Views(self.x[index], None if self.mask is None else self.mask[index], self.residuals[:, index])
+        mask, filled = None if self.mask is None else self.mask[index], None
+        if self.filled is not None:
+            filled = self.filled[:, index]
+        return Views(self.x[index], mask, self.residuals[:, index], filled)
+
+    def of(self, member: int) -> Tensor:
+        """Return the rows as a member fills them, (rows, values)."""
+        return self.x if self.filled is None else self.filled[member]
 
     @classmethod
     def joined(cls, parts: Sequence[Views]) -> Views:
         """Return the rows of all parts."""
         masks = [part.mask for part in parts if part.mask is not None]
         x = torch.cat([part.x for part in parts])
-        return cls(x, torch.cat(masks) if masks else None, torch.cat([part.residuals for part in parts], 1))
+        fills = [part.filled for part in parts if part.filled is not None]
+        residuals = torch.cat([part.residuals for part in parts], 1)
+        return cls(x, torch.cat(masks) if masks else None, residuals, torch.cat(fills, 1) if fills else None)
 
 
 class Surprise:
@@ -110,7 +122,10 @@ class Surprise:
 
     def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator) -> None:
         """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from."""
-        self.tensors = _columns(views, self.measured, self.groups, self.columns) | {"telling": telling(views.x)}
+        self.tensors = _columns(views, self.measured, self.groups, self.columns) | {
+            "telling": telling(views.x),
+            "fills": torch.ones(()),
+        }
         found: dict[str, list[Tensor]] = {}
         for member, unseen in enumerate(held):
             chosen = (unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0]
@@ -133,7 +148,7 @@ class Surprise:
         for name, (_, around) in PARTS[self.clean].items():
             if around is None:
                 continue
-            x = self.ranked(views.x) if around.ranks else views.x
+            x = self.ranked(views.of(member)) if around.ranks else views.of(member)
             made = prototypes(x, around.most, around.rows, generator)
             if around.trimmed:
                 far = reach(x, made, roomy=True)
@@ -149,7 +164,7 @@ class Surprise:
         found = {}
         for name, (_, around) in PARTS[self.clean].items():
             if around is not None:
-                found[name] = self._reach(name, self.ranked(views.x) if around.ranks else views.x, around)
+                found[name] = self._reach(name, views, around)
             elif name == "residual":
                 found[name] = self.residual(views)
             else:
@@ -181,6 +196,11 @@ class Surprise:
         each = [weights[name] / total * surprise(self.sticks[name], value) for name, value in parts.items()]
         return torch.stack(each).sum(0)
 
+    @property
+    def fills(self) -> bool:
+        """Whether holes are filled before a row is scored: as in the rows that it was estimated from."""
+        return not self.tensors or bool(self.tensors["fills"])
+
     def _scores(self) -> int:
         return sum(len(stick.scores) for stick in self.folds)
 
@@ -201,10 +221,13 @@ class Surprise:
         mean, root = self.tensors["mean"], self.tensors[name]
         return torch.baddbmm(-torch.bmm(mean, root), views.residuals, root).square().sum(-1).sqrt()
 
-    def _reach(self, name: str, x: Tensor, around: Around) -> Tensor:
+    def _reach(self, name: str, views: Views, around: Around) -> Tensor:
+        own = [views.x] if views.filled is None else list(views.filled)
+        own = [self.ranked(x) for x in own] if around.ranks else own
         found = []
-        for values in zip(*(self.tensors[f"{name}.{field}"] for field in Prototypes._fields), strict=True):
+        for member, values in enumerate(zip(*(self.tensors[f"{name}.{f}"] for f in Prototypes._fields), strict=True)):
             used = values[1] > 0  # members have different numbers of prototypes; the rest is padding
+            x = own[member % len(own)]
             found.append(reach(x, Prototypes(*(value[used] for value in values)), roomy=around.roomy))
         return torch.stack(found)
 
@@ -225,6 +248,16 @@ class Surprise:
         # of complete rows, too: what is said of a row does not depend on those beside it
         there = found - (1 - gone).log()
         return there if views.mask is None else torch.where(views.mask, there, -gone.log())
+
+    def holes(self, mask: Tensor | None) -> Tensor | None:
+        """Return what holes have to do with how strange rows are, (rows, columns), nan for cells that are there.
+
+        In units of squared distances, and nothing but in columns whose cells are seldom missing, where the score looks at that at all.
+        """
+        if mask is None:
+            return None
+        strange = (-2 * (self.tensors["missing"] / SELDOM).log()).clamp(min=0)
+        return torch.where(mask, torch.nan, strange if "marginals" in PARTS[self.clean] else 0.0)
 
     def ranked(self, x: Tensor) -> Tensor:
         """Return rows with their numbers made normal by their ranks in their columns, (rows, values); ties share their mean rank."""
@@ -250,18 +283,20 @@ class Surprise:
         weight = known / (known + new)
         found = Surprise(self.clean, self.measured, self.groups)
         mine, theirs = self.tensors, other.tensors
-        averaged = ("rare", "tails", "missing", "telling")
+        averaged = ("tails", "telling")
         shares = {name: weight * mine[name] + (1 - weight) * theirs[name] for name in averaged}
-        grid = _pooled(mine["grid"], theirs["grid"], weight)
-        found.tensors = shares | {"grid": grid, "least": torch.tensor(1 / (known + new + 1))}
+        for name in ("rare", "missing"):
+            both = weight * unfloored(mine, name) + (1 - weight) * unfloored(theirs, name)
+            shares[name] = floored(both, known + new)
+        grid = pooled(mine["grid"], theirs["grid"], weight)
+        found.tensors = shares | {"fills": theirs["fills"], "grid": grid, "least": torch.tensor(1 / (known + new + 1))}
         for root in ("root", "sharp"):
-            found.tensors |= _pooled_covariance(mine, theirs, weight, root)
+            found.tensors |= pooled_covariance(mine, theirs, weight, root)
         for name, (_, around) in PARTS[self.clean].items():
             for field in Prototypes._fields if around is not None else ():
                 found.tensors[f"{name}.{field}"] = torch.cat([mine[f"{name}.{field}"], theirs[f"{name}.{field}"]], 1)
-        both = [(self.sticks[name], other.sticks[name]) for name in self.sticks]
-        found.sticks = dict(zip(self.sticks, (_longer(*pair, weight) for pair in both), strict=True))
-        found.folds = [_longer(*pair, weight) for pair in zip(self.folds, other.folds, strict=True)]
+        found.sticks = {name: longer(stick, other.sticks[name], weight, HELD) for name, stick in self.sticks.items()}
+        found.folds = [longer(*pair, weight, HELD) for pair in zip(self.folds, other.folds, strict=True)]
         found.tensors["held"] = torch.tensor(min(self.held + other.held, found._scores()))
         return found
 
@@ -279,6 +314,7 @@ class Surprise:
         """Take back what `state` described; raise `KeyError` or `ValueError` where it is none."""
         self.tensors = {name.removeprefix("score."): t for name, t in state.items() if name.startswith("score.")}
         self.tensors.setdefault("telling", torch.ones(()))  # earlier versions weighed wide tables like others
+        self.tensors.setdefault("fills", torch.zeros(()))  # ... and took holes for observed means
 
         def stick(name: str) -> Yardstick:
             found = Yardstick(*(state[f"stick.{name}.{field}"] for field in Yardstick._fields))
@@ -304,7 +340,7 @@ def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dic
 
 def _columns(views: Views, measured: Tensor, groups: Tensor | None, columns: int) -> dict[str, Tensor]:
     """Return what is known of each column by itself: quantiles, tails, frequencies of flags and categories, missing shares."""
-    n, x, few = len(views.x), views.x, 0.5 / (len(views.x) + 1)
+    n, x = len(views.x), views.x
     known = seen_values(views.mask, groups)
     seen = torch.ones_like(x, dtype=torch.bool) if known is None else known
     there = seen.sum(0).clamp(min=1)  # (values,)
@@ -318,8 +354,8 @@ def _columns(views: Views, measured: Tensor, groups: Tensor | None, columns: int
         "grid": torch.where(grid.isinf(), 0.0, grid),  # of a column without any cell
         "tails": _tails(x[:, measured], seen[:, measured], min(BINS, most)),
         "least": torch.tensor(1 / (n + 1)),
-        "rare": rare.clamp(few, 1 - few),
-        "missing": gone.clamp(few, 1 - few),
+        "rare": floored(rare, n),
+        "missing": floored(gone, n),
     }
 
 
@@ -345,42 +381,3 @@ def _stacked(values: list[Tensor]) -> Tensor:
 
 def _some(values: Tensor, generator: torch.Generator, most: int) -> Tensor:
     return values[torch.randperm(len(values), generator=generator)[:most]]
-
-
-def _pooled(mine: Tensor, theirs: Tensor, weight: float) -> Tensor:
-    """Return the quantiles of two sets of sorted quantiles (columns, q), the first of which has this weight."""
-    both = torch.cat([mine, theirs], 1)
-    share = torch.cat(
-        [torch.full_like(mine, weight / mine.shape[1]), torch.full_like(theirs, (1 - weight) / theirs.shape[1])], 1
-    )
-    values, order = both.sort(1)
-    levels = share.gather(1, order).cumsum(1)
-    at = (torch.arange(mine.shape[1]) + 0.5) / mine.shape[1]
-    found = torch.searchsorted(levels, at.expand(len(levels), -1).contiguous()).clamp(max=both.shape[1] - 1)
-    found[:, 0], found[:, -1] = 0, both.shape[1] - 1  # the ends stay the ends
-    return values.gather(1, found)
-
-
-def _pooled_covariance(
-    mine: dict[str, Tensor], theirs: dict[str, Tensor], weight: float, name: str
-) -> dict[str, Tensor]:
-    """Return the mean of residuals and a root of the inverse of their covariance, of two lots of rows."""
-
-    def moments(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        root = state[name].double()
-        return state["mean"].double(), torch.linalg.inv(root @ root.mT)
-
-    (first, ours), (second, other) = moments(mine), moments(theirs)
-    gap = first - second
-    pooled = weight * ours + (1 - weight) * other + weight * (1 - weight) * gap.mT @ gap
-    root = torch.linalg.inv(torch.linalg.cholesky(pooled)).mT
-    return {"mean": (weight * first + (1 - weight) * second).float(), name: root.float()}
-
-
-def _longer(mine: Yardstick, theirs: Yardstick, weight: float) -> Yardstick:
-    """Return a yardstick of the scores of both, of each as many as its rows ask for, at most `HELD` together."""
-    n = min(HELD, len(mine.scores) + len(theirs.scores))
-    first = min(len(mine.scores), max(1, round(weight * n)))
-    second = min(len(theirs.scores), max(1, n - first))
-    parts = [s.scores[torch.linspace(0, len(s.scores) - 1, k).long()] for s, k in ((mine, first), (theirs, second))]
-    return yardstick(torch.cat(parts))

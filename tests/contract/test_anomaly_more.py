@@ -138,6 +138,36 @@ def test_learning_twice_from_half_the_rows_is_close_to_learning_from_all() -> No
         assert alerts <= rate + 3 * (rate * (1 - rate) * (1 / 500 + 1 / 600)) ** 0.5
 
 
+def test_many_small_lots_without_holes_and_rare_categories_add_up_to_none() -> None:
+    def complete(n: int, seed: int) -> pd.DataFrame:
+        return pd.DataFrame(rows(n, seed), columns=list("abcde")).assign(kind=np.where(np.arange(n) % 2, "x", "y"))
+
+    X = complete(300, 0)
+    X.loc[:2, "kind"] = "z"
+    model = detector(max_epochs=2).fit(X)
+    for seed in range(1, 10):
+        model.partial_fit(complete(30, seed))
+    score = model.score_parts
+    few = 0.5 / (300 + 9 * 30 + 1)
+    assert torch.allclose(score.tensors["missing"], torch.tensor(few), rtol=1e-5)
+    assert float(score.tensors["rare"].min()) == pytest.approx(3 / 570, rel=1e-4)
+    told = model.drift(complete(2000, 20)).set_index("column")
+    assert (told.loc[list("abcde"), "pvalue"] > 0.01).all()
+
+
+def test_learning_on_from_rows_that_are_unlike_the_known_ones_is_told(tmp_path: Path) -> None:
+    model = detector(max_epochs=10).fit(rows(400, 0))
+    for seed in range(1, 5):
+        model.partial_fit(rows(100, seed))
+        assert "other-rows" not in {finding.kind for finding in model.findings_}
+    model.partial_fit(2 * rows(100, 5) + 6)
+    told = next(finding for finding in model.findings_ if finding.kind == "other-rows")
+    assert "100% of the 100 new rows" in told.message
+    assert "together" in told.advice
+    model.save(tmp_path / "run")
+    assert "other-rows" in {finding.kind for finding in engram.load(tmp_path / "run").findings_}
+
+
 def test_a_detector_that_learned_more_can_be_saved_and_loaded(tmp_path: Path) -> None:
     X = frame(200, 0)
     model = detector().fit(X[:120]).partial_fit(X[120:])
@@ -185,6 +215,18 @@ def test_rows_whose_columns_are_fine_and_whose_combination_is_not_have_drifted_i
     told = detector(max_epochs=20).fit(rows(800, 0)).drift(mixed).set_index("column")
     assert told.loc["(score)", "drifted"]
     assert not told["drifted"].drop("(score)").any()
+
+
+def test_the_score_of_a_table_of_few_distinct_rows_has_not_drifted() -> None:
+    def few(n: int, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        return pd.DataFrame({f"q{i}": rng.integers(0, 4, n).astype(str) for i in range(3)})
+
+    model = AnomalyDetector(random_state=0).fit(few(1000, 0))
+    assert sum(model.drift(few(1000, seed))["drifted"].iloc[-1] for seed in range(1, 9)) <= 2
+    assert model.drift(few(1000, 1).assign(q0="0"))["drifted"].iloc[0]
+    constant = pd.DataFrame({"a": ["x"] * 200, "b": 1.0})
+    assert not detector().fit(constant).drift(constant)["drifted"].any()
 
 
 # --- what is in a saved file ---

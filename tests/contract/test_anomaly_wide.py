@@ -80,6 +80,18 @@ def test_runs_of_before_distances_were_weighed_by_what_they_say_load_and_answer(
     assert np.array_equal(model.score_samples(X), whole)
 
 
+def test_runs_of_before_holes_were_filled_load_and_take_them_for_means_as_they_did() -> None:
+    X, new = rows(120, 0), rows(8, 1)
+    X[::7, 0], new[:4, 1] = np.nan, np.nan
+    model = detector(max_epochs=2).fit(X)
+    tensors, whole = model.fitted_tensors(), model.score_samples(new)
+    assert float(tensors.pop("score.fills")) == 1.0
+    model.restore_tensors(tensors)
+    assert np.array_equal(model.score_samples(new)[4:], whole[4:])
+    assert not np.array_equal(model.score_samples(new)[:4], whole[:4])
+    assert len(model.explain(new))
+
+
 def test_other_models_leave_columns_that_never_vary_out_and_say_so() -> None:
     model = Autoencoder(code_size=2, max_epochs=1, random_state=0).fit(rows(60, 0))
     assert model.kind_.shape == (5,)
@@ -119,3 +131,33 @@ def test_flags_that_do_not_go_together_are_found_in_a_wide_table_whose_columns_a
     model = AnomalyDetector(clean=clean, random_state=0).fit(X[:400])
     scores = -model.score_samples(np.r_[normal, strange])
     assert roc_auc_score(np.r_[np.zeros(300), np.ones(300)], scores) > 0.87
+
+
+def test_a_hole_makes_a_consistent_row_no_stranger_and_is_not_to_blame() -> None:
+    rng = np.random.default_rng(0)
+
+    def alike(n: int) -> pd.DataFrame:
+        x = rng.normal(size=n)
+        found = {name: x + 0.15 * rng.normal(size=n) for name in "abe"}
+        return pd.DataFrame(found | {"c": rng.normal(size=n)})
+
+    known = alike(1500)
+    model = AnomalyDetector(random_state=0).fit(known.mask(rng.random(known.shape) < 0.1))
+    new = alike(2000)
+    holed = new.assign(b=np.nan)
+    far = (new[["a", "b", "e"]].mean(axis=1).abs() > 1.5).to_numpy()
+    alerts, others = (model.pvalues(holed) <= 0.05)[far].mean(), (model.pvalues(new) <= 0.05)[far].mean()
+    assert alerts <= others + 0.05
+    assert abs((model.pvalues(new.mask(rng.random(new.shape) < 0.1)) <= 0.05).mean() - 0.05) < 0.025
+    told = model.explain(holed[far])
+    assert not told.loc[told["column"] == "b", "share"].any()
+    expected = told.loc[told["column"] == "b", "expected"].to_numpy()
+    assert np.abs(expected - new.loc[far, ["a", "e"]].mean(axis=1)).mean() < 0.5
+
+
+def test_a_hole_in_a_column_that_never_had_one_is_to_blame() -> None:
+    rng = np.random.default_rng(0)
+    known = pd.DataFrame(rng.normal(size=(600, 3)), columns=list("abc"))
+    known.loc[:60, "a"] = np.nan
+    told = AnomalyDetector(random_state=0).fit(known).explain(pd.DataFrame({"a": [0.1], "b": [np.nan], "c": [0.2]}))
+    assert told["column"].iloc[0] == "b"

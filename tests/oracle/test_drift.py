@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import chi2_contingency, ks_2samp, kstest
+from scipy.stats import chi2_contingency, ks_2samp
 
-from engram.apps.drift import against_uniform, of_numbers, of_shares
+from engram.apps.drift import against_held, of_numbers, of_shares
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.2, 1.0])
@@ -52,23 +52,28 @@ def test_a_share_of_less_than_one_row_stands_for_none() -> None:
     assert of_shares(np.array([1 - 0.5 / 401, 0.5 / 401]), 400, np.array([150, 50]))[1] < 1e-9  # a new category is one
 
 
-def test_p_values_are_compared_with_the_uniform_distribution() -> None:
+def test_scores_are_compared_with_the_held_out_ones() -> None:
     rng = np.random.default_rng(0)
-    for p in (rng.random(500), rng.random(500) ** 1.5):
-        statistic, found = against_uniform(p, 10**9)
-        expected = kstest(p, "uniform", method="asymp")
-        assert statistic == pytest.approx(expected.statistic)
+    held = [np.sort(rng.normal(size=20_000))]
+    for new in (rng.normal(size=(1, 500)), rng.normal(0.1, size=(1, 500))):
+        statistic, found = against_held(held, new, 20_000)
+        expected = ks_2samp(new[0], held[0], method="asymp")
+        assert statistic == pytest.approx(expected.statistic, abs=1e-3)
         assert found == pytest.approx(expected.pvalue, rel=0.3, abs=0.03)
 
 
-def test_a_yardstick_is_a_sample_too() -> None:
-    """p-values of as many new rows as one likes are as uniform as the scores that they are measured by."""
+@pytest.mark.parametrize("steps", [None, 3, 1], ids=["continuous", "few values", "one value"])
+def test_held_out_scores_are_a_sample_too_and_ties_are_no_drift(steps: int | None) -> None:
     rng, alarms = np.random.default_rng(0), 0
+
+    def drawn(*size: int) -> np.ndarray:
+        return rng.normal(size=size) if steps is None else rng.integers(0, steps, size).astype(float)
+
     for _ in range(200):
-        held, new = np.sort(rng.normal(size=200)), rng.normal(size=5000)
-        p = (201 - np.searchsorted(held, new)) / 201
-        alarms += against_uniform(p, 200)[1] < 0.05
-    assert alarms <= 200 * 0.05 + 3 * (200 * 0.05 * 0.95) ** 0.5
+        held, new = [np.sort(drawn(100)), np.sort(drawn(100))], drawn(2, 5000)
+        alarms += against_held(held, new, 200)[1] < 0.05
+    assert alarms <= (0 if steps == 1 else 200 * 0.05 + 3 * (200 * 0.05 * 0.95) ** 0.5)
+    assert against_held([np.zeros(100)], np.r_[np.zeros(500), np.ones(100)][None], 100)[1] < 0.05
 
 
 def test_nothing_new_is_no_drift() -> None:
