@@ -28,6 +28,7 @@ from engram.apps.surprise import HELD, ROWS, Surprise, Views
 from engram.corruptions import corrupted
 from engram.data.kind import Kind
 from engram.data.rows import Rows
+from engram.data.stream import Stream
 from engram.maths.conformal import discoveries
 from engram.maths.linear import directions
 from engram.models.blocks import over_blocks
@@ -362,8 +363,10 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def _unlike(self, X: Any) -> list[Finding]:
         """Tell where more rows would alert than chance allows: of n rows like the known ones, a beta-binomial number does."""
-        held, scores = self.n_held_, self.score_samples(X)
-        rate = max(self.alert_rate, 2.5 / (held + 1))  # where fewer held-out rows are beyond, no row can alert
+        opened = self.kind_.opened(X)
+        some = opened.sample()[1] if isinstance(opened, Stream) else opened
+        held, scores = self.n_held_, self.score_samples(some)
+        rate = max(self._alert_rate, 2.5 / (held + 1))  # where fewer held-out rows are beyond, no row can alert
         alerts, allowed = int((scores < self._offset(rate)).sum()), rate * (held + 1)
         if betabinom.sf(alerts - 1, len(scores), allowed, held + 1 - allowed) > UNLIKE:
             return []
