@@ -14,6 +14,7 @@ from engram.data.cells import Array, check_cells, plain
 from engram.data.stream import RowStream, Stream
 from engram.errors import DataError, DataTypeError
 
+COMPLEX, PARTS = "Complex data not supported:", "Give real and imaginary parts as columns of their own."
 DENSE_LIMIT = 2 << 30  # bytes a sparse matrix may take when made dense
 
 
@@ -37,6 +38,9 @@ def as_table(raw: Any) -> Any:
     if isinstance(raw, np.ndarray):
         return _numeric(raw)
     raw = _named(raw)
+    for name, dtype in raw.dtypes.items():
+        if getattr(dtype, "kind", "") == "c":
+            raise DataError(f"{COMPLEX} column {str(name)!r} holds complex numbers. {PARTS}")
     twice = raw.columns[raw.columns.duplicated()]
     if len(twice):
         raise DataError(f"two columns are called {twice[0]!r}; give every column its own name.")
@@ -83,9 +87,7 @@ def in_memory(raw: Any) -> Any:
 def _numeric(values: Array) -> Array | pd.DataFrame:
     """Return an array of real numbers, or a DataFrame where an array holds texts."""
     if np.iscomplexobj(values):
-        raise DataError(
-            "Complex data not supported: the array holds complex numbers. Give real and imaginary parts as columns of their own."
-        )
+        raise DataError(f"{COMPLEX} the array holds complex numbers. {PARTS}")
     if values.dtype.kind in "fiub":
         return values if values.dtype.kind == "f" and values.dtype.itemsize >= 4 else values.astype(np.float64)
     frame = pd.DataFrame(values).infer_objects()

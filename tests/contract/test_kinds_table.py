@@ -302,3 +302,10 @@ def test_masked_cells_are_missing_ones() -> None:
     kind, raw = as_kind(masked, "table")
     kind.fit(raw)
     assert np.array_equal(encoded(kind, raw), encoded(kind, np.where(values > 1, np.nan, values)))
+
+
+def test_complex_columns_are_refused_as_complex_arrays_are() -> None:
+    values = np.array([1 + 2j, 3 - 1j, 0.5j])
+    for raw in (values[:, None], pd.DataFrame({"z": values, "v": [1.0, 2.0, 3.0]})):
+        with pytest.raises(DataError, match="Complex data not supported"):
+            as_kind(raw, "table")[0].fit(raw)
