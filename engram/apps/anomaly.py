@@ -86,6 +86,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     kind: Literal["auto", "table"] = "table"
     early_stopping: bool = False
     keeps_constants = True
+    at_use = (*Model.at_use, "alert_rate")
     watches = False
     own_networks = False
 
@@ -106,10 +107,6 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             return size
         steps = round(STEPS[0] + (STEPS[1] - STEPS[0]) * min(1.0, n / FEW))
         return size | {"steps": steps, "batch_size": min(256, max(16, n // 4))}
-
-    def may_change(self) -> set[str]:
-        """What counts as an anomaly, too."""
-        return super().may_change() | {"alert_rate"}
 
     @property
     def most_rows(self) -> int | None:

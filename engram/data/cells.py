@@ -14,9 +14,8 @@ from engram.errors import DataError, DataTypeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CELLS = (str, int, float, bool, np.generic, decimal.Decimal, datetime.date, pd.Interval, pd.Period, pd.Timedelta)
-NUMBER = re.compile(
-    r"-?(?:0|[1-9]\d*)(?:\.\d+)?"
-)  # a text that is read as a number without losing how it was written, but for decimals
+# a text that is read as a number without losing how it was written, but for decimals
+NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 WHOLE = 2**53  # whole numbers beyond it are not exact as floats
 
 

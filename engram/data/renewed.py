@@ -14,10 +14,8 @@ from engram.data.columns import Column
 LONGEST = 40  # letters of a key whose shape is kept
 SHARE = 0.9  # of the keys that must have a letter at a place for it to be kept there, if they are rows enough
 ALPHABETS = {"9": string.digits, "A": string.ascii_uppercase, "a": string.ascii_lowercase}
-LARGEST, FEW = (
-    1 << 62,
-    10**6,
-)  # a number that 64 bits hold with room above it; numbers that there must be room for below
+LARGEST = 1 << 62  # a number that 64 bits hold with room above it
+FEW = 10**6  # numbers that there must be room for below those at fit, where above there is none
 ROOM = 100  # keys that a shape can make for each one that is asked for, so that hardly any is one of the table's
 
 

@@ -52,6 +52,10 @@ class Model(Options, ABC):
     own_networks = True  # whether encoder=, decoder= and network= can be chosen
     families: ClassVar[Mapping[str, Network]] = NETWORKS  # the networks that `network` names
     keeps_constants: ClassVar[bool] = False  # whether columns of a table that do not vary are learned as well
+    at_use: ClassVar[tuple[str, ...]] = (
+        "verbose",
+        "warm_start",
+    )  # parameters that act whenever they are set, and are saved so
     watches: ClassVar[bool] = True  # whether the terms of held-out rows say which weights are best
 
     def conditional_on(self, y: Any) -> bool:
@@ -128,7 +132,7 @@ class Model(Options, ABC):
         ------
         UsageError
             A parameter is wrong, a fit that goes on has parameters of other networks, or a model that is not registered is to be written to
-        a run folder.
+            a run folder.
         DataError
             The rows cannot be used.
         RunError
@@ -260,7 +264,7 @@ class Model(Options, ABC):
 
     def may_change(self) -> set[str]:
         """Return the parameters that may be others when a fit goes on: those that only decide how networks learn."""
-        return set(TRAINING)
+        return {*TRAINING, *self.at_use}
 
     def fitted_tensors(self) -> dict[str, Tensor]:
         """Return what a fit found besides weights, to be saved."""

@@ -16,9 +16,8 @@ def nearest_codes(codes: Array, known: Array, n: int) -> tuple[Array, Array]:
     n = min(n, len(known))
     asked = min(n + 1, len(known))  # one more says whether the search has cut through a tie
     found = NearestNeighbors(n_neighbors=asked).fit(known).kneighbors(codes, return_distance=False)
-    exact = np.stack(
-        [np.square(known[column] - codes).sum(1) for column in found.T], 1
-    )  # whatever others are asked for
+    # not from a product of matrices, so that other rows beside do not matter
+    exact = np.stack([np.square(known[column] - codes).sum(1) for column in found.T], 1)
     order = np.lexsort((found, exact), axis=1)
     found, exact = np.take_along_axis(found, order, 1), np.take_along_axis(exact, order, 1)
     if asked > n:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from engram.errors import UsageError
 from engram.models.resolve import checked_parameters
-from engram.parameters import checked, parameters_of
+from engram.parameters import checked
 
 if TYPE_CHECKING:
     from engram.models.model import Model
@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 # parameters that only decide how networks learn; models add their own, see `Model.may_change`
 TRAINING = (
     "corruption", "corruption_level", "batch_size", "max_epochs", "max_time", "learning_rate", "schedule", "weight_decay", "clip", "ema",
-    "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "threads", "device", "precision", "random_state", "verbose",
-    "warm_start",
+    "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "threads", "device", "precision", "random_state",
 )  # fmt: skip
-AT_USE = ("alert_rate", "verbose", "warm_start")  # act whenever they are set, so that their present values are saved
 
 
 def remember(model: Model) -> None:
@@ -28,8 +26,8 @@ def remember(model: Model) -> None:
 
 def saved_parameters(model: Model) -> dict[str, Any]:
     """Return the parameters that a fitted model is saved with: those of its fit and, of those that act at use, the present ones."""
-    cls: type = type(model)
-    present = {name: checked(cls, name, getattr(model, name)) for name in AT_USE if name in parameters_of(cls)}
+    cls = type(model)
+    present = {name: checked(cls, name, getattr(model, name)) for name in cls.at_use}
     fitted: dict[str, Any] = model._fitted | model._described
     return fitted | present
 

@@ -163,9 +163,9 @@ def revive(nets: Nets, x: Tensor) -> None:
         nets.encoder.skip.weight[dead] = 0.0
     units.idle[dead] = 0
     reads, writes = layer_of(nets.encoder), layer_of(nets.decoder.network)
-    if (
-        reads is not None and writes is not None and writes.weight.data_ptr() != reads.weight.data_ptr()
-    ):  # else it is done
+    if reads is None or writes is None:
+        return
+    if writes.weight.data_ptr() != reads.weight.data_ptr():  # tied ones have it already
         writes.weight[:, dead] = (directions * writes.weight.norm(dim=0).mean()).T
 
 

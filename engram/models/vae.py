@@ -114,11 +114,11 @@ class VAE(Codes, Model):
 
     def automatic(self, kind: Kind) -> dict[str, Any]:
         """No weight decay: the KL holds the model back already."""
+        self._check_bound()
         return {"weight_decay": 0.0}
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """Return an encoder that gives a mean and a log variance per code unit, a decoder, and a prior that is learned."""
-        self._check_bound()
         found: dict[str, nn.Module] = {"encoder": shapes.encoder(heads=2), "decoder": shapes.decoder()}
         if self.prior == "mixture":
             found["prior"] = MixturePrior(self.prior_size, shapes.code_size)
@@ -127,6 +127,7 @@ class VAE(Codes, Model):
         return found
 
     def _check_bound(self) -> None:
+        """Refuse terms that do not go together, at every fit: one that goes on may have others than the last."""
         if self.importance > 1 and (self.free_bits or self.capacity is not None):
             raise UsageError(
                 f"importance={self.importance}: its bound has no KL term for free_bits or capacity to act on."
@@ -177,7 +178,6 @@ class VAE(Codes, Model):
         self, nets: Nets, batch: Batch, mean: Tensor, log_var: Tensor, components: Components | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the first draw and minus the importance bound: all draws of all rows go through the decoder together."""
-        self._check_bound()  # a fit that goes on may have others than networks were built for
         k = self.importance
         many = replace(batch, x=_times(batch.x, k), mask=_times(batch.mask, k), y=_times(batch.y, k))
         mean, log_var = _times(mean, k), _times(log_var, k)
