@@ -131,10 +131,42 @@ def join_parts(parts: list[Path], whole: Path, suffix: str) -> None:
 def _join_parquet(parts: list[Path], whole: Path) -> None:
     from pyarrow import parquet
 
-    schema = parquet.read_schema(parts[0]).remove_metadata()  # pandas notes how the label was held in memory
+    schema = _schema_of(parts)
     with parquet.ParquetWriter(whole, schema) as file:
         for part in parts:
-            file.write_table(parquet.ParquetFile(part).read().cast(schema))
+            file.write_table(_typed(parquet.ParquetFile(part).read(), schema))
+
+
+def _schema_of(parts: list[Path]) -> Any:
+    """Return the types of all parts together; a column that is text in one part (see `_of_one_type`) is text in all.
+
+    Nothing is taken from what pandas notes of the types. A part in which all cells of a column are missing says nothing of its type.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schemas = [parquet.read_schema(part).remove_metadata() for part in parts]
+    texts = {name: one.field(name) for one in schemas for name in one.names if _is_text(one.field(name).type)}
+    told = [pa.schema([texts.get(field.name, field) for field in one]) for one in schemas]
+    return pa.unify_schemas(told, promote_options="permissive")
+
+
+def _typed(rows: Any, schema: Any) -> Any:
+    """Return a table with the types of a schema; what becomes text does so as Python would write it."""
+    import pyarrow as pa
+
+    for i, field in enumerate(schema):
+        own = rows.field(i).type
+        if _is_text(field.type) and not _is_text(own) and not pa.types.is_null(own):
+            texts = [None if cell is None else str(cell) for cell in rows.column(i).to_pylist()]
+            rows = rows.set_column(i, field, pa.array(texts, field.type))
+    return rows.cast(schema)
+
+
+def _is_text(type_: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], Any]:

@@ -132,6 +132,22 @@ def test_labels_with_holes_are_of_one_form_in_all_pieces(home: Path, small: None
     assert np.array_equal(found.dropna(), frame["fraud"].dropna())
 
 
+def test_pieces_of_other_types_become_one_file(tmp_path: Path) -> None:
+    """A column can be all holes, numbers, or numbers and texts (values that explanations name) in a piece."""
+    pieces_of: list[list[object]] = [[None, None], [1.5, 2.0], ["red", 3.0], [4.0, None]]
+    parts = [tmp_path / f"{i}" for i in range(len(pieces_of))]
+    for i, (part, cells) in enumerate(zip(parts, pieces_of, strict=True)):
+        rows = pd.DataFrame({"value": pd.Series(cells, dtype=object), "n": [i, None] if i % 2 else [i, i]})
+        output.save_part(rows, part, ".parquet", first=i == 0)
+    output.join_parts(parts, tmp_path / "whole", ".parquet")
+    found = pd.read_parquet(tmp_path / "whole")
+    assert found["value"].astype(object).where(found["value"].notna(), None).tolist() == [
+        *(None, None, "1.5", "2.0", "red", "3.0", "4.0", None)
+    ]
+    assert found["n"].isna().sum() == 2
+    assert found["n"].dropna().tolist() == [0, 0, 1, 2, 2, 3]
+
+
 def test_what_was_left_out_is_told_once_for_all_pieces(home: Path, small: None) -> None:
     frame = table()
     frame["city"] = "Atlantis"
