@@ -53,7 +53,8 @@ def _column(
     found = bins.get(place.name)
     found = np.full(n, int(np.argmax(place.bins.counts))) if found is None else found
     if c.type in RENEWED:
-        return _with_holes(renewed(c, coding.shapes[name], n, random), place.bins.is_missing(found))
+        new = renewed(c, coding.shapes[name], n, place.bins.counts[0], random)
+        return _with_holes(new, place.bins.is_missing(found))
     if c.type == "constant":
         return _with_holes(_restored(c, np.full(n, c.values[0])), place.bins.is_missing(found))
     if place.cells:

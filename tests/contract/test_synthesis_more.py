@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 import engram
 from engram.apps import synthesis
-from engram.data.renewed import _place
+from engram.data.columns import Column
+from engram.data.renewed import _place, renewed
 from engram.errors import DataError, UsageError
 from engram.models import masked_vae
 
@@ -145,6 +147,82 @@ def test_the_shape_of_a_key_is_the_same_in_every_process() -> None:
     """Of as many digits as letters the first sort counts, not the one that a hash puts first."""
     found = [_place(np.array(list(letters)), 5) for letters in ("1A", "1a", "Aa", "1Aa", "2b-")]
     assert found == ["9", "9", "A", "9", "9"]
+
+
+def renewed_key(keys: list[str], name: str = "key") -> engram.Synthesizer:
+    x = np.random.default_rng(1).normal(size=len(keys))
+    return engram.Synthesizer(max_epochs=1, random_state=0).fit(pd.DataFrame({name: keys, "x": x}))
+
+
+RANDOM = np.random.default_rng(0)
+SCATTERED = RANDOM.permutation(90_000)
+LETTERS = ["".join(row) for row in RANDOM.choice(list("abcdefgh"), (400, 5))]
+
+
+@pytest.mark.parametrize(
+    ("keys", "form"),
+    [
+        ([f"ORD-{i:05d}" for i in range(1, 401)], r"ORD-[1-9]00\d{3}"),
+        ([f"C{i}/24" for i in SCATTERED[:500] + 10_000], r"C[1-9]\d{5}/24"),
+        ([f"K{i}" for i in range(1, 1201)], r"K[1-9]\d{4}"),
+        ([f"key {i}" for i in range(1, 401)], r"key [1-9]\d{3}"),
+        ([f"{i:05d}" for i in SCATTERED[:400]], r"[1-9]\d{5}"),
+        (list(dict.fromkeys(LETTERS)), r"[a-z]{6}"),
+    ],
+    ids=["dense", "scattered", "several lengths", "by name", "digits", "letters"],
+)
+def test_a_short_key_is_longer_than_those_at_fit_whatever_the_number_of_rows(
+    keys: list[str], form: str, tmp_path: Path
+) -> None:
+    found = renewed_key(keys)
+    for n in (1, 10, 100, 1500):
+        drawn = found.sample(n, random_state=n)["key"]
+        assert drawn.is_unique
+        assert drawn.str.fullmatch(form).all(), drawn.iloc[0]
+        assert not set(drawn) & set(keys)
+    found.save(tmp_path / "run")
+    assert engram.load(tmp_path / "run").sample(9, random_state=1).equals(found.sample(9, random_state=1))
+
+
+def test_longer_keys_are_enough_for_any_number_of_rows() -> None:
+    drawn = renewed_key([f"K{i:02d}" for i in range(90)]).sample(20_000, random_state=0)["key"]
+    assert drawn.is_unique
+    assert drawn.str.fullmatch(r"K[1-9]\d{4}").all()
+
+
+@pytest.mark.parametrize(
+    ("keys", "form"),
+    [
+        ([str(uuid.UUID(bytes=RANDOM.bytes(16), version=4)) for _ in range(300)], ".{36}"),
+        (["".join(row) for row in RANDOM.choice(list("0123456789"), (300, 40))], r"\d{40}"),
+        (["".join(row) for row in RANDOM.choice(list("0123456789"), (300, 19))], r"\d{19}"),
+        (["".join(row) for row in RANDOM.choice(list("abcdefgh"), (300, 24))], "[a-z]{24}"),
+    ],
+    ids=["uuid", "40 digits", "19 digits", "24 letters"],
+)
+def test_a_long_key_keeps_its_length(keys: list[str], form: str) -> None:
+    """Products of such rooms do not fit 64 bits, and overflowed to keys such as "key 1"."""
+    drawn = renewed_key(keys).sample(50, random_state=0)["key"]
+    assert drawn.str.fullmatch(form).all(), drawn.iloc[0]
+    assert not set(drawn) & set(keys)
+
+
+def test_names_with_numbers_begin_above_those_at_fit() -> None:
+    """Keys of more letters than a shape is kept of, and free texts."""
+    long = "k" * 41
+    for name, texts in (
+        (long, [f"{long} {i}" for i in range(1, 301)]),
+        ("a note of a few more words", [f"a note of a few more words {i}" for i in range(1, 301)]),
+    ):
+        drawn = renewed_key(texts, name).sample(300, random_state=0)[name]
+        assert drawn.tolist() == [f"{name} {i}" for i in range(1000, 1300)]
+
+
+def test_keys_of_a_run_saved_by_an_earlier_version_are_made_up_too() -> None:
+    column = Column("key", "key", "object")
+    made = renewed(column, {"start": 0, "shape": ["=K", "9", "9"]}, 50, 40, np.random.default_rng(0))
+    assert made.str.fullmatch(r"K[1-9]\d{2}").all()
+    assert renewed(column, {"start": 0, "shape": []}, 2, 40, np.random.default_rng(0)).tolist() == ["key 1", "key 2"]
 
 
 def test_metrics_that_a_synthesizer_is_not_judged_by_are_refused() -> None:
