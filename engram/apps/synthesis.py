@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engram.apps.augmentation import Augmented, augment
 from engram.data.binned import Binned
 from engram.data.coding import Coding
-from engram.data.decoding import decoded
+from engram.data.decoding import as_given, decoded
 from engram.data.kind import Kind
 from engram.data.known_cells import Given, known_cells
 from engram.data.matrix import Matrix
@@ -234,7 +234,8 @@ class Synthesizer(Model):
             bins, numbers = self._drawn("vae" if asked else self.chosen_, nets, n, random, known)
             rows = decoded(self.coding_, bins, numbers, random)
         for column, own in known.cells.items():
-            rows[self.coding_.field(column).name] = [plain(cell) for cell in own]
+            field = self.coding_.field(column)
+            rows[field.name] = as_given(field, [plain(cell) for cell in own])
         return rows
 
     def _drawn(

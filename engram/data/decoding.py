@@ -48,7 +48,7 @@ def _column(
 ) -> pd.Series[Any]:
     name = str(c.name)
     if c.type == "empty":
-        return _empty(c, n)
+        return as_given(c, [None] * n)
     place = coding.place_of(name)
     found = bins.get(place.name)
     found = np.full(n, int(np.argmax(place.bins.counts))) if found is None else found
@@ -89,7 +89,7 @@ def _unpooled(bins: Bins, found: Array, random: np.random.Generator) -> Array:
 def _written(c: Column, cells: Array, gone: Array) -> pd.Series[Any]:
     """Return cells in the dtype and style of the column, with holes."""
     if gone.all():
-        return _empty(c, len(cells))
+        return as_given(c, [None] * len(cells))
     stand_in = cells[int(np.argmin(gone))]
     filled = np.where(gone, stand_in, cells) if gone.any() else cells
     if c.type in NUMBERS:
@@ -109,12 +109,18 @@ def _with_holes(series: pd.Series[Any], gone: Array) -> pd.Series[Any]:
     return series.mask(pd.Series(gone)) if gone.any() else series
 
 
-def _empty(c: Column, n: int) -> pd.Series[Any]:
-    series: Any = pd.Series([None] * n, name=c.name, dtype=object)
+def as_given(c: Column, cells: list[Any]) -> pd.Series[Any]:
+    """Return cells in the dtype of the column; as they are where it cannot hold them: a missing one, a text among numbers."""
+    own: pd.Series[Any] = pd.Series(cells, name=c.name, dtype=object)
+    gone = own.isna().to_numpy()
+    plain = own if gone.all() else pd.Series(cells, name=c.name)
+    dtype: Any = c.dtype
+    if "categories" in c.form:
+        known = own[~gone].isin(c.form["categories"]).all()
+        dtype = pd.CategoricalDtype(c.form["categories"], c.form["ordered"]) if known else None
     try:
-        found: pd.Series[Any] = (
-            series if c.dtype.lower().startswith(("int", "uint", "bool")) else series.astype(c.dtype)
-        )
-    except (ValueError, TypeError):
-        return pd.Series(series)
-    return found
+        found: pd.Series[Any] = pd.Series(own.mask(gone, None).tolist(), name=c.name, dtype=dtype)
+    except (ValueError, TypeError, OverflowError, NotImplementedError):
+        return plain
+    same = np.array_equal(found.isna(), gone) and found[~gone].tolist() == own[~gone].tolist()
+    return found if same else plain

@@ -112,6 +112,49 @@ def test_a_flag_that_no_row_has_is_told() -> None:
         found.sample(2, given={"flag": False})
 
 
+DTYPES = {
+    "whole": pd.array([1, None, 3, 4] * 75, dtype="Int64"),
+    "flag": pd.array([True, None, False, True] * 75, dtype="boolean"),
+    "arrow": pd.array([1, None, 3, 4] * 75, dtype="int64[pyarrow]"),
+    "arrow flag": pd.array([True, None, False, True] * 75, dtype="bool[pyarrow]"),
+    "sort": pd.Categorical(["a", None, "b", "b"] * 75, ["b", "a"], ordered=True),
+    "one sort": pd.Categorical(["one"] * 300, ["one", "two"]),
+    "one small": np.full(300, 3, dtype="int8"),
+    "one flag": np.full(300, True),
+    "one text": pd.array(["web"] * 300, dtype="string"),
+}
+
+
+def test_given_and_missing_cells_keep_the_dtype_of_their_column() -> None:
+    rows = pd.DataFrame({**DTYPES, "x": np.random.default_rng(0).normal(size=300)})
+    found = engram.Synthesizer(**QUICK).fit(rows)
+    for name in ("whole", "flag", "arrow", "arrow flag", "sort", "one text"):
+        drawn = found.sample(5, given={name: None}, random_state=0)
+        assert drawn[name].isna().all()
+        assert dict(drawn.dtypes) == dict(rows.dtypes), name
+    cells = {"one sort": "two", "one small": 4, "one flag": False, "one text": "shop"}
+    drawn = found.sample(5, given=cells, random_state=0)
+    assert dict(drawn.dtypes) == dict(rows.dtypes)
+    assert drawn[list(cells)].drop_duplicates().iloc[0].to_dict() == cells
+    assert {str(found.sample(1, random_state=i)["whole"].dtype) for i in range(12)} == {"Int64"}
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("one small", [300, 3]),
+        ("one small", [None, None]),
+        ("one flag", ["perhaps", None]),
+        ("one sort", ["three", "one"]),
+        ("one text", [3, "web"]),
+    ],
+)
+def test_given_cells_that_the_dtype_cannot_hold_are_written_as_they_are(name: str, cells: list[Any]) -> None:
+    rows = pd.DataFrame({name: DTYPES[name], "x": np.random.default_rng(0).normal(size=300)})
+    drawn = engram.Synthesizer(**QUICK).fit(rows).sample(2, given={name: cells})[name]
+    assert [None if pd.isna(cell) else cell for cell in drawn] == cells
+
+
 # --- classes ---
 
 
