@@ -223,8 +223,8 @@ class Synthesizer(Model):
         Raises
         ------
         UsageError
-            A given column is unknown, or a cell cannot be: a category that was not kept, a number outside of the rows at fit. Cells of
-            keys, texts and columns of one value, of which nothing is learned, are written as they are given.
+            A given column is unknown, or a cell cannot be: a category that was not kept, a number outside of the rows at fit, a fraction
+            among whole numbers. Cells of keys, texts and columns of one value, of which nothing is learned, are written as they are given.
         """
         n = checked_value("n", n, Annotated[int, Ge(1)])
         with self.fitted() as nets:

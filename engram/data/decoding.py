@@ -93,12 +93,15 @@ def _written(c: Column, cells: Array, gone: Array) -> pd.Series[Any]:
     stand_in = cells[int(np.argmin(gone))]
     filled = np.where(gone, stand_in, cells) if gone.any() else cells
     if c.type in NUMBERS:
-        filled = filled.astype(np.float64)
-        if c.date is not None:
-            filled = c.date.nearest(filled)
+        return _with_holes(written_numbers(c, filled.astype(np.float64)), gone)
     if c.type == "boolean":
         filled = filled.astype(bool)
     return _with_holes(_restored(c, filled), gone)
+
+
+def written_numbers(c: Column, numbers: Array) -> pd.Series[Any]:
+    """Return numbers or dates (seconds since 1970) as cells of the column, rounded as those at fit are."""
+    return _restored(c, numbers if c.date is None else c.date.nearest(numbers))
 
 
 def _restored(c: Column, cells: Array) -> pd.Series[Any]:

@@ -155,6 +155,67 @@ def test_given_cells_that_the_dtype_cannot_hold_are_written_as_they_are(name: st
     assert [None if pd.isna(cell) else cell for cell in drawn] == cells
 
 
+def rounded(n: int = 300) -> pd.DataFrame:
+    """Numbers and dates of which not every one is a cell: whole, in steps of 5, written with two decimals, days, months."""
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 1000, n)
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 400, n), unit="D")
+    return pd.DataFrame(
+        {
+            "int": whole,
+            "big": whole + 10**12,
+            "arrow": pd.array(whole, dtype="int64[pyarrow]"),
+            "holes": np.where(rng.random(n) < 0.2, None, whole),
+            "step": whole // 5 * 5,
+            "price": [f"{cell:.2f} EUR" for cell in rng.lognormal(3, 1, n)],
+            "float": rng.normal(size=n).astype(np.float32),
+            "day": days,
+            "month": days.to_period("M").to_timestamp(),
+        }
+    ).astype({"holes": "Int64"})
+
+
+@pytest.fixture(scope="module")
+def of_rounded() -> engram.Synthesizer:
+    return engram.Synthesizer(**QUICK).fit(rounded())
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "near"),
+    [
+        ("int", 500.5, "500"),
+        ("big", 1000000000500.25, "1000000000500"),
+        ("arrow", 500.5, "500"),
+        ("holes", 20.75, "21"),
+        ("price", "20.123 EUR", "20.12 EUR"),
+        ("day", pd.Timestamp("2020-05-01 07:00"), "2020-05-01"),
+        ("month", pd.Timestamp("2020-05-03"), "2020-05-01"),
+    ],
+)
+def test_given_cells_that_would_be_rounded_are_refused(
+    of_rounded: engram.Synthesizer, name: str, cell: Any, near: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"given\['{name}'\] = .*cannot have; the nearest is {near}"):
+        of_rounded.sample(2, given={name: cell})
+
+
+def test_given_cells_come_back_as_they_are(of_rounded: engram.Synthesizer) -> None:
+    """Also those that no row has, between steps of five, and every cell that a row has."""
+    assert of_rounded.sample(2, given={"step": 7, "int": 500.0, "float": 0.1}, random_state=0)["step"].tolist() == [
+        7,
+        7,
+    ]
+    rows = rounded()
+    drawn = of_rounded.sample(300, given=rows, random_state=0)
+    pd.testing.assert_frame_equal(drawn, rows)
+
+
+def test_given_columns_of_one_name_are_refused(of_rounded: engram.Synthesizer) -> None:
+    for given in (pd.DataFrame([[1, 2]], columns=["int", "int"]), {"1": 1, 1: 2}):
+        with pytest.raises(UsageError, match=r"given= has two columns that are called '(int|1)'"):
+            of_rounded.sample(1, given=given)
+
+
 # --- classes ---
 
 
