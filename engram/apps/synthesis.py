@@ -259,7 +259,7 @@ class Synthesizer(Model):
         X : DataFrame or array
             Rows.
         y : str or array
-            The column of X that holds the classes, or one class per row.
+            The column of X that holds the classes, or one class per row. Rows without a class are left out, and the advice says so.
         random_state : int, RandomState or None
             Seed of all of it; without, that of the synthesizer.
 

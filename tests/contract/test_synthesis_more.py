@@ -228,13 +228,17 @@ def test_classes_in_a_combination_are_balanced_too() -> None:
 
 
 @pytest.mark.usefixtures("few_trees")
-def test_rows_without_a_label_are_left_out_wherever_labels_stand() -> None:
+def test_rows_without_a_label_are_left_out_wherever_labels_stand_and_told() -> None:
     rows = table()[["x", "flag"]]
     labels = [None, *(["a"] * 180), *(["b"] * 59)]
     beside = engram.Synthesizer(**QUICK).augment(rows, labels)
     inside = engram.Synthesizer(**QUICK).augment(rows.assign(label=labels), "label")
     assert beside.y.value_counts().to_dict() == {"a": 180, "b": 180}
     pd.testing.assert_frame_equal(beside.X, inside.X)
+    for found in (beside, inside):
+        assert found.advice.endswith(". Rows without a label are left out: 1 of 240")
+    whole = engram.Synthesizer(**QUICK).augment(rows[1:], labels[1:])
+    assert "without a label" not in whole.advice
     with pytest.raises(DataError, match="one label per row"):
         engram.Synthesizer(**QUICK).augment(rows, np.zeros((240, 2)))
 
