@@ -29,6 +29,7 @@ from engram.corruptions import corrupted
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.data.stream import Stream
+from engram.errors import UsageError
 from engram.maths.conformal import discoveries
 from engram.maths.linear import directions
 from engram.models.blocks import over_blocks
@@ -301,7 +302,14 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         fdr : float, optional
             Instead: the expected share of normal rows among those called anomalies, whatever their number (Benjamini & Hochberg, 1995). The
             rows are then looked at together.
+
+        Raises
+        ------
+        UsageError
+            Both are given, or one of them is no share.
         """
+        if fdr is not None and alert_rate is not None:
+            raise UsageError(f"predict takes alert_rate= or fdr=, and got both: {alert_rate!r} and {fdr!r}. Give one.")
         if fdr is not None:
             rate = checked_value("fdr", fdr, Share)
             return np.where(discoveries(torch.from_numpy(self.pvalues(X)), rate).numpy(), -1, 1)

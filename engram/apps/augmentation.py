@@ -34,7 +34,7 @@ class Augmented:
     Parameters
     ----------
     X : DataFrame
-        Real rows, then generated ones, without the labels.
+        Real rows that have a label, then generated ones, without the labels.
     y : Series
         Their labels.
     is_generated : array
@@ -45,7 +45,7 @@ class Augmented:
     helps : bool
         Whether generated rows are better than all others by more than two standard errors.
     advice : str
-        The same in words.
+        The same in words; and how many rows have no label, where there are such: they are left out.
     """
 
     X: pd.DataFrame
@@ -58,7 +58,7 @@ class Augmented:
 
 def augment(synthesizer: Synthesizer, X: Any, y: Any, seed: int) -> Augmented:
     """Return rows with classes as frequent as the most frequent one; see `Synthesizer.augment`."""
-    frame, label = _labelled(X, y)
+    frame, label, lost = _labelled(X, y)
     classes = frame[label].value_counts()
     if len(classes) < 2 or classes.min() < FEWEST:
         raise DataError(
@@ -67,13 +67,14 @@ def augment(synthesizer: Synthesizer, X: Any, y: Any, seed: int) -> Augmented:
     results, helps, advice = _checked(synthesizer, frame, label, seed)
     fitted = clone(synthesizer).set_params(random_state=seed, columns=_typed(synthesizer, label)).fit(frame)
     new = _balancing(fitted, frame, label, seed)
+    advice += f". Rows without a label are left out: {lost} of {len(frame) + lost}" * (lost > 0)
     whole = pd.concat([frame, new], ignore_index=True)
     generated = np.arange(len(whole)) >= len(frame)
     return Augmented(whole.drop(columns=label), whole[label], generated, results, helps, advice)
 
 
-def _labelled(X: Any, y: Any) -> tuple[pd.DataFrame, Any]:
-    """Return the rows that have a label, with the labels as a column, and its name."""
+def _labelled(X: Any, y: Any) -> tuple[pd.DataFrame, Any, int]:
+    """Return the rows that have a label, with the labels as a column, its name, and how many rows have none."""
     frame = pd.DataFrame(X).reset_index(drop=True)
     label: Any = y
     if not (isinstance(y, str | int) and y in frame.columns):
@@ -86,7 +87,8 @@ def _labelled(X: Any, y: Any) -> tuple[pd.DataFrame, Any]:
         name = getattr(y, "name", None)
         label = LABEL if name is None or name in frame.columns else str(name)
         frame = frame.assign(**{label: np.asarray(y)})
-    return frame.dropna(subset=[label]).reset_index(drop=True), label
+    there = frame.dropna(subset=[label]).reset_index(drop=True)
+    return there, label, len(frame) - len(there)
 
 
 def _typed(synthesizer: Synthesizer, label: Any) -> dict[Any, str]:

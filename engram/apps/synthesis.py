@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engram.apps.augmentation import Augmented, augment
 from engram.data.binned import Binned
 from engram.data.coding import Coding
-from engram.data.decoding import decoded
+from engram.data.decoding import as_given, decoded
 from engram.data.kind import Kind
 from engram.data.known_cells import Given, known_cells
 from engram.data.matrix import Matrix
@@ -223,8 +223,8 @@ class Synthesizer(Model):
         Raises
         ------
         UsageError
-            A given column is unknown, or a cell cannot be: a category that was not kept, a number outside of the rows at fit. Cells of
-            keys, texts and columns of one value, of which nothing is learned, are written as they are given.
+            A given column is unknown, or a cell cannot be: a category that was not kept, a number outside of the rows at fit, a fraction
+            among whole numbers. Cells of keys, texts and columns of one value, of which nothing is learned, are written as they are given.
         """
         n = checked_value("n", n, Annotated[int, Ge(1)])
         with self.fitted() as nets:
@@ -234,7 +234,8 @@ class Synthesizer(Model):
             bins, numbers = self._drawn("vae" if asked else self.chosen_, nets, n, random, known)
             rows = decoded(self.coding_, bins, numbers, random)
         for column, own in known.cells.items():
-            rows[self.coding_.field(column).name] = [plain(cell) for cell in own]
+            field = self.coding_.field(column)
+            rows[field.name] = as_given(field, [plain(cell) for cell in own])
         return rows
 
     def _drawn(
@@ -258,7 +259,7 @@ class Synthesizer(Model):
         X : DataFrame or array
             Rows.
         y : str or array
-            The column of X that holds the classes, or one class per row.
+            The column of X that holds the classes, or one class per row. Rows without a class are left out, and the advice says so.
         random_state : int, RandomState or None
             Seed of all of it; without, that of the synthesizer.
 

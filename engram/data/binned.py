@@ -14,12 +14,12 @@ from engram.data.coding import RENEWED, Coding, as_frame
 from engram.data.columns import MARKED
 from engram.data.constraints import describe
 from engram.data.decoding import decoded
-from engram.data.forms import ConformedStream, why_no_table
+from engram.data.forms import ConformedStream, check_columns, why_no_table
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.data.stream import RowStream
 from engram.data.table import Table
-from engram.errors import DataError, nearest
+from engram.errors import DataError
 from engram.likelihoods import Blocks, Categorical, Likelihood
 
 NAMED = 8  # columns that a finding names
@@ -99,12 +99,7 @@ class Binned(Kind):
         if isinstance(raw, RowStream):
             return ConformedStream(raw, lambda rows: self.conform(rows, reader=reader))
         frame = as_frame(raw)
-        missing = [c.name for c in self.coding.fields if c.type != "drop" and c.name not in frame.columns]
-        if missing:
-            raise DataError(
-                f"{len(missing)} of the columns that {reader} was fitted on are missing: {', '.join(map(str, missing[:5]))}. "
-                f"{nearest(str(missing[0]), map(str, frame.columns))}"
-            )
+        check_columns((c.name for c in self.coding.fields if c.type != "drop"), frame, reader)
         return frame
 
     def encode(self, conformed: pd.DataFrame) -> Rows:

@@ -48,12 +48,13 @@ def _column(
 ) -> pd.Series[Any]:
     name = str(c.name)
     if c.type == "empty":
-        return _empty(c, n)
+        return as_given(c, [None] * n)
     place = coding.place_of(name)
     found = bins.get(place.name)
     found = np.full(n, int(np.argmax(place.bins.counts))) if found is None else found
     if c.type in RENEWED:
-        return _with_holes(renewed(c, coding.shapes[name], n, random), place.bins.is_missing(found))
+        new = renewed(c, coding.shapes[name], n, place.bins.counts[0], random)
+        return _with_holes(new, place.bins.is_missing(found))
     if c.type == "constant":
         return _with_holes(_restored(c, np.full(n, c.values[0])), place.bins.is_missing(found))
     if place.cells:
@@ -88,16 +89,19 @@ def _unpooled(bins: Bins, found: Array, random: np.random.Generator) -> Array:
 def _written(c: Column, cells: Array, gone: Array) -> pd.Series[Any]:
     """Return cells in the dtype and style of the column, with holes."""
     if gone.all():
-        return _empty(c, len(cells))
+        return as_given(c, [None] * len(cells))
     stand_in = cells[int(np.argmin(gone))]
     filled = np.where(gone, stand_in, cells) if gone.any() else cells
     if c.type in NUMBERS:
-        filled = filled.astype(np.float64)
-        if c.date is not None:
-            filled = c.date.nearest(filled)
+        return _with_holes(written_numbers(c, filled.astype(np.float64)), gone)
     if c.type == "boolean":
         filled = filled.astype(bool)
     return _with_holes(_restored(c, filled), gone)
+
+
+def written_numbers(c: Column, numbers: Array) -> pd.Series[Any]:
+    """Return numbers or dates (seconds since 1970) as cells of the column, rounded as those at fit are."""
+    return _restored(c, numbers if c.date is None else c.date.nearest(numbers))
 
 
 def _restored(c: Column, cells: Array) -> pd.Series[Any]:
@@ -108,12 +112,18 @@ def _with_holes(series: pd.Series[Any], gone: Array) -> pd.Series[Any]:
     return series.mask(pd.Series(gone)) if gone.any() else series
 
 
-def _empty(c: Column, n: int) -> pd.Series[Any]:
-    series: Any = pd.Series([None] * n, name=c.name, dtype=object)
+def as_given(c: Column, cells: list[Any]) -> pd.Series[Any]:
+    """Return cells in the dtype of the column; as they are where it cannot hold them: a missing one, a text among numbers."""
+    own: pd.Series[Any] = pd.Series(cells, name=c.name, dtype=object)
+    gone = own.isna().to_numpy()
+    plain = own if gone.all() else pd.Series(cells, name=c.name)
+    dtype: Any = c.dtype
+    if "categories" in c.form:
+        known = own[~gone].isin(c.form["categories"]).all()
+        dtype = pd.CategoricalDtype(c.form["categories"], c.form["ordered"]) if known else None
     try:
-        found: pd.Series[Any] = (
-            series if c.dtype.lower().startswith(("int", "uint", "bool")) else series.astype(c.dtype)
-        )
-    except (ValueError, TypeError):
-        return pd.Series(series)
-    return found
+        found: pd.Series[Any] = pd.Series(own.mask(gone, None).tolist(), name=c.name, dtype=dtype)
+    except (ValueError, TypeError, OverflowError, NotImplementedError):
+        return plain
+    same = np.array_equal(found.isna(), gone) and found[~gone].tolist() == own[~gone].tolist()
+    return found if same else plain

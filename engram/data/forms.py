@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engram.data.cells import Array, check_cells, plain
 from engram.data.stream import RowStream, Stream
-from engram.errors import DataError, DataTypeError
+from engram.errors import DataError, DataTypeError, nearest
 
 COMPLEX, PARTS = "Complex data not supported:", "Give real and imaginary parts as columns of their own."
 DENSE_LIMIT = 2 << 30  # bytes a sparse matrix may take when made dense
@@ -52,6 +52,16 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     names = [plain(name) for name in frame.columns]
     same = all(type(a) is type(b) for a, b in zip(names, frame.columns, strict=True))
     return frame if same and frame.columns.nlevels == 1 else frame.set_axis(pd.Index(names, dtype=object), axis=1)
+
+
+def check_columns(needed: Iterable[Any], frame: pd.DataFrame, reader: str) -> None:
+    """Raise `DataError` where a DataFrame lacks columns that ``reader`` ("this model", or its name) was fitted on."""
+    missing = [name for name in needed if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of the columns that {reader} was fitted on are missing: {', '.join(map(str, missing[:5]))}. "
+            f"{nearest(str(missing[0]), map(str, frame.columns))}"
+        )
 
 
 class ConformedStream:

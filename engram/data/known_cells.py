@@ -12,7 +12,10 @@ import pandas as pd
 from engram.data.cells import Array, category_numbers, plain_cells
 from engram.data.coding import NUMBERS, Coding, Place
 from engram.data.columns import Column, numbers_in
+from engram.data.decoding import written_numbers
 from engram.errors import UsageError, nearest
+
+LAST_BITS = 4  # of a number, that writing and reading may change
 
 
 @dataclass
@@ -47,8 +50,8 @@ class Given:
 def known_cells(coding: Coding, given: Mapping[Any, Any] | pd.DataFrame | None, n: int) -> Given:
     """Return given cells as bins: one cell for all rows, or one for each of n rows; None or NaN asks for a missing cell.
 
-    Raises `UsageError` for a column that is not known, a category that was not kept, a number outside of the range at fit, or cells that
-    break a constraint.
+    Raises `UsageError` for a column that is not known, a category that was not kept, a number outside of the range at fit or one that
+    the column cannot hold, or cells that break a constraint.
     """
     found = Given()
     if given is None:
@@ -56,6 +59,9 @@ def known_cells(coding: Coding, given: Mapping[Any, Any] | pd.DataFrame | None, 
     if not isinstance(given, Mapping | pd.DataFrame):
         raise UsageError(f"given= takes a dict of cells by column, or a DataFrame, not {type(given).__name__}.")
     columns = {str(name): cells for name, cells in given.items()}
+    if len(columns) < len(asked := [str(name) for name in given]):
+        twice = next(name for name in columns if asked.count(name) > 1)
+        raise UsageError(f"given= has two columns that are called {twice!r}; give each of them once.")
     names = [str(c.name) for c in coding.fields if c.type != "drop"]
     for name, cells in columns.items():
         if name not in names:
@@ -120,7 +126,24 @@ def _numbers(c: Column, series: pd.Series[Any], gone: Array) -> Array:
             f"given[{str(c.name)!r}] = {series[outside].iloc[0]!r} is outside of the rows at fit, which go from {c.shown(c.low)} to "
             f"{c.shown(c.high)}: nothing was learned there."
         )
+    _check_written(c, series[~gone], numbers[~gone])
     return numbers
+
+
+def _check_written(c: Column, series: pd.Series[Any], numbers: Array) -> None:
+    """Raise `UsageError` for a number or date that would come back as another: a fraction among whole numbers, an hour among days."""
+    dtype = c.dtype.lower()
+    whole = c.type == "count" or c.form.get("whole") or dtype.startswith(("int", "uint"))
+    if not len(numbers) or (dtype.startswith(("float", "double", "half")) and not whole):
+        return
+    written = written_numbers(c, np.round(numbers) if whole else numbers)
+    with np.errstate(invalid="ignore"):
+        off = np.abs(numbers_in(c, written, {}) - numbers) > LAST_BITS * np.spacing(np.abs(numbers))
+    if off.any():
+        at = int(np.argmax(off))
+        raise UsageError(
+            f"given[{str(c.name)!r}] = {series.iloc[at]!r} is a cell that this column cannot have; the nearest is {written.iloc[at]}."
+        )
 
 
 def _flags(c: Column, series: pd.Series[Any], gone: Array) -> list[bool | None]:

@@ -10,6 +10,7 @@ import numpy as np
 from engram.data.cells import Array, plain_cells
 from engram.data.coding import NUMBERS, Coding, as_frame
 from engram.data.columns import categories_in, numbers_in, without_marks
+from engram.data.forms import check_columns
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,14 @@ class Matrix:
         return self.names.index(str(name))
 
 
-def matrix(coding: Coding, raw: Any) -> Matrix:
-    """Return the columns that vary as numbers; keys, texts and constants are left out."""
+def matrix(coding: Coding, raw: Any, reader: str = "this model") -> Matrix:
+    """Return the columns that vary as numbers; keys, texts and constants are left out, and may be missing.
+
+    Raises `DataError` where another column is missing; ``reader`` is the model that it names.
+    """
     frame = as_frame(raw)
     used = [c for c in coding.fields if c.type in (*NUMBERS, "boolean", "category")]
+    check_columns((c.name for c in used), frame, reader)
     columns = []
     for c in used:
         series = frame[c.name]

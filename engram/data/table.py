@@ -22,7 +22,7 @@ from engram.data.columns import (
     share_a_unit,
     typed,
 )
-from engram.data.forms import ConformedStream, as_table, why_no_table
+from engram.data.forms import ConformedStream, as_table, check_columns, why_no_table
 from engram.data.hints import hints, told_together
 from engram.data.inference import inferred_frame, inferred_numbers
 from engram.data.kind import Kind
@@ -216,12 +216,7 @@ class Table(Kind):
             return ConformedStream(raw, lambda rows: self.conform(rows, reader=reader))
         opened: Array | pd.DataFrame = as_table(raw)
         if isinstance(opened, pd.DataFrame) and self.dtype is None:
-            missing = [c.name for c in self.fields if c.type not in IGNORED and c.name not in opened.columns]
-            if missing:
-                raise DataError(
-                    f"{len(missing)} of the columns that {reader} was fitted on are missing: {', '.join(map(str, missing[:5]))}. "
-                    f"{nearest(str(missing[0]), map(str, opened.columns))}"
-                )
+            check_columns((c.name for c in self.fields if c.type not in IGNORED), opened, reader)
             opened = opened.copy(deep=False)  # the caller keeps their attrs
             opened.attrs = {}
             return opened

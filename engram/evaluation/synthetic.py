@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from engram.data.coding import Coding
 from engram.data.matrix import Matrix, features, matrix
 from engram.errors import DataError, UsageError, nearest
 from engram.evaluation.baselines.gaussian_copula import GaussianCopula
@@ -77,8 +76,9 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
     random_state : int, RandomState or None
         Seed of splits, baselines, learners and draws.
     """
-    seed, coding = seed_from(random_state), model.coding_
-    parts = _parts(coding, model.kind_.opened(X), None if train is None else model.kind_.opened(train), seed)
+    seed, coding, opened = seed_from(random_state), model.coding_, model.kind_.opened
+    read = partial(matrix, coding, reader=type(model).__name__)
+    parts = _parts(read(opened(X)), None if train is None else read(opened(train)), seed)
     at = None if target is None else _target(parts.reference, target)
     n = max(len(parts.reference), 0 if at is None else len(parts.known))
     subjects: dict[str, Matrix] = {type(model).__name__: matrix(coding, model.sample(n, random_state=seed))}
@@ -117,14 +117,12 @@ def _target(reference: Matrix, target: Any) -> int:
     return reference.column(target)
 
 
-def _parts(coding: Coding, X: Any, train: Any, seed: int) -> Parts:
+def _parts(rows: Matrix, train: Matrix | None, seed: int) -> Parts:
     """Return what is known and what is compared with, each in an order without meaning."""
     rng = np.random.default_rng(seed)
-    rows = matrix(coding, X)
     rows = rows.of(rows.values[rng.permutation(len(rows))])
     if train is not None:
-        known = matrix(coding, train)
-        known = known.of(known.values[rng.permutation(len(known))][:MOST_LEARNED])
+        known = train.of(train.values[rng.permutation(len(train))][:MOST_LEARNED])
         told, is_training = "all rows given are the reference, training rows are known", True
     else:
         half = len(rows) // 2

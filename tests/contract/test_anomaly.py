@@ -216,7 +216,7 @@ def test_the_alert_rate_can_be_another_one_in_each_call_and_after_the_fit() -> N
     assert ((few == -1) <= (many == -1)).all()
     assert (few == -1).sum() < (many == -1).sum()
     assert np.array_equal(model.set_params(alert_rate=0.3).predict(X), many)
-    for wrong in ({"alert_rate": 0.0}, {"alert_rate": 1.5}, {"fdr": 0}, {"fdr": 2}):
+    for wrong in ({"alert_rate": 0.0}, {"alert_rate": 1.5}, {"fdr": 0}, {"fdr": 2}, {"fdr": 0.9, "alert_rate": 0.01}):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             model.predict(X, **wrong)
 

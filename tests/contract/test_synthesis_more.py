@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 import engram
 from engram.apps import synthesis
-from engram.data.renewed import _place
+from engram.data.columns import Column
+from engram.data.renewed import _place, renewed
 from engram.errors import DataError, UsageError
 from engram.models import masked_vae
 
@@ -110,6 +112,110 @@ def test_a_flag_that_no_row_has_is_told() -> None:
         found.sample(2, given={"flag": False})
 
 
+DTYPES = {
+    "whole": pd.array([1, None, 3, 4] * 75, dtype="Int64"),
+    "flag": pd.array([True, None, False, True] * 75, dtype="boolean"),
+    "arrow": pd.array([1, None, 3, 4] * 75, dtype="int64[pyarrow]"),
+    "arrow flag": pd.array([True, None, False, True] * 75, dtype="bool[pyarrow]"),
+    "sort": pd.Categorical(["a", None, "b", "b"] * 75, ["b", "a"], ordered=True),
+    "one sort": pd.Categorical(["one"] * 300, ["one", "two"]),
+    "one small": np.full(300, 3, dtype="int8"),
+    "one flag": np.full(300, True),
+    "one text": pd.array(["web"] * 300, dtype="string"),
+}
+
+
+def test_given_and_missing_cells_keep_the_dtype_of_their_column() -> None:
+    rows = pd.DataFrame({**DTYPES, "x": np.random.default_rng(0).normal(size=300)})
+    found = engram.Synthesizer(**QUICK).fit(rows)
+    for name in ("whole", "flag", "arrow", "arrow flag", "sort", "one text"):
+        drawn = found.sample(5, given={name: None}, random_state=0)
+        assert drawn[name].isna().all()
+        assert dict(drawn.dtypes) == dict(rows.dtypes), name
+    cells = {"one sort": "two", "one small": 4, "one flag": False, "one text": "shop"}
+    drawn = found.sample(5, given=cells, random_state=0)
+    assert dict(drawn.dtypes) == dict(rows.dtypes)
+    assert drawn[list(cells)].drop_duplicates().iloc[0].to_dict() == cells
+    assert {str(found.sample(1, random_state=i)["whole"].dtype) for i in range(12)} == {"Int64"}
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("one small", [300, 3]),
+        ("one small", [None, None]),
+        ("one flag", ["perhaps", None]),
+        ("one sort", ["three", "one"]),
+        ("one text", [3, "web"]),
+    ],
+)
+def test_given_cells_that_the_dtype_cannot_hold_are_written_as_they_are(name: str, cells: list[Any]) -> None:
+    rows = pd.DataFrame({name: DTYPES[name], "x": np.random.default_rng(0).normal(size=300)})
+    drawn = engram.Synthesizer(**QUICK).fit(rows).sample(2, given={name: cells})[name]
+    assert [None if pd.isna(cell) else cell for cell in drawn] == cells
+
+
+def rounded(n: int = 300) -> pd.DataFrame:
+    """Numbers and dates of which not every one is a cell: whole, in steps of 5, written with two decimals, days, months."""
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 1000, n)
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 400, n), unit="D")
+    return pd.DataFrame(
+        {
+            "int": whole,
+            "big": whole + 10**12,
+            "arrow": pd.array(whole, dtype="int64[pyarrow]"),
+            "holes": np.where(rng.random(n) < 0.2, None, whole),
+            "step": whole // 5 * 5,
+            "price": [f"{cell:.2f} EUR" for cell in rng.lognormal(3, 1, n)],
+            "float": rng.normal(size=n).astype(np.float32),
+            "day": days,
+            "month": days.to_period("M").to_timestamp(),
+        }
+    ).astype({"holes": "Int64"})
+
+
+@pytest.fixture(scope="module")
+def of_rounded() -> engram.Synthesizer:
+    return engram.Synthesizer(**QUICK).fit(rounded())
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "near"),
+    [
+        ("int", 500.5, "500"),
+        ("big", 1000000000500.25, "1000000000500"),
+        ("arrow", 500.5, "500"),
+        ("holes", 20.75, "21"),
+        ("price", "20.123 EUR", "20.12 EUR"),
+        ("day", pd.Timestamp("2020-05-01 07:00"), "2020-05-01"),
+        ("month", pd.Timestamp("2020-05-03"), "2020-05-01"),
+    ],
+)
+def test_given_cells_that_would_be_rounded_are_refused(
+    of_rounded: engram.Synthesizer, name: str, cell: Any, near: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"given\['{name}'\] = .*cannot have; the nearest is {near}"):
+        of_rounded.sample(2, given={name: cell})
+
+
+def test_given_cells_come_back_as_they_are(of_rounded: engram.Synthesizer) -> None:
+    """Also those that no row has, between steps of five, and every cell that a row has."""
+    assert of_rounded.sample(2, given={"step": 7, "int": 500.0, "float": 0.1}, random_state=0)["step"].tolist() == [
+        7,
+        7,
+    ]
+    rows = rounded()
+    drawn = of_rounded.sample(300, given=rows, random_state=0)
+    pd.testing.assert_frame_equal(drawn, rows)
+
+
+def test_given_columns_of_one_name_are_refused(of_rounded: engram.Synthesizer) -> None:
+    for given in (pd.DataFrame([[1, 2]], columns=["int", "int"]), {"1": 1, 1: 2}):
+        with pytest.raises(UsageError, match=r"given= has two columns that are called '(int|1)'"):
+            of_rounded.sample(1, given=given)
+
+
 # --- classes ---
 
 
@@ -122,13 +228,17 @@ def test_classes_in_a_combination_are_balanced_too() -> None:
 
 
 @pytest.mark.usefixtures("few_trees")
-def test_rows_without_a_label_are_left_out_wherever_labels_stand() -> None:
+def test_rows_without_a_label_are_left_out_wherever_labels_stand_and_told() -> None:
     rows = table()[["x", "flag"]]
     labels = [None, *(["a"] * 180), *(["b"] * 59)]
     beside = engram.Synthesizer(**QUICK).augment(rows, labels)
     inside = engram.Synthesizer(**QUICK).augment(rows.assign(label=labels), "label")
     assert beside.y.value_counts().to_dict() == {"a": 180, "b": 180}
     pd.testing.assert_frame_equal(beside.X, inside.X)
+    for found in (beside, inside):
+        assert found.advice.endswith(". Rows without a label are left out: 1 of 240")
+    whole = engram.Synthesizer(**QUICK).augment(rows[1:], labels[1:])
+    assert "without a label" not in whole.advice
     with pytest.raises(DataError, match="one label per row"):
         engram.Synthesizer(**QUICK).augment(rows, np.zeros((240, 2)))
 
@@ -145,6 +255,82 @@ def test_the_shape_of_a_key_is_the_same_in_every_process() -> None:
     """Of as many digits as letters the first sort counts, not the one that a hash puts first."""
     found = [_place(np.array(list(letters)), 5) for letters in ("1A", "1a", "Aa", "1Aa", "2b-")]
     assert found == ["9", "9", "A", "9", "9"]
+
+
+def renewed_key(keys: list[str], name: str = "key") -> engram.Synthesizer:
+    x = np.random.default_rng(1).normal(size=len(keys))
+    return engram.Synthesizer(max_epochs=1, random_state=0).fit(pd.DataFrame({name: keys, "x": x}))
+
+
+RANDOM = np.random.default_rng(0)
+SCATTERED = RANDOM.permutation(90_000)
+LETTERS = ["".join(row) for row in RANDOM.choice(list("abcdefgh"), (400, 5))]
+
+
+@pytest.mark.parametrize(
+    ("keys", "form"),
+    [
+        ([f"ORD-{i:05d}" for i in range(1, 401)], r"ORD-[1-9]00\d{3}"),
+        ([f"C{i}/24" for i in SCATTERED[:500] + 10_000], r"C[1-9]\d{5}/24"),
+        ([f"K{i}" for i in range(1, 1201)], r"K[1-9]\d{4}"),
+        ([f"key {i}" for i in range(1, 401)], r"key [1-9]\d{3}"),
+        ([f"{i:05d}" for i in SCATTERED[:400]], r"[1-9]\d{5}"),
+        (list(dict.fromkeys(LETTERS)), r"[a-z]{6}"),
+    ],
+    ids=["dense", "scattered", "several lengths", "by name", "digits", "letters"],
+)
+def test_a_short_key_is_longer_than_those_at_fit_whatever_the_number_of_rows(
+    keys: list[str], form: str, tmp_path: Path
+) -> None:
+    found = renewed_key(keys)
+    for n in (1, 10, 100, 1500):
+        drawn = found.sample(n, random_state=n)["key"]
+        assert drawn.is_unique
+        assert drawn.str.fullmatch(form).all(), drawn.iloc[0]
+        assert not set(drawn) & set(keys)
+    found.save(tmp_path / "run")
+    assert engram.load(tmp_path / "run").sample(9, random_state=1).equals(found.sample(9, random_state=1))
+
+
+def test_longer_keys_are_enough_for_any_number_of_rows() -> None:
+    drawn = renewed_key([f"K{i:02d}" for i in range(90)]).sample(20_000, random_state=0)["key"]
+    assert drawn.is_unique
+    assert drawn.str.fullmatch(r"K[1-9]\d{4}").all()
+
+
+@pytest.mark.parametrize(
+    ("keys", "form"),
+    [
+        ([str(uuid.UUID(bytes=RANDOM.bytes(16), version=4)) for _ in range(300)], ".{36}"),
+        (["".join(row) for row in RANDOM.choice(list("0123456789"), (300, 40))], r"\d{40}"),
+        (["".join(row) for row in RANDOM.choice(list("0123456789"), (300, 19))], r"\d{19}"),
+        (["".join(row) for row in RANDOM.choice(list("abcdefgh"), (300, 24))], "[a-z]{24}"),
+    ],
+    ids=["uuid", "40 digits", "19 digits", "24 letters"],
+)
+def test_a_long_key_keeps_its_length(keys: list[str], form: str) -> None:
+    """Products of such rooms do not fit 64 bits, and overflowed to keys such as "key 1"."""
+    drawn = renewed_key(keys).sample(50, random_state=0)["key"]
+    assert drawn.str.fullmatch(form).all(), drawn.iloc[0]
+    assert not set(drawn) & set(keys)
+
+
+def test_names_with_numbers_begin_above_those_at_fit() -> None:
+    """Keys of more letters than a shape is kept of, and free texts."""
+    long = "k" * 41
+    for name, texts in (
+        (long, [f"{long} {i}" for i in range(1, 301)]),
+        ("a note of a few more words", [f"a note of a few more words {i}" for i in range(1, 301)]),
+    ):
+        drawn = renewed_key(texts, name).sample(300, random_state=0)[name]
+        assert drawn.tolist() == [f"{name} {i}" for i in range(1000, 1300)]
+
+
+def test_keys_of_a_run_saved_by_an_earlier_version_are_made_up_too() -> None:
+    column = Column("key", "key", "object")
+    made = renewed(column, {"start": 0, "shape": ["=K", "9", "9"]}, 50, 40, np.random.default_rng(0))
+    assert made.str.fullmatch(r"K[1-9]\d{2}").all()
+    assert renewed(column, {"start": 0, "shape": []}, 2, 40, np.random.default_rng(0)).tolist() == ["key 1", "key 2"]
 
 
 def test_metrics_that_a_synthesizer_is_not_judged_by_are_refused() -> None:

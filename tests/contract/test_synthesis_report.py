@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import engram
+from engram.errors import DataError
 from engram.evaluation.report import Report
 
 RNG = np.random.default_rng(0)
@@ -64,3 +65,15 @@ def test_the_page_has_charts_and_nothing_unescaped(report: Report, tmp_path: Pat
     report.save_json(tmp_path / "report.json")
     points = json.loads((tmp_path / "report.json").read_text())["facts"]["generated"]["places"]["points"]
     assert [len(part) for part in points.values()] == [40, 40]
+
+
+def test_columns_that_are_missing_are_told() -> None:
+    """Those of rows to compare with and of training rows; a key, which nothing is measured on, may be missing."""
+    rows = table(120).assign(key=[f"K{i:03d}" for i in range(120)])
+    found = engram.Synthesizer(max_epochs=2, random_state=0).fit(rows[:80])
+    less = rows.drop(columns="price")
+    told = "1 of the columns that Synthesizer was fitted on are missing: price"
+    for judged, train in ((less, None), (less, rows), (rows, less)):
+        with pytest.raises(DataError, match=told):
+            found.evaluate(judged, train=train)
+    assert found.evaluate(rows.drop(columns="key")).metrics
