@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from engram.data import Table, as_kind
 from engram.data.columns import Column
+from engram.data.dates import DateForm
 from engram.errors import DataError, DataTypeError, UsageError
 
 N = 40
@@ -117,6 +119,64 @@ def test_a_time_zone_comes_back() -> None:
     back = kind.decode(encoded(kind, frame))
     assert back.day.dtype == frame.day.dtype
     assert (back.day - frame.day).abs().max() < pd.Timedelta("10s")
+
+
+MORNINGS = pd.Series(pd.date_range("2021-01-01 09:30", periods=N, freq="73h"))
+EASTERN = MORNINGS.dt.tz_localize("US/Eastern")
+UNIVERSAL = EASTERN.dt.tz_convert("UTC")
+WRITTEN: dict[str, pd.Series[Any]] = {
+    "dates": MORNINGS,
+    "texts": MORNINGS.astype(str),
+    "objects": MORNINGS.astype(object),
+    "texts with an offset": EASTERN.astype(str),
+    "texts with another offset": UNIVERSAL.astype(str),
+    "texts, some with an offset": MORNINGS.astype(str).where(MORNINGS.index % 2 == 1, UNIVERSAL.astype(str)),
+    "texts and objects": MORNINGS.astype(str).astype(object).where(MORNINGS.index % 3 > 0, EASTERN.astype(object)),
+    "objects, some with an offset": MORNINGS.astype(object).where(MORNINGS.index % 2 == 0, UNIVERSAL.astype(object)),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_cells_without_an_offset_are_wall_time_of_the_zone_however_they_are_written(name: str) -> None:
+    kind = Table().fit(pd.DataFrame({"t": EASTERN}))
+    wanted = encoded(kind, pd.DataFrame({"t": EASTERN}))
+    found = kind.encode(kind.conform(pd.DataFrame({"t": WRITTEN[name]}).set_axis([7] * N)))
+    assert found.mask is None
+    torch.testing.assert_close(found.x, wanted, rtol=0, atol=0)
+
+
+def test_a_file_of_texts_is_read_like_the_dates_with_a_zone(tmp_path: Path) -> None:
+    kind = Table().fit(pd.DataFrame({"t": EASTERN, "a": np.arange(N) / 7}))
+    pd.DataFrame({"t": MORNINGS, "a": np.arange(N) / 7}).to_csv(tmp_path / "rows.csv", index=False)
+    wanted = encoded(kind, pd.DataFrame({"t": EASTERN, "a": np.arange(N) / 7}))
+    torch.testing.assert_close(encoded(kind, kind.opened(tmp_path / "rows.csv")), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("clock", ["2021-11-07 01:30:00", "2021-03-14 02:30:00"])  # shown twice, and never
+def test_texts_at_a_change_of_clocks_are_read_as_dates_are(clock: str) -> None:
+    form = DateForm(zone="US/Eastern")
+    np.testing.assert_array_equal(form.read(pd.Series([clock])), form.read(pd.Series([pd.Timestamp(clock)])))
+
+
+@pytest.mark.parametrize(
+    "text", ["2021-06-01 12:00 UTC", "2021-06-01T12:00Z", "20210601T080000-0400", "2021-06-01T14+02"]
+)
+def test_a_text_with_an_offset_keeps_its_moment(text: str) -> None:
+    noon = pd.Timestamp("2021-06-01 12:00").timestamp()
+    assert DateForm(zone="US/Eastern").read(pd.Series([text])).tolist() == [noon]
+
+
+def test_texts_that_end_like_an_offset_have_none() -> None:
+    form, noon = DateForm(zone="US/Eastern"), pd.Timestamp("2021-12-01 12:00", tz="US/Eastern").timestamp()
+    assert form.read(pd.Series(["12:00 12-01-2021"])).tolist() == [noon]
+
+
+def test_dates_with_a_zone_are_turned_to_the_offset_of_a_column_of_texts() -> None:
+    day = pd.Series(pd.date_range("2021-06-01 12:00", periods=N, freq="31h", tz="UTC"))
+    kind = Table().fit(pd.DataFrame({"t": day.dt.strftime("%Y-%m-%dT%H:%MZ")}))
+    wanted = encoded(kind, pd.DataFrame({"t": day.dt.strftime("%Y-%m-%dT%H:%MZ")}))
+    zurich = pd.DataFrame({"t": day.dt.tz_convert("Europe/Zurich")})
+    torch.testing.assert_close(encoded(kind, zurich), wanted, rtol=0, atol=0)
 
 
 def test_numbers_are_standardised_by_what_is_there() -> None:

@@ -91,6 +91,15 @@ def test_whole_categories_are_found_beside_holes_and_as_floats() -> None:
     assert found.sample(2, given={"level": 2.0})["level"].tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("moment", ["2020-05-05 12:00:00", pd.Timestamp("2020-05-05 12:00:00"), "2020-05-05 16:00:00Z"])
+def test_a_given_moment_is_wall_time_of_the_zone_unless_it_says_its_offset(moment: Any) -> None:
+    rng = np.random.default_rng(0)
+    hours = pd.to_timedelta(rng.integers(0, 9000, 240), unit="h")
+    rows = pd.DataFrame({"t": (pd.Timestamp("2020-01-01") + hours).tz_localize("UTC").tz_convert("US/Eastern")})
+    found = synthesizer(columns=None).fit(rows.assign(x=rng.normal(size=240)))
+    assert found.sample(2, given={"t": moment})["t"].eq(pd.Timestamp("2020-05-05 12:00:00", tz="US/Eastern")).all()
+
+
 def test_codes_with_leading_zeros_in_a_file_are_drawn_as_they_stand(tmp_path: Path) -> None:
     rows = pd.DataFrame({"zip": np.resize(["01234", "00777", "90210"], 240), "x": np.arange(240.0)})
     rows.to_csv(tmp_path / "zip.csv", index=False)
