@@ -12,6 +12,7 @@ from engram.data.bins import Bins
 from engram.data.cells import Array
 from engram.data.coding import NUMBERS, OTHER, RENEWED, Coding, says_other
 from engram.data.columns import Column, restored
+from engram.data.dtypes import NO_DTYPE, dtype_of
 from engram.data.renewed import renewed
 
 
@@ -112,8 +113,8 @@ def _empty(c: Column, n: int) -> pd.Series[Any]:
     series: Any = pd.Series([None] * n, name=c.name, dtype=object)
     try:
         found: pd.Series[Any] = (
-            series if c.dtype.lower().startswith(("int", "uint", "bool")) else series.astype(c.dtype)
+            series if c.dtype.lower().startswith(("int", "uint", "bool")) else series.astype(dtype_of(c.dtype))
         )
-    except (ValueError, TypeError):
+    except NO_DTYPE:
         return pd.Series(series)
     return found

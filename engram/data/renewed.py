@@ -10,6 +10,7 @@ import pandas as pd
 
 from engram.data.cells import Array, plain_cells
 from engram.data.columns import Column
+from engram.data.dtypes import NO_DTYPE, dtype_of
 
 LONGEST = 40  # letters of a key whose shape is kept
 SHARE = 0.9  # of the keys that must have a letter at a place for it to be kept there, if they are rows enough
@@ -60,9 +61,10 @@ def renewed(column: Column, shape: dict[str, Any], n: int, random: np.random.Gen
     """Return n new cells, all different: numbers above those at fit, texts of the shape, or the column's name with a number."""
     cells = _made(column, shape, n, random)
     try:
-        return pd.Series(cells, name=column.name, dtype=column.dtype)
-    except (ValueError, TypeError, OverflowError):
+        found: pd.Series[Any] = pd.Series(cells, name=column.name, dtype=dtype_of(column.dtype))
+    except (*NO_DTYPE, OverflowError):
         return pd.Series(cells, name=column.name)
+    return found
 
 
 def _made(column: Column, shape: dict[str, Any], n: int, random: np.random.Generator) -> Any:
