@@ -75,10 +75,14 @@ def _frame(kind: Table, cells: Any) -> pd.DataFrame:
     return cells if isinstance(cells, pd.DataFrame) else pd.DataFrame(cells, columns=[c.name for c in kind.fields])
 
 
-def _cells(frame: pd.DataFrame, columns: list[str], rows: Tensor, which: Tensor) -> list[Any]:
+def _cells(frame: pd.DataFrame, columns: list[str], rows: Tensor, which: Tensor) -> pd.Series[Any]:
     """Return the cells at these places, as Python has them."""
     by_name = {str(name): frame[name].tolist() for name in frame}
-    return [by_name[columns[int(j)]][int(i)] for i, j in zip(rows, which, strict=True)]
+    cells = [by_name[columns[int(j)]][int(i)] for i, j in zip(rows, which, strict=True)]
+    found: pd.Series[Any] = pd.Series(cells)
+    if found.dtype.kind in "mM" and any(cell is not pd.NaT for cell in cells if pd.isna(cell)):
+        return pd.Series(cells, dtype=object)  # beside dates a missing number would become a missing date
+    return found
 
 
 def drifted(detector: AnomalyDetector, X: Any) -> pd.DataFrame:

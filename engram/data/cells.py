@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engram.data.dtypes import native
 from engram.errors import DataError, DataTypeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -38,8 +39,9 @@ def has_texts(series: pd.Series[Any]) -> bool:
 
 def check_cells(present: pd.Series[Any]) -> None:
     """Raise `DataTypeError` for a cell that is no single value, saying where."""
-    strange = {sort for sort in set(map(type, present.to_numpy())) if not issubclass(sort, CELLS)}
-    for row, cell in present.items() if strange else ():
+    cells = present.to_numpy()
+    strange = {sort for sort in set(map(type, cells)) if not issubclass(sort, CELLS)}
+    for row, cell in zip(present.index, cells, strict=True) if strange else ():
         if type(cell) in strange:
             raise DataTypeError(
                 f"column {present.name!r}, row {row}: a cell's argument must be a string or a number, not {type(cell).__name__!r}."
@@ -61,6 +63,7 @@ def as_numbers(series: pd.Series[Any], name: Any) -> Array:
     """Return a column as float64 with NaN where a cell is missing; dates as seconds since 1970, durations as seconds."""
     if is_plain(series.dtype):
         return series.to_numpy(dtype=np.float64)
+    series = native(series)
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
         return seconds(series)
     if pd.api.types.is_timedelta64_dtype(series.dtype):

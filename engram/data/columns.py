@@ -21,6 +21,7 @@ from engram.data.cells import (
     plain_cells,
 )
 from engram.data.dates import ASKED, DateForm
+from engram.data.dtypes import WHOLE, as_dtype, dtype_of, native
 from engram.data.texts import MARKS, SURE_MARKS, NumberStyle, is_mark, stripped, values
 
 TYPES = ("number", "count", "boolean", "category", "date", "drop")  # what a user may ask for
@@ -139,6 +140,7 @@ class Column:
 
 def numbers_in(c: Column, series: pd.Series[Any], notes: Notes) -> Array:
     """Return the cells of a number, count, date or boolean column as float64, NaN where missing; note what was left out."""
+    series = native(series)
     date, texts = c.date, may_hold_texts(series) and has_texts(series)
     if date is not None and (date.format == ASKED or not pd.api.types.is_numeric_dtype(series.dtype)):
         found = date.read(series)
@@ -265,20 +267,11 @@ def restored(c: Column, found: Array) -> Any:
     cells = _in_form(c, found) if known else None
     if cells is not None:
         return cells
-    if c.type in ("number", "count") and re.fullmatch(r"[Uu]?[Ii]nt\d+", c.dtype):
+    if c.type in ("number", "count") and WHOLE.fullmatch(c.dtype):
         return _as_whole(c, found)
-    if c.type in ("number", "count") and c.dtype.startswith("float"):
+    if c.type in ("number", "count") and re.fullmatch(r"float\d+", c.dtype):
         return (np.round(found) if c.form.get("whole") else found).astype(c.dtype)
-    series: Any = pd.Series(found, name=c.name)
-    try:
-        if c.dtype.startswith("timedelta"):
-            series = pd.to_timedelta(series.astype(float), unit="s")
-        elif c.dtype.startswith("datetime"):  # dates as numbers: as told, or by a model of an earlier version
-            dates = pd.to_datetime(series.astype(float), unit="s", utc=True)
-            series = dates if "," in c.dtype else dates.dt.tz_localize(None)
-        return series.astype(c.dtype)
-    except (ValueError, TypeError):
-        return series.infer_objects()
+    return as_dtype(pd.Series(found, name=c.name), c.dtype)
 
 
 def _in_form(c: Column, found: Array) -> Any:
@@ -296,16 +289,16 @@ def _in_form(c: Column, found: Array) -> Any:
     if cells is None:
         return None
     series: Any = pd.Series(cells, name=c.name, dtype=object if isinstance(cells, list) else None)
-    return series if dtype == "category" else series.astype(dtype)
+    return series if dtype == "category" else series.astype(dtype_of(dtype))
 
 
 def _as_whole(c: Column, found: Array) -> Any:
     """Round to whole numbers that the dtype can hold."""
-    dtype: Any = c.dtype
-    size = np.iinfo(c.dtype.lower())
+    name = c.dtype.lower().removesuffix("[pyarrow]")
+    size = np.iinfo(name)
     top = np.nextafter(float(size.max), 0) if size.bits > 32 else size.max
-    whole = np.clip(np.round(found.astype(np.float64)), size.min, top).astype(c.dtype.lower())
-    return whole if c.dtype.islower() else pd.Series(whole, name=c.name).astype(dtype)
+    whole = np.clip(np.round(found.astype(np.float64)), size.min, top).astype(name)
+    return whole if c.dtype == name else pd.Series(whole, name=c.name).astype(dtype_of(c.dtype))
 
 
 def share_a_unit(fields: list[Column]) -> bool:

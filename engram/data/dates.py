@@ -30,6 +30,8 @@ CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 FORMATS = (*DATES, *(date + between + clock for date in DATES for between in " T" for clock in CLOCKS))
 ASKED = "%Y%m%d"  # numbers as well as dates: only where a user says that they are dates
 OFFSET = re.compile(r"(?<=\d)\s?(Z|UTC|[+-]\d\d:?\d\d)$")
+# a text of any format that says its offset: one of digits only after a clock, for 31-12-2021 ends like one
+HAS_OFFSET = re.compile(r"(\d\s?(Z|UTC|GMT)|[:T]\d\d+([.,]\d+)?(\s?[AP]M)?\s?[+-]\d\d(:?\d\d)?)$", re.IGNORECASE)
 
 
 @dataclass
@@ -92,18 +94,35 @@ class DateForm:
             return seconds(self._universal(series))
         if isinstance(series.dtype, pd.PeriodDtype):
             return seconds(series.dt.to_timestamp())
-        cells = series.astype(object).where(series.notna(), None)
+        cells = series.astype(object).where(series.notna(), None).reset_index(drop=True)
         if not self.format:
-            return seconds(pd.to_datetime(cells, errors="coerce", utc=True))
+            return seconds(self._of_objects(cells))
         texts = cells.map(lambda c: c.strip() if isinstance(c, str) else None if c is None else str(c))
         return seconds(_parsed(_without_offset(texts, self.suffix), self.format))
 
     def _universal(self, series: pd.Series[Any]) -> pd.Series[Any]:
-        if self.zone and series.dt.tz is None:
-            return pd.Series(series.dt.tz_localize(self.zone, ambiguous="NaT", nonexistent="shift_forward"))
-        if self.zone or series.dt.tz is None:
+        """Return dates as those of a zone where the column has one, else as what its own clocks show."""
+        if series.dt.tz is None:
+            return self._localised(series) if self.zone else series
+        if self.zone:
             return series
-        return pd.Series(series.dt.tz_localize(None))
+        if self.sort == "datetime":  # those with several offsets were read as moments
+            return pd.Series(series.dt.tz_convert(None))
+        own = series.dt.tz_convert(pd.Timestamp(f"2000-01-01 00:00{self.suffix}").tz) if self.suffix else series
+        return pd.Series(own.dt.tz_localize(None))
+
+    def _of_objects(self, cells: pd.Series[Any]) -> pd.Series[Any]:
+        """Return texts and objects as dates in UTC: those without an offset are wall time of the column's zone, as dates are."""
+        if not self.zone:
+            return pd.Series(_universal_dates(cells))
+        naive = cells.map(_says_no_offset).astype(bool)
+        found = _universal_dates(cells.mask(naive, None))
+        found.loc[naive] = self._localised(_universal_dates(cells[naive]).dt.tz_localize(None)).dt.tz_convert("UTC")
+        return pd.Series(found)
+
+    def _localised(self, wall: pd.Series[Any]) -> pd.Series[Any]:
+        """Return what clocks of the zone show as dates; what they showed twice is missing, what they skipped is moved on."""
+        return pd.Series(wall.dt.tz_localize(self.zone, ambiguous="NaT", nonexistent="shift_forward"))
 
     def wall(self, moments: Array) -> Array:
         """Return seconds as clocks on the wall of the column's zone show them."""
@@ -207,6 +226,21 @@ def _is_zone(zone: str) -> bool:
     except (LookupError, ValueError, TypeError, OSError):  # a name that is unknown, or that is a path
         return False
     return True
+
+
+def _says_no_offset(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return HAS_OFFSET.search(cell.strip()) is None
+    return isinstance(cell, datetime.date | np.datetime64) and getattr(cell, "tzinfo", None) is None
+
+
+def _universal_dates(cells: pd.Series[Any]) -> pd.Series[Any]:
+    """Return texts and objects as dates in UTC, missing where they are none; texts are read in the format of the first, or as ISO."""
+    found = pd.to_datetime(cells, errors="coerce", utc=True).astype("datetime64[us, UTC]")
+    left = found.isna() & cells.map(lambda cell: isinstance(cell, str)).astype(bool)
+    if left.any():
+        found.loc[left] = pd.to_datetime(cells[left], format="ISO8601", errors="coerce", utc=True)
+    return pd.Series(found)
 
 
 def _parsed(texts: pd.Series[Any], form: str) -> pd.Series[Any]:

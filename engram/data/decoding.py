@@ -12,6 +12,7 @@ from engram.data.bins import Bins
 from engram.data.cells import Array
 from engram.data.coding import NUMBERS, OTHER, RENEWED, Coding, says_other
 from engram.data.columns import Column, restored
+from engram.data.dtypes import NO_DTYPE, dtype_of
 from engram.data.renewed import renewed
 
 
@@ -117,13 +118,13 @@ def as_given(c: Column, cells: list[Any]) -> pd.Series[Any]:
     own: pd.Series[Any] = pd.Series(cells, name=c.name, dtype=object)
     gone = own.isna().to_numpy()
     plain = own if gone.all() else pd.Series(cells, name=c.name)
-    dtype: Any = c.dtype
-    if "categories" in c.form:
-        known = own[~gone].isin(c.form["categories"]).all()
-        dtype = pd.CategoricalDtype(c.form["categories"], c.form["ordered"]) if known else None
     try:
+        dtype = dtype_of(c.dtype)
+        if "categories" in c.form:
+            known = own[~gone].isin(c.form["categories"]).all()
+            dtype = pd.CategoricalDtype(c.form["categories"], c.form["ordered"]) if known else None
         found: pd.Series[Any] = pd.Series(own.mask(gone, None).tolist(), name=c.name, dtype=dtype)
-    except (ValueError, TypeError, OverflowError, NotImplementedError):
+    except (*NO_DTYPE, OverflowError):
         return plain
     same = np.array_equal(found.isna(), gone) and found[~gone].tolist() == own[~gone].tolist()
     return found if same else plain

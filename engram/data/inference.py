@@ -22,6 +22,7 @@ from engram.data.cells import (
 )
 from engram.data.columns import MAX_CATEGORIES, TYPES, Column, numbers_in, without_marks
 from engram.data.dates import DateForm, date_form
+from engram.data.dtypes import holds_others, kept_name, native
 from engram.data.texts import MARKS, NumberStyle, flag_words, is_mark, number_style, some, stripped
 from engram.errors import DataError, UsageError, nearest
 
@@ -96,14 +97,15 @@ def inferred(name: Any, series: pd.Series[Any], wish: str | None, *, flags: bool
         raise UsageError(
             f"columns= asks for the type {wish!r} for column {name!r}, which does not exist. {nearest(wish, TYPES)}"
         )
-    column = Column(name, wish or "", str(series.dtype), missing=int(series.isna().sum()))
+    came, series = series.dtype, native(series)
+    column = Column(name, wish or "", kept_name(came, series.dtype), missing=int(series.isna().sum()))
     if wish == "drop":
         return column
     present = series.dropna()
     if present.empty:
         column.type = "empty"
         return column
-    if present.dtype == object:
+    if holds_others(present.dtype):
         check_cells(present)
     if may_hold_texts(present) and has_texts(present):
         present = _of_texts(column, present, wish)

@@ -173,7 +173,9 @@ def as_kind(raw: Any, kind: str = "auto", *, constants: bool = False, **wishes: 
 
 
 def _bare(raw: Any) -> Any:
-    """Return what only looks like an array as one; masked cells are missing ones."""
+    """Return what only looks like an array as one, a table of Arrow as a DataFrame; masked cells are missing ones."""
+    if hasattr(raw, "to_pandas") and not hasattr(raw, "to_numpy"):  # as an array it would lose its names and types
+        return raw.to_pandas()
     if isinstance(raw, np.ma.MaskedArray):
         is_number = raw.dtype.kind in "fiub"
         return np.ma.filled(raw.astype(np.float64 if is_number else object), np.nan if is_number else None)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from engram.data.cells import Array, plain_cells
 from engram.data.columns import Column
+from engram.data.dtypes import NO_DTYPE, dtype_of
 
 LONGEST = 40  # letters of a key whose shape is kept
 MOST = 2 * LONGEST  # ... and of a new one
@@ -75,9 +76,10 @@ def renewed(column: Column, shape: dict[str, Any], n: int, known: int, random: n
     """
     cells = _made(column, shape, n, known, random)
     try:
-        return pd.Series(cells, name=column.name, dtype=column.dtype)
-    except (ValueError, TypeError, OverflowError):
+        found: pd.Series[Any] = pd.Series(cells, name=column.name, dtype=dtype_of(column.dtype))
+    except (*NO_DTYPE, OverflowError):
         return pd.Series(cells, name=column.name)
+    return found
 
 
 def _made(column: Column, shape: dict[str, Any], n: int, known: int, random: np.random.Generator) -> Any:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from engram.data.cells import Array, may_hold_texts, plain, plain_cells
 from engram.data.columns import Column, numbers_in, without_marks
+from engram.data.dtypes import NO_DTYPE
 
 
 def filled_array(values: Array, decoded: Array) -> Array:
@@ -52,14 +53,14 @@ def _put(series: pd.Series[Any], holes: Array, values: pd.Series[Any]) -> pd.Ser
         own = {plain(category): category for category in series.cat.categories}
         new = [own.get(plain(value), np.nan) for value in new]
     else:
-        with suppress(ValueError, TypeError):
+        with suppress(*NO_DTYPE):
             new = values[holes].astype(series.dtype).to_numpy()
     filled = series.copy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # pandas 2 only warns where it changes the dtype
         try:
             filled.iloc[np.flatnonzero(holes)] = new
-        except (ValueError, TypeError, Warning):
+        except (*NO_DTYPE, Warning):
             filled = series.astype(object)
             filled.iloc[np.flatnonzero(holes)] = values.to_numpy(dtype=object)[holes]
     return filled

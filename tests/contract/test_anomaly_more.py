@@ -313,3 +313,14 @@ def test_a_streamed_fit_that_was_cut_short_goes_on_as_if_it_had_not(
     for a, b in zip(again.network_.state_dict().values(), whole.network_.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     assert np.array_equal(again.score_samples(frame(50, 1)), whole.score_samples(frame(50, 1)))
+
+
+def test_missing_cells_are_shown_as_their_columns_have_them() -> None:
+    rng = np.random.default_rng(0)
+    days = pd.Timestamp("2021-01-01") + pd.to_timedelta(rng.integers(0, 99, 120), unit="D")
+    rows = pd.DataFrame({"x": rng.normal(size=120), "c": rng.choice(["a", "b"], 120), "t": days})
+    detector = AnomalyDetector(random_state=0, max_epochs=2).fit(rows)
+    gone = rows[:1].assign(x=np.nan, c=None, t=pd.NaT)
+    shown = detector.explain(gone).set_index("column")["value"]
+    assert shown.isna().all()
+    assert [name for name, cell in shown.items() if cell is pd.NaT] == ["t"]

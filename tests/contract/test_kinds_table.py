@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
 from engram.data import Table, as_kind
-from engram.data.columns import Column
+from engram.data.columns import Column, restored
+from engram.data.dates import DateForm
 from engram.errors import DataError, DataTypeError, UsageError
 
 N = 40
@@ -117,6 +123,180 @@ def test_a_time_zone_comes_back() -> None:
     back = kind.decode(encoded(kind, frame))
     assert back.day.dtype == frame.day.dtype
     assert (back.day - frame.day).abs().max() < pd.Timedelta("10s")
+
+
+MORNINGS = pd.Series(pd.date_range("2021-01-01 09:30", periods=N, freq="73h"))
+EASTERN = MORNINGS.dt.tz_localize("US/Eastern")
+UNIVERSAL = EASTERN.dt.tz_convert("UTC")
+WRITTEN: dict[str, pd.Series[Any]] = {
+    "dates": MORNINGS,
+    "texts": MORNINGS.astype(str),
+    "objects": MORNINGS.astype(object),
+    "texts with an offset": EASTERN.astype(str),
+    "texts with another offset": UNIVERSAL.astype(str),
+    "texts, some with an offset": MORNINGS.astype(str).where(MORNINGS.index % 2 == 1, UNIVERSAL.astype(str)),
+    "texts and objects": MORNINGS.astype(str).astype(object).where(MORNINGS.index % 3 > 0, EASTERN.astype(object)),
+    "objects, some with an offset": MORNINGS.astype(object).where(MORNINGS.index % 2 == 0, UNIVERSAL.astype(object)),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_cells_without_an_offset_are_wall_time_of_the_zone_however_they_are_written(name: str) -> None:
+    kind = Table().fit(pd.DataFrame({"t": EASTERN}))
+    wanted = encoded(kind, pd.DataFrame({"t": EASTERN}))
+    found = kind.encode(kind.conform(pd.DataFrame({"t": WRITTEN[name]}).set_axis([7] * N)))
+    assert found.mask is None
+    torch.testing.assert_close(found.x, wanted, rtol=0, atol=0)
+
+
+def test_a_file_of_texts_is_read_like_the_dates_with_a_zone(tmp_path: Path) -> None:
+    kind = Table().fit(pd.DataFrame({"t": EASTERN, "a": np.arange(N) / 7}))
+    pd.DataFrame({"t": MORNINGS, "a": np.arange(N) / 7}).to_csv(tmp_path / "rows.csv", index=False)
+    wanted = encoded(kind, pd.DataFrame({"t": EASTERN, "a": np.arange(N) / 7}))
+    torch.testing.assert_close(encoded(kind, kind.opened(tmp_path / "rows.csv")), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("clock", ["2021-11-07 01:30:00", "2021-03-14 02:30:00"])  # shown twice, and never
+def test_texts_at_a_change_of_clocks_are_read_as_dates_are(clock: str) -> None:
+    form = DateForm(zone="US/Eastern")
+    np.testing.assert_array_equal(form.read(pd.Series([clock])), form.read(pd.Series([pd.Timestamp(clock)])))
+
+
+@pytest.mark.parametrize(
+    "text", ["2021-06-01 12:00 UTC", "2021-06-01T12:00Z", "20210601T080000-0400", "2021-06-01T14+02"]
+)
+def test_a_text_with_an_offset_keeps_its_moment(text: str) -> None:
+    noon = pd.Timestamp("2021-06-01 12:00").timestamp()
+    assert DateForm(zone="US/Eastern").read(pd.Series([text])).tolist() == [noon]
+
+
+def test_texts_that_end_like_an_offset_have_none() -> None:
+    form, noon = DateForm(zone="US/Eastern"), pd.Timestamp("2021-12-01 12:00", tz="US/Eastern").timestamp()
+    assert form.read(pd.Series(["12:00 12-01-2021"])).tolist() == [noon]
+
+
+def test_dates_with_a_zone_are_turned_to_the_offset_of_a_column_of_texts() -> None:
+    day = pd.Series(pd.date_range("2021-06-01 12:00", periods=N, freq="31h", tz="UTC"))
+    kind = Table().fit(pd.DataFrame({"t": day.dt.strftime("%Y-%m-%dT%H:%MZ")}))
+    wanted = encoded(kind, pd.DataFrame({"t": day.dt.strftime("%Y-%m-%dT%H:%MZ")}))
+    zurich = pd.DataFrame({"t": day.dt.tz_convert("Europe/Zurich")})
+    torch.testing.assert_close(encoded(kind, zurich), wanted, rtol=0, atol=0)
+
+
+DAYS = [moment.date() for moment in MORNINGS]
+CLOCKS = [datetime.time(i % 24, i, 7) for i in range(N)]
+SPANS = [datetime.timedelta(hours=i, seconds=7) for i in range(N)]
+PRICES = [decimal.Decimal(i) / 4 for i in range(N)]
+UNITS = ("s", "ms", "us", "ns")
+ZONES = (None, "UTC", "US/Eastern", "+02:00")
+ARROW: dict[pa.DataType, list[Any]] = {
+    **{sort: list(range(N)) for sort in (pa.int8(), pa.int64(), pa.uint8(), pa.uint64())},
+    **{sort: [i / 4 for i in range(N)] for sort in (pa.float16(), pa.float32(), pa.float64())},
+    **dict.fromkeys((pa.decimal128(10, 2), pa.decimal128(38, 3), pa.decimal256(40, 2)), PRICES),
+    pa.bool_(): [i % 3 == 0 for i in range(N)],
+    **{sort: ["a", "b", "c", "a"] * 10 for sort in (pa.string(), pa.large_string())},
+    **dict.fromkeys((pa.date32(), pa.date64()), DAYS),
+    **{pa.timestamp(unit): list(MORNINGS) for unit in UNITS},
+    **{pa.timestamp(unit, zone): list(UNIVERSAL) for unit in UNITS for zone in ZONES[1:]},
+    **dict.fromkeys((pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns")), CLOCKS),
+    **{pa.duration(unit): SPANS for unit in UNITS},
+    pa.null(): [None] * N,
+}
+
+
+def in_arrow(cells: list[Any], sort: pa.DataType) -> pd.Series[Any]:
+    cells = [cell if cell is None else np.float16(cell) for cell in cells] if sort == pa.float16() else cells
+    return pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.array(cells, type=sort)])))
+
+
+def span(cell: Any) -> Any:
+    """Return a date or a time of day as what can be subtracted."""
+    if isinstance(cell, datetime.time):
+        return datetime.timedelta(0, cell.second, cell.microsecond, 0, cell.minute, cell.hour)
+    return (
+        cell
+        if isinstance(cell, datetime.timedelta)
+        else pd.Timestamp(cell) - pd.Timestamp(0, tz=getattr(cell, "tz", None))
+    )
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("sort", ARROW, ids=str)
+def test_cells_of_arrow_come_back_in_their_type(sort: pa.DataType, *, gaps: bool) -> None:
+    cells = [None if gaps and i % 7 == 0 else cell for i, cell in enumerate(ARROW[sort])]
+    frame = pd.DataFrame({"x": np.arange(N) / 7, "c": in_arrow(cells, sort)}).set_axis([3] * N)
+    kind = Table().fit(frame)
+    back = Table.from_dict(json.loads(json.dumps(kind.to_dict()))).decode(encoded(kind, frame))
+    assert back["c"].dtype == frame["c"].dtype
+    there = frame["c"].notna().to_numpy()
+    for was, found in zip(frame["c"][there], back["c"][there], strict=True):
+        if isinstance(was, str):
+            assert found == was
+        elif isinstance(was, datetime.date | datetime.time | datetime.timedelta):
+            assert abs(span(found) - span(was)) < datetime.timedelta(seconds=10)  # float32 over months
+        else:
+            assert float(found) == pytest.approx(float(was), abs=0.02)
+
+
+def test_a_dictionary_of_arrow_is_a_category() -> None:
+    cells = pa.chunked_array([pa.array(["low", "high", None, "low"] * 10).dictionary_encode()])
+    frame = pd.DataFrame({"c": pd.Series(pd.arrays.ArrowExtensionArray(cells))})
+    kind = Table().fit(frame)
+    back = kind.decode(encoded(kind, frame))["c"]
+    assert back.cat.categories.tolist() == ["low", "high"]
+    assert back[frame["c"].notna()].tolist() == frame["c"].dropna().tolist()
+
+
+@pytest.mark.parametrize(
+    ("cell", "sort"),
+    [
+        (b"ab", pa.binary()),
+        (b"ab", pa.large_binary()),
+        (b"ab", pa.binary(2)),
+        ([1], pa.list_(pa.int64())),
+        ({"year 2021": 1}, pa.struct([("year 2021", pa.int64())])),
+    ],
+    ids=str,
+)
+def test_cells_of_arrow_that_are_no_single_value_are_refused_unless_dropped(cell: Any, sort: pa.DataType) -> None:
+    frame = pd.DataFrame({"x": np.arange(N) / 7, "c": in_arrow([cell] * N, sort)})
+    with pytest.raises(DataTypeError, match=r"column 'c', row 0: a cell's argument must be a string or a number"):
+        Table().fit(frame)
+    assert types(Table(columns={"c": "drop"}).fit(frame)) == {"x": "number", "c": "drop"}
+
+
+def test_decimals_beyond_their_type_come_back_as_floats() -> None:
+    column = Column("c", "number", "decimal128(5, 2)[pyarrow]")
+    assert restored(column, np.array([1.25, 2.5])).tolist() == [decimal.Decimal("1.25"), decimal.Decimal("2.50")]
+    assert restored(column, np.array([1.25, 2500.0])).tolist() == [1.25, 2500.0]
+
+
+@pytest.mark.parametrize(
+    "name", ["decimal128(99, 2)[pyarrow]", "decimal7(5, 2)[pyarrow]", "list<item: int64>[pyarrow]", "none such"]
+)
+def test_a_name_that_no_dtype_has_leaves_the_cells_as_they_are(name: str) -> None:
+    assert restored(Column("c", "number", name), np.array([1.25, 2.5])).tolist() == [1.25, 2.5]
+
+
+@pytest.mark.parametrize("sort", [datetime.timedelta, pd.Timedelta])
+def test_objects_that_are_durations_are_numbers(sort: Any) -> None:
+    cells = [sort(seconds=span.total_seconds()) for span in SPANS[:-1]]
+    frame = pd.DataFrame({"c": pd.Series([*cells, None], dtype=object)})
+    kind = Table().fit(frame)
+    assert types(kind) == {"c": "number"}
+    back = kind.decode(encoded(kind, frame))["c"]
+    assert back.dtype.kind == "m"
+    assert (back[:-1] - pd.Series(SPANS[:-1])).abs().max() < pd.Timedelta("1s")
+
+
+def test_a_table_of_arrow_is_a_dataframe() -> None:
+    frame = pd.DataFrame({"x": np.arange(N) / 7, "c": ["a", "b"] * 20, "t": EASTERN})
+    table = pa.table(frame)
+    for raw in (table, table.to_batches()[0], Table(table)):
+        kind, rows = as_kind(raw)
+        kind.fit(kind.opened(rows))
+        assert types(kind) == {"x": "number", "c": "category", "t": "date"}
+        torch.testing.assert_close(encoded(kind, kind.opened(rows)), encoded(kind, frame), rtol=0, atol=0)
 
 
 def test_numbers_are_standardised_by_what_is_there() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import engram
@@ -91,6 +92,33 @@ def test_whole_categories_are_found_beside_holes_and_as_floats() -> None:
     assert found.sample(2, given={"level": [1, None]})["level"].tolist()[0] == 1
     assert found.sample(2, given={"level": [1, None]})["level"].isna().tolist() == [False, True]
     assert found.sample(2, given={"level": 2.0})["level"].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("moment", ["2020-05-05 12:00:00", pd.Timestamp("2020-05-05 12:00:00"), "2020-05-05 16:00:00Z"])
+def test_a_given_moment_is_wall_time_of_the_zone_unless_it_says_its_offset(moment: Any) -> None:
+    rng = np.random.default_rng(0)
+    hours = pd.to_timedelta(rng.integers(0, 9000, 240), unit="h")
+    rows = pd.DataFrame({"t": (pd.Timestamp("2020-01-01") + hours).tz_localize("UTC").tz_convert("US/Eastern")})
+    found = synthesizer(columns=None).fit(rows.assign(x=rng.normal(size=240)))
+    assert found.sample(2, given={"t": moment})["t"].eq(pd.Timestamp("2020-05-05 12:00:00", tz="US/Eastern")).all()
+
+
+@pytest.mark.parametrize("name", ["float[pyarrow]", "date32[day][pyarrow]", "duration[s][pyarrow]", "decimal"])
+def test_columns_of_arrow_are_learned_saved_explained_and_drawn(name: str, tmp_path: Path) -> None:
+    rows = table()[["x", "day"]]
+    dtype: Any = pd.ArrowDtype(pa.decimal128(10, 2)) if name == "decimal" else name
+    cells = {"date32[day][pyarrow]": rows["day"], "duration[s][pyarrow]": rows["day"] - rows["day"].min()}
+    rows["day"] = cells.get(name, (rows["x"] * 100).round(2)).astype(dtype)
+    drawn = synthesizer(columns=None).fit(rows).sample(20, random_state=0)
+    assert drawn["day"].dtype == rows["day"].dtype
+    assert drawn["day"].between(rows["day"].min(), rows["day"].max()).all()
+    detector = engram.AnomalyDetector(**QUICK).fit(rows)
+    assert len(detector.explain(rows[:5])) > 0
+    detector.save(tmp_path / "run")
+    np.testing.assert_array_equal(engram.load(tmp_path / "run").score_samples(rows), detector.score_samples(rows))
+    rows.to_parquet(tmp_path / "rows.parquet")
+    file_scores = engram.AnomalyDetector(**QUICK).fit(tmp_path / "rows.parquet").score_samples(rows)
+    assert len(file_scores) == len(rows)
 
 
 def test_codes_with_leading_zeros_in_a_file_are_drawn_as_they_stand(tmp_path: Path) -> None:
