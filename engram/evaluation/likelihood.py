@@ -10,7 +10,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from engram.data.kind import Kind
+from engram.data.rows import Rows
 from engram.data.stream import some
 from engram.evaluation.labels import beside
 from engram.evaluation.report import Result
@@ -44,8 +47,7 @@ def likelihood(model: VAE, X: Any, y: Any = None, *, k: int = 200) -> list[Resul
     X, given = some(model.kind_.opened(X)), beside(model, y)
     rows = model.encoded(X, y if given else None)
     elbo, sampled = model.score_samples(X, **given), model.log_likelihood(X, n=k, **given)
-    cells = rows.x[0].numel() if rows.mask is None else rows.mask.sum(1).numpy()
-    bits = -sampled / (np.maximum(cells, 1) * math.log(2))
+    bits = -sampled / (np.maximum(_dimensions(model.kind_, rows), 1) * math.log(2))
     with model.fitted() as nets:
         kl = model.kl_per_unit(nets, rows).numpy()
     active = int((model.transform(X, **given).var(0) > ACTIVE).sum())
@@ -76,3 +78,10 @@ def likelihood(model: VAE, X: Any, y: Any = None, *, k: int = 200) -> list[Resul
         *(result(f"kl-of-unit-{i}", float(v), "higher", "nats a row", exact) for i, v in enumerate(kl)),
         result("active-units", float(active), "higher", f"of {len(kl)} units", active_by),
     ]
+
+
+def _dimensions(kind: Kind, rows: Rows) -> Array:
+    """Return of how many observed columns each row is, (rows,): a category or a date is one, of a picture each value."""
+    observed = torch.ones(len(rows), len(kind.columns)) if rows.mask is None else rows.mask.flatten(1)
+    found: Array = observed.sum(1).numpy()
+    return found

@@ -12,6 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import answer, engram
+from torch import nn
+
+from engram import Autoencoder, load
 
 QUICK = ("--max-epochs", "2", "--hidden", "8", "--code-size", "2")
 
@@ -338,3 +341,20 @@ def test_inspect_tells_what_a_run_holds(home: Path):
     told = engram("inspect", home / "run").stdout
     for text in ("code_size=2", "category of 3", "findings", "pca"):
         assert text in told
+
+
+@pytest.mark.parametrize("name", ["sparse-autoencoder", "vq-vae"])
+def test_a_run_has_one_number_of_weights_whoever_tells_it(name: str, home: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    engram("fit", name, home / "t.csv", "-o", run, "--max-epochs", "2")
+    counted = sum(p.numel() for p in load(run).network_.parameters())
+    assert answer("inspect", run)["result"]["weights"] == counted
+    assert answer("compare", run, home / "t.csv")["result"]["comparison"]["runs"][0]["weights"] == counted
+
+
+def test_inspect_tells_the_weights_of_networks_of_ones_own(tmp_path: Path):
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    model = Autoencoder(code_size=2, max_epochs=1, encoder=nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))
+    model.fit(X).save(tmp_path / "run")
+    counted = sum(p.numel() for p in model.network_.parameters())
+    assert answer("inspect", tmp_path / "run")["result"]["weights"] == counted

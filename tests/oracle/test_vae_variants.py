@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -238,6 +239,27 @@ def test_likelihoods_come_with_their_protocol() -> None:
     assert found["kl"].value == pytest.approx(sum(found[f"kl-of-unit-{i}"].value for i in range(2)))
     assert found["active-units"].value in (0, 1, 2)
     assert "k = 30" in found["bits-per-dimension"].protocol["estimator"]
+
+
+def test_a_category_and_a_date_are_one_dimension_whether_cells_are_missing_or_not() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"letter": rng.choice(list("abcdefgh"), 200), "number": rng.normal(size=200)})
+    table["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 900, 200), unit="D")
+    model = engram.VAE(code_size=2, max_epochs=2, random_state=0).fit(table)
+    assert model.kind_.shape[0] > 3
+    holed = table.copy()
+    holed.loc[0, "number"] = np.nan
+    for X, columns in ((table, 3), (holed, np.r_[2, np.full(199, 3)])):
+        found = {result.name: result.value for result in likelihood(model, X, k=5)}
+        nll = -model.log_likelihood(X, n=5)
+        assert found["bits-per-dimension"] == pytest.approx((nll / columns).mean() / math.log(2))
+
+
+def test_a_dimension_of_pictures_is_each_of_their_values() -> None:
+    X = np.random.default_rng(0).integers(0, 255, (30, 4, 4, 3)).astype(np.uint8)
+    model = engram.VAE(code_size=2, max_epochs=1, random_state=0).fit(X)
+    found = {result.name: result.value for result in likelihood(model, X, k=5)}
+    assert found["bits-per-dimension"] == pytest.approx(found["negative-log-likelihood"] / 48 / math.log(2))
 
 
 @pytest.mark.parametrize("name", ["beta-tc-vae", "iwae", "mmd-vae", "vamp-vae", "conditional-vae"])
