@@ -311,6 +311,79 @@ def test_sample_draws_pictures(home: Path, tmp_path: Path):
     assert "NEW.npy" not in engram("sample", home / "digits", "-n", "7", code=2).stderr
 
 
+@pytest.mark.parametrize("name", ["autoencoder", "vq-vae", "fsq-vae"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npy"])
+def test_codes_that_apply_wrote_are_decoded(name: str, suffix: str, home: Path, tmp_path: Path):
+    run, codes = tmp_path / "run", tmp_path / f"codes.{suffix}"
+    engram("fit", name, home / "t.csv", "-o", run, "--max-epochs", "2")
+    engram("apply", run, home / "t.csv", "--get", "codes", "-o", codes)
+    engram("apply", run, home / "t.csv", "--get", "reconstruction", "-o", tmp_path / "back.parquet")
+    engram("decode", run, codes, "-o", tmp_path / "rows.parquet")
+    model, found = load(run), pd.read_parquet(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(found, model.inverse_transform(model.transform(rows())))
+    pd.testing.assert_frame_equal(found, pd.read_parquet(tmp_path / "back.parquet"), rtol=1e-5)
+
+
+def test_decode_takes_codes_with_and_without_names(home: Path, tmp_path: Path, model):
+    codes = model.transform(rows()[:3])
+    expected = model.inverse_transform(codes).to_csv(index=False)
+    text = "\n".join(",".join(map(str, row)) for row in codes) + "\n"
+    assert engram("decode", home / "run", "-", "--no-header", stdin=text.encode()).stdout == expected
+    named = f"code1,fraud,code0\n{codes[0, 1]},x,{codes[0, 0]}\n"
+    done = engram("decode", home / "run", "-", stdin=named.encode())
+    assert done.stdout == model.inverse_transform(codes[:1]).to_csv(index=False)
+    assert "'fraud' left out" in done.stderr
+    np.save(tmp_path / "c.npy", codes)
+    found = answer("decode", home / "run", tmp_path / "c.npy")["result"]
+    assert (found["rows"], len(found["decoded"])) == (3, 3)
+    assert "would be written" in engram("decode", home / "run", tmp_path / "c.npy", "--dry-run").stdout
+
+
+def test_decode_makes_pictures_and_overwrites_nothing(home: Path, tmp_path: Path):
+    np.save(tmp_path / "c.npy", np.zeros((4, 2)))
+    engram("decode", home / "digits", tmp_path / "c.npy", "-o", tmp_path / "d.npy")
+    assert np.load(tmp_path / "d.npy").shape == (4, 8, 8)
+    engram("decode", home / "digits", tmp_path / "c.npy", "-o", tmp_path / "d.png")
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    assert (
+        "exists already"
+        in engram("decode", home / "digits", tmp_path / "c.npy", "-o", tmp_path / "d.npy", code=2).stderr
+    )
+    assert "-o FILE.png" in engram("decode", home / "digits", tmp_path / "c.npy", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("code0,code1,code2\n1,2,3\n", "3 columns of codes"),
+        ("a\n1\n", "1 columns of codes"),
+        ("code1,code2\n1,2\n", "code1, code2"),
+        ("code0,code1\n1,x\n", "'code1' holds no numbers"),
+        ("code0,code1\n1,2\n3,\n", "row 1 (from 0)"),
+        ("code0,code1\n1,1e300\n", "infinite"),
+        ("code0,code1\n", "no rows"),
+        ("", "no rows"),
+    ],
+)
+def test_what_are_no_codes_is_said(text: str, told: str, home: Path, tmp_path: Path):
+    done = engram("decode", home / "run", "-", "-o", tmp_path / "rows.csv", stdin=text.encode(), code=3)
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_codes_decodes_none_and_a_conditional_one_needs_a_label(home: Path, tmp_path: Path):
+    engram("fit", "made", home / "t.csv", "-o", tmp_path / "made", "--max-epochs", "1")
+    assert "no codes to decode" in engram("decode", tmp_path / "made", home / "t.csv", code=2).stderr
+    engram("fit", "conditional-vae", home / "t.csv", "-o", tmp_path / "given", "--label", "city", *QUICK)
+    args = ("decode", tmp_path / "given", "-")
+    assert "--label" in engram(*args, stdin=b"code0,code1\n1,2\n", code=2).stderr
+    model = load(tmp_path / "given")
+    done = engram(*args, "--label", "Oslo", stdin=b"code0,code1\n1,2\n")
+    assert done.stdout == model.inverse_transform([[1, 2]], "Oslo").to_csv(index=False)
+    assert "fitted without y" in engram("decode", home / "run", "-", "--label", "x", stdin=b"1,2\n3,4\n", code=2).stderr
+
+
 def test_evaluate_finds_the_rows_that_the_fit_held_out(home: Path):
     done = engram("evaluate", home / "run", home / "t.csv", "--label", "fraud")
     assert "judged on the 12 rows that were held out" in done.stderr
