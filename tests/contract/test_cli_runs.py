@@ -196,6 +196,18 @@ def test_an_interrupted_fit_is_resumed_to_the_same_weights(home: Path, tmp_path:
     assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
 
 
+def test_a_fit_that_is_interrupted_while_layers_learn_in_pairs_says_so_and_leaves_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    args = ("fit", "stacked-autoencoder", home / "t.csv", *QUICK, "--quiet", "-o", tmp_path / "run")
+    with monkeypatch.context() as patched:
+        patched.setattr("engram.models.stacking.train", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        told = engram(*args, code=130).stderr
+    assert told.strip() == "error: interrupted; nothing was left half-written."
+    assert not list(tmp_path.iterdir())
+    engram(*args)
+
+
 @pytest.mark.parametrize("place", ["engram.cli.fitting.judged", "engram.evaluation.report.Report.save_html"])
 def test_a_fit_that_was_killed_before_its_report_was_whole_is_resumed_to_it(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
