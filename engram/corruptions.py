@@ -43,6 +43,10 @@ def check_fits(name: str | None, x: Tensor) -> None:
         raise UsageError(
             f"corruption='blur' needs pictures, but these rows are of shape {tuple(x.shape[1:])}. Use 'gaussian', 'masking' or 'swap'."
         )
+    if name in THINNINGS and x.dim() == 4:
+        raise UsageError(
+            f"corruption={name!r} takes counts away, but these rows are pictures. Use 'gaussian', 'masking', 'swap' or 'blur'."
+        )
     if name in THINNINGS and not bool(((x >= 0) & (x == x.round())).all()):
         raise UsageError(
             f"corruption={name!r} takes counts away, but some columns are no counts (0, 1, 2, ...). "
@@ -59,11 +63,18 @@ def corrupted(
     mask: Tensor | None = None,
 ) -> Tensor:
     """Return rows x (rows, ...) corrupted by the corruption of that name; cells where ``mask`` (rows, columns) is False stay zero."""
-    seen = None if mask is None else (mask if groups is None else mask[:, groups]).view_as(x)
+    seen = None if mask is None else observed(x, mask, groups)
     if name == "swap":
         return swap(x, level, groups, generator, seen)
     found = CORRUPTIONS[name](x, level, groups, generator)
     return found if seen is None else torch.where(seen, found, 0.0)
+
+
+def observed(x: Tensor, mask: Tensor | None, groups: Tensor | None) -> Tensor:
+    """Return which values of rows x are not missing, like x, bool."""
+    if mask is None:
+        return torch.ones_like(x, dtype=torch.bool)
+    return (mask if groups is None else mask[:, groups]).view_as(x)
 
 
 def draw_level(level: Level, x: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -25,7 +25,6 @@ from engram.apps.copies import Copies, described, model_from
 from engram.apps.ensemble import Ensemble, filled_rows, fold_of, measured_values, numbers_of, residuals_of, seen_values
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise, Views
-from engram.corruptions import corrupted
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.data.stream import Stream
@@ -154,8 +153,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         return self._members.terms(turn, nets, batch, noise)
 
     def _noise(self, x: Tensor, batch: Batch) -> Tensor:
-        assert self.corruption is not None
-        return corrupted(self.corruption, x, self.corruption_level, self.kind_.groups, batch.generator, batch.mask)
+        return self.corrupt(x, batch)
 
     def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
         """What the members do after a step."""

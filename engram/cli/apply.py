@@ -101,7 +101,7 @@ def apply(
         if to.suffix == ".npy" and label is not None:
             raise UsageError("--label cannot stand in a .npy file, which holds numbers only. Write .csv or .parquet.")
     if not _has(model, get):
-        raise UsageError(f"a {type(model).__name__} has no {get}. {_can(model, run)}")
+        raise UsageError(f"a {type(model).__name__} has no {get}. {can(model, run)}")
     given = opened(source, label=label, keep=True, kind=model.kind_, header=header)
     in_pieces = isinstance(given.rows, Stream) and to is not None and to.suffix != ".png"
     if resume and (not in_pieces or output == "-"):
@@ -135,7 +135,7 @@ def _usual(model: Model) -> str:
     return next((get for get in ("codes", "scores", *METHODS) if _has(model, get)), "codes")
 
 
-def _can(model: Model, run: str) -> str:
+def can(model: Model, run: str) -> str:
     """Say what a model can do instead."""
     able = [get for get in METHODS if _has(model, get)]
     if able:

@@ -30,22 +30,23 @@ def contents(folder: Path) -> dict[str, Any]:
     """Return what a run folder says; raise `RunError` where it is damaged."""
     from engram.data.kind import kind_class
     from engram.models.saving import load_model
-    from engram.training.run import read_config, read_json, read_tensors
+    from engram.training.run import read_config, read_json
 
     config = read_config(folder)
     if config.modules:
         described = read_json(folder, "kind.json")
         kind = kind_class(described["kind"]).from_dict(described["state"])
+        weights = config.fitted.get("weights")  # the networks are the user's own; earlier versions did not note it
     else:
-        kind = load_model(folder).kind_  # builds the networks and checks the weights against them
-    tensors = read_tensors(folder)
+        model = load_model(folder)  # builds the networks and checks the weights against them
+        kind, weights = model.kind_, model.network_.n_weights
     return {
         "model": config.model,
         "written_by": config.engram,
         "given": given_parameters(config.model, config.parameters),
         "own_networks": config.modules,
         "automatic": {**config.shapes, **config.settings},
-        "weights": sum(t.numel() for name, t in tensors.items() if not name.startswith("_fitted.")),
+        "weights": weights,
         "kind": config.kind,
         "data": config.data,
         "columns": [{"name": name, "type": told} for name, told in kind.describe()],
@@ -76,7 +77,7 @@ def in_words(run: str, found: dict[str, Any]) -> str:
             f"{data['rows']} {found['kind']} rows ({data['trained_on']} trained on), fingerprint {data['fingerprint']}",
         ),
         ("training", f"{training['n_iter']} epochs; ended by: {training['stopped']}"),
-        ("weights", f"{found['weights']:,}"),
+        ("weights", "not known" if found["weights"] is None else f"{found['weights']:,}"),
         ("given", ", ".join(f"{name}={value}" for name, value in found["given"].items()) or "nothing, all automatic"),
         *((name.replace("_", " "), _text(value)) for name, value in found["automatic"].items()),
     ]

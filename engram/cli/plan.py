@@ -77,7 +77,7 @@ def plan(model: Model, rows: Any, y: Any = None) -> dict[str, Any]:
         "starts_at": "principal components" if began else "random weights",
         "hidden": list(shapes.widths),
         "code_size": shapes.code_size,
-        "parameters": sum(p.numel() for p in nets.parameters()),
+        "parameters": nets.n_weights,
         "train_rows": n_train,
         "validation_rows": 0 if held_out is None else len(held_out),
         "batch_size": settings.batch_size,

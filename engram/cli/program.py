@@ -17,6 +17,7 @@ import click
 from engram.cli.apply import apply
 from engram.cli.compare import compare
 from engram.cli.console import Console
+from engram.cli.decode import decode
 from engram.cli.demo import demo
 from engram.cli.doctor import doctor
 from engram.cli.evaluate import evaluate
@@ -194,7 +195,7 @@ def program() -> None:
     """  # noqa: D301 - a form feed tells click to leave the lines as they are
 
 
-for command in (demo, fit, apply, sample, evaluate, compare, inspect, list_names, doctor):
+for command in (demo, fit, apply, sample, decode, evaluate, compare, inspect, list_names, doctor):
     program.add_command(command)
 
 

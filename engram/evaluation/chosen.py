@@ -47,7 +47,7 @@ def _resolved(model: Codes) -> list[tuple[str, str, str]]:
     kind, shapes, settings = model.kind_, model.shapes_, model.settings_
     data: dict[str, Any] = model.data_
     rows, values = data["trained_on"], math.prod(shapes.row)
-    weights = sum(p.numel() for p in model.network_.parameters())
+    weights = model.network_.n_weights
     size = (
         "a third of the encoded columns, 2 to 32"
         if kind.name == "table"

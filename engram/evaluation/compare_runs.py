@@ -127,7 +127,7 @@ def run_of(name: str, model: Codes, split: str, findings: list[Finding]) -> Run:
         parameters=to_json(given),
         seed=model.settings_.seed,
         code_size=model.shapes_.code_size if hasattr(model, "transform") else 0,
-        weights=sum(p.numel() for p in model.network_.parameters()),
+        weights=model.network_.n_weights,
         epochs=model.n_iter_,
         seconds=float(reports[-1].get("seconds", 0.0)) if reports else 0.0,
         fitted_rows=data["rows"],

@@ -18,6 +18,7 @@ from engram.errors import UsageError
 from engram.evaluation.comparison import Outputs, encoded, flat, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
+from engram.evaluation.likelihood import reported
 from engram.evaluation.pictures import pictures
 from engram.evaluation.planted import FEWEST, TOLD, planted
 from engram.evaluation.purpose import finds_anomalies, only_generates
@@ -96,6 +97,9 @@ def evaluate(
     findings += [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
     common: dict[str, Any] = {"rows": len(rows), "split": split, "seed": seed}
     results, notes, worse = _of_rows(model, X, y, rows, trained, chosen, common)
+    if metrics is None:
+        likely, told_of = reported(model, X, y, common)
+        results, notes = results + likely, notes + told_of
     made = generation_of({name: model}, X, y, train, len(rows), of_sets, asked=metrics is not None, seed=seed)
     results += made.results
     return Report(

@@ -60,7 +60,7 @@ class Look:
 def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state: int = 0) -> Look:
     """Gather what there is to say of a model and of rows; what a model or a kind does not have is left out."""
     kind = model.kind_
-    X, kept = _some(kind.opened(X))
+    X, kept = spread(kind.opened(X))
     n_rows = len(kept) if y is None else len(y)
     labels = None if one_label(y) is None else one_per_row(y, n_rows).iloc[kept].reset_index(drop=True)
     given = beside(model, y, kept).get("y")
@@ -84,7 +84,7 @@ def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state
         if finds_anomalies(model):
             found.facts["strangest"] = strangest(model, X)
         if hasattr(model, "score_samples") and given is None:
-            trained = None if train is None else _some(kind.opened(train))[0]
+            trained = None if train is None else spread(kind.opened(train))[0]
             found.facts["scores"] = scores(model, X, labels, trained)
     return found
 
@@ -201,12 +201,12 @@ def scores(model: Codes, X: Any, labels: pd.Series[Any] | None, train: Any) -> d
     }
 
 
-def _some(X: Any) -> tuple[Any, Array]:
-    """Return at most `MOST_ROWS` rows, taken evenly, and their numbers."""
+def spread(X: Any, most: int = MOST_ROWS) -> tuple[Any, Array]:
+    """Return at most so many rows, taken evenly, and their numbers."""
     X = some(X)
     if not hasattr(X, "shape"):
         X = np.asarray(X)
-    index = _evenly(X.shape[0], MOST_ROWS)
+    index = _evenly(X.shape[0], most)
     if len(index) == X.shape[0]:
         return X, index
     return (X.iloc[index] if hasattr(X, "iloc") else X[index]), index

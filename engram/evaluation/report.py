@@ -23,7 +23,8 @@ SCHEMA = 1
 ARROWS = {"higher": "↑", "lower": "↓"}
 REAL, BOOTSTRAP = "real rows", "bootstrap"  # they generate nothing new: other real rows, training rows once more
 # .5 is best: less is further from the training rows than real rows are
-UNRANKED = ("memorisation", "nearer-to-training", "membership")
+OF_MODEL = ("negative-log-likelihood", "bits-per-dimension", "active-units")  # of the model alone: see `likelihood`
+UNRANKED = ("memorisation", "nearer-to-training", "membership", *OF_MODEL)
 BY_CHANCE = {"detection": 0.5}  # values that rows have which nobody can tell apart: nearer to them is better
 MOST_BESIDE = 6  # metrics
 REFERENCES = (REAL, BOOTSTRAP)
@@ -42,7 +43,7 @@ class Result:
     value : float
         The number.
     error : float
-        Its standard error over rows; NaN where one row is all there is.
+        Its standard error over rows; NaN where one row is all there is, or it is no mean over rows.
     better : str
         "higher" or "lower".
     unit : str

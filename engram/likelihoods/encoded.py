@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor
 
+from engram.likelihoods.blocks import Blocks
 from engram.likelihoods.continuous import LocationScale
 from engram.likelihoods.discrete import Binomial
 from engram.likelihoods.likelihood import Likelihood, Link
@@ -114,3 +118,21 @@ class CountEncoded(Likelihood):
 
     def findings(self) -> list[str]:
         return self.part.findings()
+
+
+def to_counts(likelihood: Likelihood, x: Tensor) -> Tensor:
+    """Return rows with the counts that columns of `CountEncoded` stand for, float64; other columns as they are."""
+    return _counted(likelihood, x.double(), lambda part, values: part.counts(values).round())
+
+
+def from_counts(likelihood: Likelihood, x: Tensor) -> Tensor:
+    """Return rows as networks see them, of such as `to_counts` gave."""
+    return _counted(likelihood, x, lambda part, values: part.encoded(values))
+
+
+def _counted(likelihood: Likelihood, x: Tensor, change: Callable[[CountEncoded, Tensor], Tensor]) -> Tensor:
+    parts = cast("list[Likelihood]", list(likelihood.parts)) if isinstance(likelihood, Blocks) else [likelihood]
+    if not any(isinstance(part, CountEncoded) for part in parts):
+        return x
+    pieces = zip(parts, torch.split(x, [part.size for part in parts], 1), strict=True)
+    return torch.cat([change(part, values) if isinstance(part, CountEncoded) else values for part, values in pieces], 1)

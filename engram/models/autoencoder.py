@@ -88,7 +88,7 @@ class Autoencoder(Codes, Model):
         The decoder's weights are the encoder's, transposed.
     pretrain : bool
         Learn the layers one pair after the other before the whole (fully connected ones, without the linear path); takes up to
-        a quarter more than max_time.
+        a quarter more than max_time. A fit that is resumed learns the pairs once more.
     """
 
     sparsity: Literal["l1", "kl", "topk", "batchtopk"] | None = None

@@ -160,6 +160,7 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
                 raise DataError(
                     f"codes are of shape (rows, {self.shapes_.code_size}), these are of shape {tuple(codes.shape)}."
                 )
+            check_codes(codes)
             return self.kind_.decode(self._means(nets, codes, self.given_y(y, len(codes), one_for_all=True)))
 
     def _means(self, nets: Nets, codes: Tensor, given: Tensor | None) -> Tensor:
@@ -221,3 +222,14 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         """Return encoded rows for a decoder's output: draws from the likelihood."""
         rows: Tensor = nets.decoder.likelihood.sample(output, generator)
         return rows
+
+
+def check_codes(codes: Tensor) -> None:
+    """Raise `DataError` where a code, (rows, code size), has a hole, or a number that is too large."""
+    bad = (~codes.isfinite()).nonzero()
+    if len(bad):
+        row, unit = bad[0].tolist()
+        value = "missing" if codes[row, unit].isnan() else "infinite"
+        raise DataError(
+            f"the codes of row {row} (from 0) are no numbers: unit {unit} is {value}. Fill it, or leave the row out."
+        )

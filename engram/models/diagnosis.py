@@ -173,8 +173,8 @@ def not_finished(fit: Examined) -> Iterator[Finding]:
 def few_rows(fit: Examined) -> Iterator[Finding]:
     """So few rows that a code can nearly hold them."""
     size = fit.model.shapes_.code_size
-    weights = sum(p.numel() for p in fit.nets.parameters())
-    values = fit.n_rows * fit.rows.x[0].numel()
+    weights = fit.nets.n_weights
+    values = fit.n_rows * len(fit.model.kind_.columns)  # a category is one value, however many encode it
     told = f"the model learned from {fit.n_rows} rows ({values:,} values) and has {weights:,} weights"
     if fit.n_rows < HOLDS * size:
         yield Finding(

@@ -14,11 +14,12 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from engram.corruptions import check_fits, corrupted
+from engram.corruptions import THINNINGS, check_fits, corrupted, observed
 from engram.data.given import Conditions
 from engram.data.kind import Kind
 from engram.data.rows import Rows, joined
 from engram.errors import DivergedError, StoppedError, UsageError
+from engram.likelihoods.encoded import from_counts, to_counts
 from engram.models.diagnosis import diagnose, named
 from engram.models.intake import Intake, pair_of, taken_in, with_y
 from engram.models.options import Options
@@ -211,7 +212,8 @@ class Model(Options, ABC):
         """Build the networks, run the loop, look at the result."""
         rows, held_out = given.rows, given.held_out
         device = usable_device(self.device)
-        check_fits(self.corruption, rows.x)
+        self._counted = self.kind_.likelihood().to(device) if self.corruption in THINNINGS else None
+        check_fits(self.corruption, rows.x if self._counted is None else to_counts(self.kind_.likelihood(), rows.x))
         values = settled(values, self.automatic(self.kind_) | self.suited(rows))
         if not continued:  # networks that go on learning stay as they are
             n_given = 0 if self.given_ is None else self.given_.size
@@ -282,9 +284,18 @@ class Model(Options, ABC):
         """Return the input of a step: corrupted while learning, clean otherwise."""
         if self.corruption is None or not nets.training:
             return batch.x
-        return corrupted(
-            self.corruption, batch.x, self.corruption_level, self.kind_.groups, batch.generator, batch.mask
-        )
+        return self.corrupt(batch.x, batch)
+
+    def corrupt(self, x: Tensor, batch: Batch) -> Tensor:
+        """Return rows corrupted; where counts are taken away, also of columns that networks see as logarithms."""
+        rest, groups = (self.corruption_level, self.kind_.groups, batch.generator, batch.mask), self.kind_.groups
+        assert self.corruption is not None
+        if self._counted is None:
+            return corrupted(self.corruption, x, *rest)
+        seen = observed(x, batch.mask, groups)
+        counts = to_counts(self._counted, x)
+        found = from_counts(self._counted, corrupted(self.corruption, torch.where(seen, counts, 0.0), *rest))
+        return torch.where(seen, found, 0.0).to(x.dtype)
 
     # --- using ---
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from engram.corruptions import check_level
 from engram.data.kind import Kind
@@ -17,6 +16,7 @@ from engram.models.parts import Shapes
 from engram.networks import Network
 from engram.parameters import checked, parameters_of
 from engram.training import Finding, Settings
+from engram.training.nets import Nets
 from engram.training.settings import (
     auto_batch_size,
     auto_epochs,
@@ -73,13 +73,13 @@ WARMUP = 0.25  # share of training over which a VAE's KL term rises, where train
 
 
 def resolve_settings(
-    nets: nn.Module, n_rows: int, values: dict[str, Any], seed: int, device: str, *, began: bool
+    nets: Nets, n_rows: int, values: dict[str, Any], seed: int, device: str, *, began: bool
 ) -> Settings:
     """Return the settings of a fit without any "auto"; ``began`` says that the networks begin at a closed form."""
     batch_size = auto_batch_size(n_rows) if values["batch_size"] == "auto" else values["batch_size"]
     batch_size = min(batch_size, n_rows)
     warmup = values.get("warmup", 0.0)
-    n_parameters = sum(p.numel() for p in nets.parameters())
+    n_parameters = nets.n_weights
     count = auto_threads(3 * flops_per_row(nets) * batch_size) if values["threads"] == "auto" else values["threads"]
     return Settings(
         batch_size=batch_size,

@@ -104,7 +104,12 @@ def config_of(model: Model) -> Config:
         settings=asdict(model.settings_),
         kind=model.kind_.name,
         data=model.data_,
-        fitted={"stopped": model.history_.stopped, "best_step": model.history_.best_step, "n_iter": model.n_iter_},
+        fitted={
+            "stopped": model.history_.stopped,
+            "best_step": model.history_.best_step,
+            "n_iter": model.n_iter_,
+            "weights": model.network_.n_weights,
+        },
         findings=[finding.to_dict() for finding in model.findings_],
         versions={"python": platform.python_version(), "torch": torch.__version__},
     )

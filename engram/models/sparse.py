@@ -95,8 +95,9 @@ def units_of(sparsity: str | None, level: float, alpha: float, activation: str, 
     if activation == "auto":
         activation = ACTIVATIONS.get(sparsity or "", "linear")
     if sparsity == "kl" and (level >= 1 or activation != "sigmoid"):
+        given = f"{level:g}" if level >= 0 else "'auto'"
         raise UsageError(
-            f"sparsity='kl' holds sigmoid units at a mean between 0 and 1; given are sparsity_level={level:g} and "
+            f"sparsity='kl' holds sigmoid units at a mean between 0 and 1; given are sparsity_level={given} and "
             f"code_activation={activation!r}. Try sparsity_level=0.05 and code_activation='sigmoid'."
         )
     if sparsity not in SELECTING:

@@ -13,3 +13,8 @@ class Nets(nn.ModuleDict):
     if TYPE_CHECKING:  # torch finds submodules as attributes; what they can do is known to the model alone
 
         def __getattr__(self, name: str) -> Any: ...
+
+    @property
+    def n_weights(self) -> int:
+        """How many numbers can be learned; what networks merely keep (scales, counters, codebooks' sums) is none of them."""
+        return sum(p.numel() for p in self.parameters())

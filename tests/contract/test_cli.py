@@ -41,6 +41,7 @@ SURFACE = {
         *("-o", "run", "source"),
     ],
     "engram sample": ["--dry-run", "--force", "--given", "--label", "--output", "--rows", "--seed", "-n", "-o", "run"],
+    "engram decode": ["--dry-run", "--force", "--header", "--label", "--output", "-o", "codes", "run"],
     "engram evaluate": [
         "--force",
         "--header",
@@ -80,7 +81,7 @@ FIT += ["--size", "--resize"]
 def test_the_surface_is_as_written_down():
     context = click.Context(program, **{"help_option_names": ["-h", "--help"]})
     assert program.list_commands(context) == [
-        *("demo", "fit", "apply", "sample", "evaluate", "compare", "inspect", "list", "doctor"),
+        *("demo", "fit", "apply", "sample", "decode", "evaluate", "compare", "inspect", "list", "doctor"),
     ]
     for name, expected in SURFACE.items():
         words = name.split()[1:]
@@ -115,7 +116,7 @@ def test_the_flags_of_a_model_are_its_parameters(name: str):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "demo", "fit", "apply", "sample", "evaluate", "compare", "inspect", "list", "doctor"]
+    "command", ["", "demo", "fit", "apply", "sample", "decode", "evaluate", "compare", "inspect", "list", "doctor"]
 )
 def test_every_command_has_help(command: str):
     told = engram(*command.split(), "--help").stdout

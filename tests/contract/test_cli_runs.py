@@ -12,6 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import answer, engram
+from torch import nn
+
+from engram import Autoencoder, load
 
 QUICK = ("--max-epochs", "2", "--hidden", "8", "--code-size", "2")
 
@@ -193,6 +196,18 @@ def test_an_interrupted_fit_is_resumed_to_the_same_weights(home: Path, tmp_path:
     assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
 
 
+def test_a_fit_that_is_interrupted_while_layers_learn_in_pairs_says_so_and_leaves_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    args = ("fit", "stacked-autoencoder", home / "t.csv", *QUICK, "--quiet", "-o", tmp_path / "run")
+    with monkeypatch.context() as patched:
+        patched.setattr("engram.models.stacking.train", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        told = engram(*args, code=130).stderr
+    assert told.strip() == "error: interrupted; nothing was left half-written."
+    assert not list(tmp_path.iterdir())
+    engram(*args)
+
+
 @pytest.mark.parametrize("place", ["engram.cli.fitting.judged", "engram.evaluation.report.Report.save_html"])
 def test_a_fit_that_was_killed_before_its_report_was_whole_is_resumed_to_it(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
@@ -308,6 +323,79 @@ def test_sample_draws_pictures(home: Path, tmp_path: Path):
     assert "NEW.npy" not in engram("sample", home / "digits", "-n", "7", code=2).stderr
 
 
+@pytest.mark.parametrize("name", ["autoencoder", "vq-vae", "fsq-vae"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npy"])
+def test_codes_that_apply_wrote_are_decoded(name: str, suffix: str, home: Path, tmp_path: Path):
+    run, codes = tmp_path / "run", tmp_path / f"codes.{suffix}"
+    engram("fit", name, home / "t.csv", "-o", run, "--max-epochs", "2")
+    engram("apply", run, home / "t.csv", "--get", "codes", "-o", codes)
+    engram("apply", run, home / "t.csv", "--get", "reconstruction", "-o", tmp_path / "back.parquet")
+    engram("decode", run, codes, "-o", tmp_path / "rows.parquet")
+    model, found = load(run), pd.read_parquet(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(found, model.inverse_transform(model.transform(rows())))
+    pd.testing.assert_frame_equal(found, pd.read_parquet(tmp_path / "back.parquet"), rtol=1e-5)
+
+
+def test_decode_takes_codes_with_and_without_names(home: Path, tmp_path: Path, model):
+    codes = model.transform(rows()[:3])
+    expected = model.inverse_transform(codes).to_csv(index=False)
+    text = "\n".join(",".join(map(str, row)) for row in codes) + "\n"
+    assert engram("decode", home / "run", "-", "--no-header", stdin=text.encode()).stdout == expected
+    named = f"code1,fraud,code0\n{codes[0, 1]},x,{codes[0, 0]}\n"
+    done = engram("decode", home / "run", "-", stdin=named.encode())
+    assert done.stdout == model.inverse_transform(codes[:1]).to_csv(index=False)
+    assert "'fraud' left out" in done.stderr
+    np.save(tmp_path / "c.npy", codes)
+    found = answer("decode", home / "run", tmp_path / "c.npy")["result"]
+    assert (found["rows"], len(found["decoded"])) == (3, 3)
+    assert "would be written" in engram("decode", home / "run", tmp_path / "c.npy", "--dry-run").stdout
+
+
+def test_decode_makes_pictures_and_overwrites_nothing(home: Path, tmp_path: Path):
+    np.save(tmp_path / "c.npy", np.zeros((4, 2)))
+    engram("decode", home / "digits", tmp_path / "c.npy", "-o", tmp_path / "d.npy")
+    assert np.load(tmp_path / "d.npy").shape == (4, 8, 8)
+    engram("decode", home / "digits", tmp_path / "c.npy", "-o", tmp_path / "d.png")
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    assert (
+        "exists already"
+        in engram("decode", home / "digits", tmp_path / "c.npy", "-o", tmp_path / "d.npy", code=2).stderr
+    )
+    assert "-o FILE.png" in engram("decode", home / "digits", tmp_path / "c.npy", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("code0,code1,code2\n1,2,3\n", "3 columns of codes"),
+        ("a\n1\n", "1 columns of codes"),
+        ("code1,code2\n1,2\n", "code1, code2"),
+        ("code0,code1\n1,x\n", "'code1' holds no numbers"),
+        ("code0,code1\n1,2\n3,\n", "row 1 (from 0)"),
+        ("code0,code1\n1,1e300\n", "infinite"),
+        ("code0,code1\n", "no rows"),
+        ("", "no rows"),
+    ],
+)
+def test_what_are_no_codes_is_said(text: str, told: str, home: Path, tmp_path: Path):
+    done = engram("decode", home / "run", "-", "-o", tmp_path / "rows.csv", stdin=text.encode(), code=3)
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_codes_decodes_none_and_a_conditional_one_needs_a_label(home: Path, tmp_path: Path):
+    engram("fit", "made", home / "t.csv", "-o", tmp_path / "made", "--max-epochs", "1")
+    assert "no codes to decode" in engram("decode", tmp_path / "made", home / "t.csv", code=2).stderr
+    engram("fit", "conditional-vae", home / "t.csv", "-o", tmp_path / "given", "--label", "city", *QUICK)
+    args = ("decode", tmp_path / "given", "-")
+    assert "--label" in engram(*args, stdin=b"code0,code1\n1,2\n", code=2).stderr
+    model = load(tmp_path / "given")
+    done = engram(*args, "--label", "Oslo", stdin=b"code0,code1\n1,2\n")
+    assert done.stdout == model.inverse_transform([[1, 2]], "Oslo").to_csv(index=False)
+    assert "fitted without y" in engram("decode", home / "run", "-", "--label", "x", stdin=b"1,2\n3,4\n", code=2).stderr
+
+
 def test_evaluate_finds_the_rows_that_the_fit_held_out(home: Path):
     done = engram("evaluate", home / "run", home / "t.csv", "--label", "fraud")
     assert "judged on the 12 rows that were held out" in done.stderr
@@ -338,3 +426,20 @@ def test_inspect_tells_what_a_run_holds(home: Path):
     told = engram("inspect", home / "run").stdout
     for text in ("code_size=2", "category of 3", "findings", "pca"):
         assert text in told
+
+
+@pytest.mark.parametrize("name", ["sparse-autoencoder", "vq-vae"])
+def test_a_run_has_one_number_of_weights_whoever_tells_it(name: str, home: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    engram("fit", name, home / "t.csv", "-o", run, "--max-epochs", "2")
+    counted = sum(p.numel() for p in load(run).network_.parameters())
+    assert answer("inspect", run)["result"]["weights"] == counted
+    assert answer("compare", run, home / "t.csv")["result"]["comparison"]["runs"][0]["weights"] == counted
+
+
+def test_inspect_tells_the_weights_of_networks_of_ones_own(tmp_path: Path):
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    model = Autoencoder(code_size=2, max_epochs=1, encoder=nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))
+    model.fit(X).save(tmp_path / "run")
+    counted = sum(p.numel() for p in model.network_.parameters())
+    assert answer("inspect", tmp_path / "run")["result"]["weights"] == counted

@@ -137,6 +137,16 @@ def test_too_few_rows_for_the_code() -> None:
     assert found(Autoencoder(code_size=2, max_epochs=1, random_state=0).fit(linear(60)), "few-rows") is None
 
 
+def test_a_category_is_one_value_of_a_row() -> None:
+    letters = np.random.default_rng(0).choice(list("abcdef"), 12)
+    model = Autoencoder(code_size=6, max_epochs=2, random_state=0).fit(
+        pd.DataFrame({"letter": letters, "n": range(12)})
+    )
+    few = found(model, "few-rows")
+    assert few is not None
+    assert "from 11 rows (22 values)" in few.message
+
+
 # --- columns ---
 
 

@@ -104,6 +104,7 @@ def test_a_narrow_sparse_code_begins_at_principal_components_in_both_directions(
         ({"sparsity": "topk", "sparsity_level": 40, "code_size": 16}, "of the 16 code units"),
         ({"sparsity": "topk", "sparsity_level": 2.5}, "whole number"),
         ({"sparsity": "kl", "sparsity_level": 2.0}, "between 0 and 1"),
+        ({"sparsity": "kl", "code_activation": "relu"}, "given are sparsity_level='auto' and code_activation='relu'"),
         ({"sparsity": "kl", "code_activation": "relu"}, "sigmoid"),
     ],
 )

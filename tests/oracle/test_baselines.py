@@ -123,7 +123,7 @@ def test_pca_is_scikit_learns(k: int) -> None:
 def test_the_density_of_pca_is_a_normal_one_over_what_is_observed(k: int) -> None:
     x, new = rows(), rows(40, seed=1)
     baseline = PCA().fit(x, code_size=k)
-    weight, noise = baseline.model.weight.numpy(), float(baseline.model.noise)
+    weight, noise = baseline.weight.numpy(), float(baseline.noise)
     covariance = weight @ weight.T + noise * np.eye(6)
     exact = multivariate_normal(baseline.mean.numpy(), covariance).logpdf(new)
     assert np.allclose(baseline.log_likelihood(new), exact)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -238,6 +239,80 @@ def test_likelihoods_come_with_their_protocol() -> None:
     assert found["kl"].value == pytest.approx(sum(found[f"kl-of-unit-{i}"].value for i in range(2)))
     assert found["active-units"].value in (0, 1, 2)
     assert "k = 30" in found["bits-per-dimension"].protocol["estimator"]
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_the_likelihood_of_a_linear_vae_is_exact(holes: bool) -> None:
+    model = engram.VAE(code_size=2, hidden=(), max_epochs=3, random_state=0).fit(rows())
+    X = rows()[:20].astype(np.float64)
+    X[3, 1] = np.nan if holes else X[3, 1]
+    found = {result.name: result for result in likelihood(model, X)}
+    decoder = model.network_.decoder
+    weight, bias = (t.detach().double() for t in (decoder.network.head.weight, decoder.network.head.bias))
+    noise, scale = decoder.likelihood.floored().double().exp().item(), model.kind_.log_volume.exp().double()
+    centre = torch.as_tensor(model.inverse_transform(np.zeros((1, 2)))[0]).double()
+    covariance = (weight @ weight.T + noise**2 * torch.eye(5)) * scale[:, None] * scale
+    expected = []
+    for row in torch.from_numpy(X):
+        seen = ~row.isnan()
+        normal = torch.distributions.MultivariateNormal(centre[seen], covariance[seen][:, seen])
+        expected.append(-float(normal.log_prob(row[seen])))
+    assert len(bias) == 5
+    assert found["negative-log-likelihood"].value == pytest.approx(np.mean(expected), rel=1e-4)
+    assert found["negative-log-likelihood"].protocol["estimator"].startswith("exact")
+    sampled = -model.log_likelihood(X, n=500).mean()
+    assert found["negative-log-likelihood"].value == pytest.approx(sampled, abs=0.05)
+
+
+def test_a_likelihood_without_a_bound_is_exact_and_a_model_without_one_says_which_have() -> None:
+    made = engram.create("made", max_epochs=2, random_state=0).fit(rows())
+    nll, bits = likelihood(made, rows())
+    log_prob = made.score_samples(rows())
+    assert nll.value == pytest.approx(-log_prob.mean())
+    assert nll.error == pytest.approx(log_prob.std(ddof=1) / len(log_prob) ** 0.5)
+    assert bits.value == pytest.approx(nll.value / 5 / math.log(2))
+    assert nll.protocol["estimator"] == bits.protocol["estimator"] == "exact"
+    with pytest.raises(UsageError, match=r"Autoencoder does not .*made.*vae"):
+        likelihood(Autoencoder(max_epochs=1).fit(rows()), rows())
+
+
+def test_a_report_holds_the_likelihood_of_some_rows_with_its_protocol() -> None:
+    X = rows(n=1200)
+    model = fitted()
+    report = engram.evaluate(model, X)
+    found = {result.name: result for result in report.metrics}
+    expected = {r.name: r for r in likelihood(model, X[np.linspace(0, 1199, 1000).astype(int)], k=50)}
+    for name in ("negative-log-likelihood", "bits-per-dimension", "active-units"):
+        assert found[name].value == pytest.approx(expected[name].value)
+    note = next(note for note in report.protocol["notes"] if note.startswith("negative-log-likelihood"))
+    for told in ("k = 50", "1000 of 1200", "table as given", "mlp [8]", "5 epochs"):
+        assert told in note
+    assert note in " ".join(report.to_text().split("\n"))
+    assert "active-units" not in engram.evaluate(model, X, metrics=["r2"]).names()
+    made = engram.evaluate(engram.create("made", max_epochs=1).fit(X), X)
+    assert {"negative-log-likelihood", "bits-per-dimension"} < set(made.names())
+    assert "active-units" not in made.names()
+
+
+def test_a_category_and_a_date_are_one_dimension_whether_cells_are_missing_or_not() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"letter": rng.choice(list("abcdefgh"), 200), "number": rng.normal(size=200)})
+    table["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 900, 200), unit="D")
+    model = engram.VAE(code_size=2, max_epochs=2, random_state=0).fit(table)
+    assert model.kind_.shape[0] > 3
+    holed = table.copy()
+    holed.loc[0, "number"] = np.nan
+    for X, columns in ((table, 3), (holed, np.r_[2, np.full(199, 3)])):
+        found = {result.name: result.value for result in likelihood(model, X, k=5)}
+        nll = -model.log_likelihood(X, n=5)
+        assert found["bits-per-dimension"] == pytest.approx((nll / columns).mean() / math.log(2))
+
+
+def test_a_dimension_of_pictures_is_each_of_their_values() -> None:
+    X = np.random.default_rng(0).integers(0, 255, (30, 4, 4, 3)).astype(np.uint8)
+    model = engram.VAE(code_size=2, max_epochs=1, random_state=0).fit(X)
+    found = {result.name: result.value for result in likelihood(model, X, k=5)}
+    assert found["bits-per-dimension"] == pytest.approx(found["negative-log-likelihood"] / 48 / math.log(2))
 
 
 @pytest.mark.parametrize("name", ["beta-tc-vae", "iwae", "mmd-vae", "vamp-vae", "conditional-vae"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engram import create
 from engram.corruptions import (
     CORRUPTIONS,
     SHARES,
@@ -23,6 +25,8 @@ from engram.corruptions import (
     swap,
 )
 from engram.errors import UsageError
+from engram.likelihoods.encoded import to_counts
+from engram.training import Batch
 
 NAMES = sorted(CORRUPTIONS)
 
@@ -215,3 +219,37 @@ def test_corruptions_that_fit_are_taken() -> None:
     check_fits(None, torch.rand(3, 4))
     check_fits("blur", torch.rand(3, 1, 4, 4))
     check_fits("binomial-thinning", torch.tensor([[0.0, 3.0]]))
+
+
+@pytest.mark.parametrize("name", THINNINGS)
+def test_counts_that_networks_see_as_logarithms_are_thinned_as_counts(name: str) -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(3, (300, 4)).astype(float)
+    counts[rng.random((300, 4)) < 0.1] = np.nan
+    table = dict.fromkeys(range(4), "poisson")
+    model = create("denoising-autoencoder", corruption=name, corruption_level=0.5, columns=table, max_epochs=2)
+    rows = model.fit(counts).encoded(counts)
+    found = model.corrupt(rows.x, Batch(rows.x, rows.mask, generator=_seeded()))
+    likelihood = model.kind_.likelihood()
+    assert rows.mask is not None
+    assert bool((found[~rows.mask] == 0).all())
+    back = to_counts(likelihood, rows.x)
+    assert torch.equal(back[rows.mask], torch.from_numpy(counts)[rows.mask])
+    thin = torch.expm1(found.double() * likelihood.parts[0].scale + likelihood.parts[0].offset)
+    whole, kept = torch.where(rows.mask, back, 0.0), torch.where(rows.mask, thin, 0.0)
+    assert kept.mean().item() == pytest.approx(whole.mean().item(), rel=0.08)
+    assert bool((kept[whole == 0].abs() < 1e-5).all())
+    if name == "hypergeometric-thinning":
+        assert torch.allclose(kept.sum(1), whole.sum(1), rtol=1e-4)
+    else:
+        assert torch.allclose(kept, (kept / 2).round() * 2, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", THINNINGS)
+def test_thinning_fits_a_likelihood_of_counts_and_no_pictures(name: str) -> None:
+    counts = np.random.default_rng(0).poisson(3, (60, 4))
+    create("autoencoder", corruption=name, likelihood="poisson", max_epochs=1).fit(counts)
+    with pytest.raises(UsageError, match=r"these rows are pictures.*'blur'"):
+        create("autoencoder", corruption=name, max_epochs=1).fit(np.zeros((20, 4, 4), np.uint8))
+    with pytest.raises(UsageError, match="some columns are no counts"):
+        create("autoencoder", corruption=name, max_epochs=1).fit(counts + 0.5)

@@ -31,8 +31,16 @@ class PCA(Baseline):
         """Find the components."""
         found = principal_components(_tensor(x), min(code_size, x.shape[1]))
         self.mean, self.vectors = found.mean, found.vectors
-        self.model = probabilistic_pca(found, floor=FLOOR**2)
+        model = probabilistic_pca(found, floor=FLOOR**2)
+        self.weight, self.noise = model.weight, model.noise
         return self
+
+    @classmethod
+    def of(cls, weight: Tensor, mean: Tensor, noise: Tensor) -> Self:
+        """Return the density of x = ``weight`` z + ``mean`` + noise of this variance, however these were found; float64."""
+        found = cls()
+        found.mean, found.weight, found.noise = mean, weight, noise
+        return found
 
     def reconstruct(self, x: Array, mask: Array | None = None) -> Array:
         """Return the rows projected on the components."""
@@ -43,12 +51,12 @@ class PCA(Baseline):
         """Log density of the observed cells under N(mean, W W' + noise I)."""
         centred = _tensor(x) - self.mean
         if mask is None:
-            precision = self.model.weight.T @ self.model.weight
+            precision = self.weight.T @ self.weight
             return self._log_density(centred, torch.full((len(x),), float(x.shape[1])), precision).numpy()
         seen = torch.from_numpy(mask).double()
-        k = self.vectors.shape[0]
+        k = self.weight.shape[1]
         block = max(1, BLOCK // k**2)
-        products = (self.model.weight[:, :, None] * self.model.weight[:, None, :]).flatten(1)
+        products = (self.weight[:, :, None] * self.weight[:, None, :]).flatten(1)
         parts = [
             self._log_density(c * s, s.sum(1), (s @ products).view(len(s), k, k))
             for c, s in zip(torch.split(centred, block), torch.split(seen, block), strict=True)
@@ -57,10 +65,10 @@ class PCA(Baseline):
 
     def _log_density(self, centred: Tensor, observed: Tensor, products: Tensor) -> Tensor:
         """Woodbury: only k x k matrices, M = W'W + noise I over the observed columns, are factored."""
-        noise = self.model.noise
+        noise = self.noise
         k = products.shape[-1]
         factor = torch.linalg.cholesky(products + noise * torch.eye(k, dtype=products.dtype))
-        projected = (centred @ self.model.weight)[..., None]
+        projected = (centred @ self.weight)[..., None]
         whitened = torch.linalg.solve_triangular(factor, projected, upper=False)[..., 0]
         distance = (centred.square().sum(1) - whitened.square().sum(1)) / noise
         log_det = (observed - k) * math.log(noise) + 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
