@@ -3,7 +3,7 @@
     minimise   - log p(x | decoder_m(encoder_m(corrupt(x))))     averaged over the rows of all folds but m, for every member m
 
 The members are one batched computation (a product of matrices for all of them at once), denoising autoencoders with a linear path
-that begins at the principal components of their own rows.
+that begins at the principal components of their own rows. Of fewer than `SMALL` rows each member has scales of its own as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NEVER = 1e-5  # spread of a column that does not vary: another value is as far o
 DROPPED = 0.1  # share of a row's columns that are hidden while learning, beside the noise
 STARTS = 8192  # rows that principal components and scales are computed from
 FILLS = 8  # of holes, each with what a member makes of the row with the last ones
-SMALL = 200  # rows, below which one of them moves a column's scale, and its tails, by as much as shows in p-values
+SMALL = 150  # rows, below which one of them moves a column's scale, and its tails, by as much as shows in p-values
 NO_HOLDOUT = 5  # folds where there is one member: it learns from all but the first
 
 
