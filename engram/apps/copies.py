@@ -136,7 +136,7 @@ class Copies(Ensemble):
 
         The rows are (rows, values), or (members, rows, values) where each copy has its own.
         """
-        rows = nets.standard.back(x)
+        rows = nets.standard.back(self.common_rows(x))
         seen = seen_values(mask, self.kind.groups)
         rows = (rows if seen is None else torch.where(seen, rows, 0.0)).view(*x.shape[:-1], *self.kind.shape)
         found = []
@@ -145,4 +145,4 @@ class Copies(Ensemble):
             code = cast("Any", copy).encode(own, Batch(rows if x.dim() == 2 else rows[member], mask))
             means = own.decoder.likelihood.mean(own.decoder(code))
             found.append(nets.standard(means.flatten(1)))
-        return torch.stack(found)
+        return self.own_rows(torch.stack(found))

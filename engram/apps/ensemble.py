@@ -3,13 +3,13 @@
     minimise   - log p(x | decoder_m(encoder_m(corrupt(x))))     averaged over the rows of all folds but m, for every member m
 
 The members are one batched computation (a product of matrices for all of them at once), denoising autoencoders with a linear path
-that begins at the principal components of their own rows.
+that begins at the principal components of their own rows. Of fewer than `SMALL` rows each member has scales of its own as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ NEVER = 1e-5  # spread of a column that does not vary: another value is as far o
 DROPPED = 0.1  # share of a row's columns that are hidden while learning, beside the noise
 STARTS = 8192  # rows that principal components and scales are computed from
 FILLS = 8  # of holes, each with what a member makes of the row with the last ones
+SMALL = 150  # rows, below which one of them moves a column's scale, and its tails, by as much as shows in p-values
 NO_HOLDOUT = 5  # folds where there is one member: it learns from all but the first
 
 
@@ -45,6 +46,33 @@ def fold_of(index: Tensor, folds: int) -> Tensor:
     block = torch.div(index, folds, rounding_mode="floor")
     shift = (block * 2_654_435_761 % 4_294_967_291) // 7  # a hash: neighbours in time do not fall into one fold
     return (index + shift) % folds
+
+
+def is_small(rows: int, folds: int) -> bool:
+    """Whether so few rows are learned from that a held-out one must have no part in any scale; fewer still are not held out."""
+    return 2 * folds <= rows < SMALL
+
+
+class Scale(NamedTuple):
+    """Means and standard deviations of numbers; of flags and categories 0 and 1."""
+
+    centre: Tensor  # (values,), or (members, values) where each member has its own
+    spread: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, seen: Tensor | None, measured: Tensor) -> Scale:
+        """Return the scale of rows (rows, values); ``seen`` says which values are there, ``measured`` which are numbers."""
+        weight = torch.ones_like(x) if seen is None else seen.to(x.dtype)
+        n = weight.sum(0).clamp(min=1)
+        centre = (x * weight).sum(0) / n
+        spread = (((x - centre) * weight).square().sum(0) / n).sqrt()
+        spread = torch.where(measured, torch.where(spread > 1e-6, spread, NEVER), 1.0)
+        return cls(torch.where(measured, centre, 0.0), spread)
+
+    def put(self, x: Tensor, seen: Tensor | None, measured: Tensor) -> Tensor:
+        """Return values on this scale, clipped."""
+        found = torch.where(measured, ((x - self.centre) / self.spread).clamp(-CLIP, CLIP), x)
+        return found if seen is None else torch.where(seen, found, 0.0)
 
 
 class Standard(nn.Module):
@@ -69,16 +97,12 @@ class Standard(nn.Module):
 
     def fit(self, x: Tensor, seen: Tensor | None) -> None:
         """Set the scales from encoded rows (rows, values); ``seen`` says which values are there."""
-        weight = torch.ones_like(x) if seen is None else seen.to(x.dtype)
-        n = weight.sum(0).clamp(min=1)
-        centre = (x * weight).sum(0) / n
-        spread = (((x - centre) * weight).square().sum(0) / n).sqrt()
-        self.centre.copy_(torch.where(self.measured, centre, 0.0))
-        self.spread.copy_(torch.where(self.measured, torch.where(spread > 1e-6, spread, NEVER), 1.0))
+        scale = Scale.of(x, seen, self.measured)
+        self.centre.copy_(scale.centre)
+        self.spread.copy_(scale.spread)
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        found = torch.where(self.measured, ((x - self.centre) / self.spread).clamp(-CLIP, CLIP), x)
-        return found if seen is None else torch.where(seen, found, 0.0)
+        return Scale(self.centre, self.spread).put(x, seen, self.measured)
 
     def back(self, x: Tensor) -> Tensor:
         """Return standardised rows as encoded ones."""
@@ -133,6 +157,7 @@ class Ensemble:
     def __init__(self, kind: Kind, n_models: int, code_size: int, widths: tuple[int, ...]) -> None:
         self.kind, self.members, self.code_size, self.widths = kind, n_models, code_size, widths
         self.folds = folds_of(n_models)
+        self.own_scale: Scale | None = None  # of each member, on the common one; None: they are the same
         with torch.device("cpu"):  # also where networks are built on no device, to check a run folder's weights
             self.own = kind.likelihood()
             self.likelihood = standard_likelihood(self.own)
@@ -153,6 +178,34 @@ class Ensemble:
         found: Tensor = nets.standard(rows.x.flatten(1), seen_values(rows.mask, self.kind.groups))
         return found
 
+    def own_rows(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Return standardised rows on each member's own scale, (members, rows, values); (rows, values) where that is the common one."""
+        if self.own_scale is None:
+            return x
+        centre, spread = (t.to(x.device)[:, None] for t in self.own_scale)
+        return Scale(centre, spread).put(x, seen, measured_values(self.own).to(x.device))
+
+    def common_rows(self, x: Tensor) -> Tensor:
+        """Return rows as `own_rows` gives them on the common scale again."""
+        return x if self.own_scale is None else x * self.own_scale.spread[:, None] + self.own_scale.centre[:, None]
+
+    def apart(self, rows: int) -> bool:
+        """Whether nothing that one of so many rows is in may have a part in how it is measured when it is held out."""
+        return self.own_scale is not None or is_small(rows, self.folds)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the members' scales, where they have their own."""
+        return {} if self.own_scale is None else {f"scale.{k}": value for k, value in self.own_scale._asdict().items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` described; raise `KeyError` or `ValueError` where it is none."""
+        if "scale.centre" not in state:
+            return
+        scale = Scale(*(state[f"scale.{name}"] for name in Scale._fields))
+        if any(value.shape != (self.members, self.own.size) for value in scale) or not bool((scale.spread > 0).all()):
+            raise ValueError("the members' scales are none of these columns")
+        self.own_scale = scale
+
     def turns(self, step: int, settings: Settings) -> Sequence[Turn]:
         """One turn of encoders and decoders."""
         return (Turn("ensemble", ("encoder", "decoder")),)
@@ -163,11 +216,13 @@ class Ensemble:
     def start(self, nets: Nets, rows: Rows) -> None:
         """Set the scales, and each member to the principal components of the rows that it learns from."""
         rows, folds = self.scaled(nets, rows)
-        x = self.standard(nets, rows)
+        x = self.own_rows(self.standard(nets, rows), seen_values(rows.mask, self.kind.groups)).expand(
+            self.members, -1, -1
+        )
         likelihood, decoder = nets.decoder.likelihood, nets.decoder.network
         residuals = []
         for member in range(self.members):
-            own = x[folds != member] if bool((folds != member).any()) else x
+            own = x[member, folds != member] if bool((folds != member).any()) else x[member]
             found = principal_components(own, self.code_size)
             vectors = found.vectors.float()
             link = likelihood.link(found.mean.float())
@@ -181,20 +236,34 @@ class Ensemble:
     def scaled(self, nets: Nets, rows: Rows) -> tuple[Rows, Tensor]:
         """Set the scales; return the rows that they were computed from, spread out over all, and the fold of each."""
         rows = rows.spread(STARTS)
-        nets.standard.fit(rows.x.flatten(1), seen_values(rows.mask, self.kind.groups))
-        return rows, fold_of(numbers_of(rows), self.folds)
+        x, seen = rows.x.flatten(1), seen_values(rows.mask, self.kind.groups)
+        nets.standard.fit(x, seen)
+        folds, self.own_scale = fold_of(numbers_of(rows), self.folds), None
+        if is_small(len(rows), self.folds):
+            x, measured = nets.standard(x, seen), nets.standard.measured
+            learned = [folds != member for member in range(self.members)]
+            scales = [Scale.of(x[some], None if seen is None else seen[some], measured) for some in learned]
+            self.own_scale = Scale(*(torch.stack(each) for each in zip(*scales, strict=True)))
+        return rows, folds
 
     def terms(self, turn: Turn, nets: Nets, batch: Batch, noise: Noise | None) -> dict[str, Tensor]:
         """- log p(x | decoder_m(encoder_m(corrupt(x)))) per row, averaged over the members that learn from the row."""
-        x = self.standard(nets, batch)
-        noisy = x if noise is None else hidden_columns(noise(x, batch), self.kind.groups)
+        x = self.own_rows(self.standard(nets, batch), seen_values(batch.mask, self.kind.groups))
+        noisy = x if noise is None else self._noisy(x, batch, noise)
         output = nets.decoder(nets.encoder(noisy.expand(self.members, -1, -1)))
         mask = None if batch.mask is None else batch.mask.repeat(self.members, 1)
-        log_prob = nets.decoder.likelihood.log_prob(output.flatten(0, 1), x.repeat(self.members, 1), mask)
+        clean = x.expand(self.members, -1, -1).flatten(0, 1)
+        log_prob = nets.decoder.likelihood.log_prob(output.flatten(0, 1), clean, mask)
         own_fold = torch.arange(self.members, device=x.device)[:, None]
         learns = fold_of(cast("Tensor", batch.index), self.folds) != own_fold
         share = learns / max(self.members - 1, 1)
         return {"reconstruction": -(log_prob.view(self.members, -1) * share).sum(0)}
+
+    def _noisy(self, x: Tensor, batch: Batch, noise: Noise) -> Tensor:
+        """Return rows with noise and hidden columns; where members have rows of their own, each has noise of its own."""
+        if x.dim() == 3:
+            return torch.stack([self._noisy(own, batch, noise) for own in x])
+        return hidden_columns(noise(x, batch), self.kind.groups)
 
     @property
     def owners(self) -> Tensor:
@@ -224,12 +293,14 @@ def hidden_columns(x: Tensor, groups: Tensor | None, share: float = DROPPED) -> 
 
 
 def filled_rows(means: Callable[[Tensor], Tensor], members: int, x: Tensor, seen: Tensor) -> Tensor:
-    """Return rows x (rows, values) with their holes filled by what each member makes of the rest, (members, rows, values).
+    """Return rows x with their holes filled by what each member makes of the rest, (members, rows, values).
+
+    The rows are (rows, values), or (members, rows, values) where each member has its own.
 
     ``means`` are what members make of rows (members, rows, values). Only rows with holes are looked at, in multiples of 16, so that what
     is filled depends on nothing but the row.
     """
-    found = x.repeat(members, 1, 1)
+    found = x.expand(members, -1, -1).clone()
     which = (~seen).any(1).nonzero()[:, 0]
     if not len(which):
         return found
@@ -244,12 +315,12 @@ def filled_rows(means: Callable[[Tensor], Tensor], members: int, x: Tensor, seen
 def residuals_of(likelihood: Blocks, measured: Tensor, x: Tensor, means: Tensor) -> Tensor:
     """Return what a reconstruction leaves, (members, rows, residuals): differences of numbers first, then flags and categories.
 
-    Of standardised rows x (rows, values) and their means (members, rows, values). Of flags and categories it is the deviance residual
-    sqrt(- 2 log p) (McCullagh & Nelder, Generalized Linear Models, 1989, section 2.4).
+    Of standardised rows x (rows, values), or each member's (members, rows, values), and their means (members, rows, values). Of flags and
+    categories it is the deviance residual sqrt(- 2 log p) (McCullagh & Nelder, Generalized Linear Models, 1989, section 2.4).
     """
     found = [(x - means)[..., measured]]
     for part, values in _discrete(likelihood):
-        one, p = x[:, values], means[..., values]
+        one, p = x[..., values], means[..., values]
         said = (one * p).sum(-1, keepdim=True) if isinstance(part, Categorical) else one * p + (1 - one) * (1 - p)
         found.append((-2 * said.clamp(min=1e-12).log()).clamp(min=0).sqrt())
     return torch.cat(found, -1)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from engram.maths.conformal import Yardstick, yardstick
 
+T = TypeVar("T")
 
-def floored(shares: Tensor, rows: int) -> Tensor:
+
+def paired(mine: list[T], theirs: list[T]) -> list[tuple[T, T]]:
+    """Pair what members have of two lots; what all of them share goes with each."""
+    n = max(len(mine), len(theirs))
+    return [(mine[m % len(mine)], theirs[m % len(theirs)]) for m in range(n)]
+
+
+def floored(shares: Tensor, rows: float) -> Tensor:
     """Return shares of so many rows, kept off 0 and 1 by half a row: what was never seen may come."""
     few = 0.5 / (rows + 1)
     return shares.clamp(few, 1 - few)

@@ -12,6 +12,9 @@ For each member, from the rows that it learned from:
 and for each part the held-out rows (each scored by the member that did not learn from it) are the yardstick: its surprise is - log of
 the share of them at or beyond. A row's score by a member is the weighted mean of the parts' surprises; of wide rows it is nearly the
 residual's alone (`engram.maths.prototypes.telling`). The holes of a row are filled by what the member makes of its other cells.
+
+Of a small table a row's own mass counts: what is known of columns, and the yardstick of each part, are then each member's own, from rows
+that it learned from and from what the others hold out, so that a held-out row is measured by nothing that it is in.
 """
 
 from __future__ import annotations
@@ -23,17 +26,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engram.apps.ensemble import CLIP, seen_values
-from engram.apps.lots import floored, longer, pooled, pooled_covariance, unfloored
+from engram.apps.columns import NAMES, both_known, columns_known, how_far_out, normal_ranks
+from engram.apps.lots import longer, paired, pooled_covariance
+from engram.apps.views import Views, filled_up
 from engram.maths.conformal import Yardstick, cross_conformal, surprise, yardstick
 from engram.maths.prototypes import Prototypes, prototypes, reach, telling
+from engram.models.blocks import Aligned
 
 ROWS = 4096  # rows that prototypes and residuals of a member are estimated from
 HELD = 4096  # held-out scores kept of each fold
 KNOTS = 1024  # held-out values kept of each part
-GRID = 1025  # most quantiles kept of a column
-BINS = 1024  # of a column, evenly over the values that standardised numbers can have
-VALUES = 1 << 20  # most quantiles, and bins, of all columns together
 # added to the variances of residuals; share by which covariances shrink, more where rows are few for the columns
 RIDGE = (1e-3, 0.05)
 # ... where it is asked which cell is to blame: columns that nearly repeat each other are told apart
@@ -70,35 +72,6 @@ PARTS: dict[bool | None, dict[str, tuple[float, Around | None]]] = {
 }
 
 
-class Views(NamedTuple):
-    """Rows as the score sees them."""
-
-    x: Tensor  # (rows, values) standardised; missing cells 0
-    mask: Tensor | None  # (rows, columns)
-    residuals: Tensor  # (members, rows, residuals)
-    filled: Tensor | None = None  # (members, rows, values) with holes filled; None: as x
-
-    def take(self, index: Tensor) -> Views:
-        """Return some of the rows."""
-        mask, filled = None if self.mask is None else self.mask[index], None
-        if self.filled is not None:
-            filled = self.filled[:, index]
-        return Views(self.x[index], mask, self.residuals[:, index], filled)
-
-    def of(self, member: int) -> Tensor:
-        """Return the rows as a member fills them, (rows, values)."""
-        return self.x if self.filled is None else self.filled[member]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Views]) -> Views:
-        """Return the rows of all parts."""
-        masks = [part.mask for part in parts if part.mask is not None]
-        x = torch.cat([part.x for part in parts])
-        fills = [part.filled for part in parts if part.filled is not None]
-        residuals = torch.cat([part.residuals for part in parts], 1)
-        return cls(x, torch.cat(masks) if masks else None, residuals, torch.cat(fills, 1) if fills else None)
-
-
 class Surprise:
     """The fitted score.
 
@@ -117,29 +90,50 @@ class Surprise:
         self.single = torch.ones_like(measured) if groups is None else torch.bincount(groups)[groups] == 1
         self.columns = len(measured) if groups is None else int(groups.max()) + 1
         self.tensors: dict[str, Tensor] = {}  # of columns, and of members, which then come first
-        self.sticks: dict[str, Yardstick] = {}  # of the parts
+        self.sticks: dict[str, list[Yardstick]] = {}  # of the parts: one for all members, or one for each
         self.folds: list[Yardstick] = []  # of the whole score, by member
 
-    def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator) -> None:
-        """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from."""
-        self.tensors = _columns(views, self.measured, self.groups, self.columns) | {
-            "telling": telling(views.x),
-            "fills": torch.ones(()),
-        }
+    def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator, *, apart: bool = False) -> None:
+        """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from.
+
+        With ``apart`` nothing that a held-out row is in has a part in how it is measured.
+        """
+        learned = [(unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0] for unseen in held]
+        self.tensors = self._columns(views.x, views.mask) | {"telling": telling(views.x), "fills": torch.ones(())}
+        if apart:
+            lots = [views.take(chosen) for chosen in learned]
+            own = [self._columns(lot.of(member), lot.mask) for member, lot in enumerate(lots)]
+            self.tensors |= {f"own.{name}": torch.stack([known[name] for known in own]) for name in NAMES}
         found: dict[str, list[Tensor]] = {}
-        for member, unseen in enumerate(held):
-            chosen = (unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0]
-            chosen = chosen[torch.randperm(len(chosen), generator=generator)[:ROWS]]
-            for name, value in self._estimated(views.take(chosen), member, generator).items():
+        for member, chosen in enumerate(learned):
+            some = chosen[torch.randperm(len(chosen), generator=generator)[:ROWS]]
+            for name, value in self._estimated(views.take(some), member, generator).items():
                 found.setdefault(name, []).append(value)
         self.tensors |= {name: _stacked(values) for name, values in found.items()}
-        parts = self.parts(views, known=True)
-        own = {name: torch.cat([v[m, unseen] for m, unseen in enumerate(held)]) for name, v in parts.items()}
-        self.sticks = {name: yardstick(_some(values, generator, KNOTS)) for name, values in own.items()}
+        parts = self._as_at_use(views) if apart else self.parts(views, known=True)
+        for name, value in parts.items():
+            lots_of = _others(value, held) if apart else [_held_out(value, held)]
+            self.sticks[name] = [yardstick(_some(values, generator, KNOTS)) for values in lots_of]
         whole = self.combined(parts)
         self.folds = [yardstick(_some(whole[m, unseen], generator, HELD)) for m, unseen in enumerate(held)]
         rows = torch.stack(list(held)).any(0).sum()  # fewer than the scores, where members share their held-out rows
         self.tensors["held"] = torch.minimum(rows, torch.tensor(self._scores()))
+
+    def _as_at_use(self, views: Views) -> dict[str, Tensor]:
+        """Return the parts of the score of rows to the bit as if they were new, so that rows that are the same tie."""
+        n = len(views.x)
+        with Aligned():
+            return {name: value[:, :n] for name, value in self.parts(views.take(filled_up(n))).items()}
+
+    def _columns(self, x: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        return columns_known(x, mask, self.measured, self.groups)
+
+    def _known(self) -> list[dict[str, Tensor]]:
+        """Return what is known of columns: once for all members, or by each of them."""
+        if "own.least" not in self.tensors:
+            return [self.tensors]
+        members = len(self.tensors["own.least"])
+        return [{name: self.tensors[f"own.{name}"][member] for name in NAMES} for member in range(members)]
 
     def _estimated(self, views: Views, member: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what one member's parts need, from rows that it learned from."""
@@ -148,7 +142,7 @@ class Surprise:
         for name, (_, around) in PARTS[self.clean].items():
             if around is None:
                 continue
-            x = self.ranked(views.of(member)) if around.ranks else views.of(member)
+            x = self.ranked(views, member) if around.ranks else views.of(member)
             made = prototypes(x, around.most, around.rows, generator)
             if around.trimmed:
                 far = reach(x, made, roomy=True)
@@ -168,24 +162,27 @@ class Surprise:
             elif name == "residual":
                 found[name] = self.residual(views)
             else:
-                marginals = self.marginal_columns(views, known=known).sum(-1)
-                found[name] = marginals.expand(len(views.residuals), -1)
+                marginals = [self.marginal_columns(views, m, known=known).sum(-1) for m in range(len(self._known()))]
+                found[name] = torch.stack(marginals).expand(len(views.residuals), -1)
         return found
 
     def departure(self, views: Views) -> Tensor:
         """Return squared Mahalanobis distances by which cells are blamed, (members, rows): near repetitions of a column are told apart."""
         return self._distance(views, "sharp").square()
 
-    def settled(self, views: Views, made: Tensor) -> Tensor:
+    def settled(self, views: Views, made: Tensor, spread: Tensor | None) -> Tensor:
         """Return what each cell of rows is expected to be, given the others, (rows, values); ``made`` is what members make of the rows.
 
-        Of numbers x - (P r)_j / P_jj with the precision P of residuals r: their conditional mean, were the reconstruction fixed.
+        Of numbers x - (P r)_j / P_jj with the precision P of residuals r: their conditional mean, were the reconstruction fixed. Members
+        that have scales of their own have this ``spread``, (members, values).
         """
-        mean, root = self.tensors["mean"], self.tensors["sharp"]
+        mean, root, n = self.tensors["mean"], self.tensors["sharp"], int(self.measured.sum())
         pulled = torch.bmm(torch.bmm(views.residuals - mean, root), root.mT)
-        step = (pulled / root.square().sum(-1)[:, None]).mean(0)
+        step = (pulled / root.square().sum(-1)[:, None])[..., :n]
         found = made.clone()
-        found[:, self.measured] = views.x[:, self.measured] - step[:, : int(self.measured.sum())]
+        found[:, self.measured] = views.x[:, self.measured] - (
+            step if spread is None else step * spread[:, None, self.measured]
+        ).mean(0)
         return found
 
     def combined(self, parts: dict[str, Tensor]) -> Tensor:
@@ -193,7 +190,7 @@ class Surprise:
         share = float(self.tensors["telling"])
         weights = {name: w * (1 if name == "residual" else share) for name, (w, _) in PARTS[self.clean].items()}
         total = sum(weights.values())
-        each = [weights[name] / total * surprise(self.sticks[name], value) for name, value in parts.items()]
+        each = [weights[name] / total * _surprise(self.sticks[name], value) for name, value in parts.items()]
         return torch.stack(each).sum(0)
 
     @property
@@ -222,8 +219,9 @@ class Surprise:
         return torch.baddbmm(-torch.bmm(mean, root), views.residuals, root).square().sum(-1).sqrt()
 
     def _reach(self, name: str, views: Views, around: Around) -> Tensor:
-        own = [views.x] if views.filled is None else list(views.filled)
-        own = [self.ranked(x) for x in own] if around.ranks else own
+        members = len(views.residuals)
+        differing = members if views.filled is not None or len(self._known()) > 1 else 1
+        own = [self.ranked(views, m) if around.ranks else views.of(m) for m in range(differing)]
         found = []
         for member, values in enumerate(zip(*(self.tensors[f"{name}.{f}"] for f in Prototypes._fields), strict=True)):
             used = values[1] > 0  # members have different numbers of prototypes; the rest is padding
@@ -231,20 +229,15 @@ class Surprise:
             found.append(reach(x, Prototypes(*(value[used] for value in values)), roomy=around.roomy))
         return torch.stack(found)
 
-    def marginal_columns(self, views: Views, *, known: bool = False) -> Tensor:
+    def marginal_columns(self, views: Views, member: int = 0, *, known: bool = False) -> Tensor:
         """- log of how far out each cell is in its column, (rows, columns); of a missing cell - log of the share that is missing.
 
         A new row is counted with those that are known, so that it is treated as these are.
         """
-        x, measured, rare = views.x, self.measured, self.tensors["rare"]
-        values = torch.zeros_like(x)
-        least, tails = self.tensors["least"], self.tensors["tails"]
-        share = tails.gather(1, _bins(x[:, measured], tails.shape[1]).T) + (0 if known else least)
-        values[:, measured] = -torch.maximum(share, least).clamp(max=1).log().T
-        flags, single = x[:, ~measured], self.single[~measured]
-        values[:, ~measured] = flags * -rare.log() + torch.where(single, (1 - flags) * -(1 - rare).log(), 0.0)
-        found = self.by_column(values)
-        gone = self.tensors["missing"]
+        columns = self._known()
+        mine = columns[member % len(columns)]
+        values = how_far_out(mine, views.of(member), self.measured, self.single, counted=known)
+        found, gone = self.by_column(values), mine["missing"]
         # of complete rows, too: what is said of a row does not depend on those beside it
         there = found - (1 - gone).log()
         return there if views.mask is None else torch.where(views.mask, there, -gone.log())
@@ -259,15 +252,10 @@ class Surprise:
         strange = (-2 * (self.tensors["missing"] / SELDOM).log()).clamp(min=0)
         return torch.where(mask, torch.nan, strange if "marginals" in PARTS[self.clean] else 0.0)
 
-    def ranked(self, x: Tensor) -> Tensor:
-        """Return rows with their numbers made normal by their ranks in their columns, (rows, values); ties share their mean rank."""
-        grid, numbers = self.tensors["grid"], x[:, self.measured].T.contiguous()
-        n = grid.shape[1]
-        counted = torch.searchsorted(grid, numbers, right=True) + torch.searchsorted(grid, numbers)
-        level = (counted / (2 * n)).clamp(0.5 / n, 1 - 0.5 / n)
-        found = x.clone()
-        found[:, self.measured] = torch.special.ndtri(level).T
-        return found
+    def ranked(self, views: Views, member: int) -> Tensor:
+        """Return a member's rows with their numbers made normal by their ranks in their columns, (rows, values)."""
+        columns = self._known()
+        return normal_ranks(columns[member % len(columns)]["grid"], views.of(member), self.measured)
 
     def by_column(self, values: Tensor) -> Tensor:
         """Sum values (rows, values) over the user's columns, (rows, columns)."""
@@ -283,28 +271,42 @@ class Surprise:
         weight = known / (known + new)
         found = Surprise(self.clean, self.measured, self.groups)
         mine, theirs = self.tensors, other.tensors
-        averaged = ("tails", "telling")
-        shares = {name: weight * mine[name] + (1 - weight) * theirs[name] for name in averaged}
-        for name in ("rare", "missing"):
-            both = weight * unfloored(mine, name) + (1 - weight) * unfloored(theirs, name)
-            shares[name] = floored(both, known + new)
-        grid = pooled(mine["grid"], theirs["grid"], weight)
-        found.tensors = shares | {"fills": theirs["fills"], "grid": grid, "least": torch.tensor(1 / (known + new + 1))}
+        telling = weight * mine["telling"] + (1 - weight) * theirs["telling"]
+        found.tensors = both_known(mine, theirs, known, new) | {"telling": telling, "fills": theirs["fills"]}
+        found.tensors |= self._merged_own(other, known, new)
         for root in ("root", "sharp"):
             found.tensors |= pooled_covariance(mine, theirs, weight, root)
         for name, (_, around) in PARTS[self.clean].items():
             for field in Prototypes._fields if around is not None else ():
                 found.tensors[f"{name}.{field}"] = torch.cat([mine[f"{name}.{field}"], theirs[f"{name}.{field}"]], 1)
-        found.sticks = {name: longer(stick, other.sticks[name], weight, HELD) for name, stick in self.sticks.items()}
+        for name, sticks in self.sticks.items():
+            pairs = paired(sticks, other.sticks[name])
+            found.sticks[name] = [longer(*pair, weight, HELD) for pair in pairs]
         found.folds = [longer(*pair, weight, HELD) for pair in zip(self.folds, other.folds, strict=True)]
         found.tensors["held"] = torch.tensor(min(self.held + other.held, found._scores()))
         return found
+
+    def _merged_own(self, other: Surprise, known: int, new: int) -> dict[str, Tensor]:
+        """Return what each member knows of columns of two lots; of one where they were not apart it is what all know."""
+        if "own.least" not in self.tensors | other.tensors:
+            return {}
+
+        def rows(lot: Surprise, own: dict[str, Tensor], all_rows: int) -> float:
+            return all_rows * float((1 / own["least"] - 1) / (1 / lot.tensors["least"] - 1))
+
+        pairs = paired(self._known(), other._known())
+        made = [both_known(a, b, rows(self, a, known), rows(other, b, new)) for a, b in pairs]
+        return {f"own.{name}": torch.stack([each[name] for each in made]) for name in NAMES}
 
     # --- to tensors and back ---
 
     def state(self) -> dict[str, Tensor]:
         """Return all that was estimated, by name."""
-        sticks = {f"part.{name}": stick for name, stick in self.sticks.items()}
+        sticks = {
+            f"part.{name}" + (f".{m}" if len(of_part) > 1 else ""): stick
+            for name, of_part in self.sticks.items()
+            for m, stick in enumerate(of_part)
+        }
         sticks |= {f"fold.{m}": stick for m, stick in enumerate(self.folds)}
         return {f"score.{name}": value for name, value in self.tensors.items()} | {
             f"stick.{name}.{field}": value for name, stick in sticks.items() for field, value in stick._asdict().items()
@@ -322,7 +324,11 @@ class Surprise:
                 raise ValueError(f"the held-out scores of {name!r} are no list of numbers")
             return found
 
-        self.sticks = {name: stick(f"part.{name}") for name in PARTS[self.clean]}
+        for name in PARTS[self.clean]:
+            common = f"stick.part.{name}.scores" in state
+            self.sticks[name] = (
+                [stick(f"part.{name}")] if common else [stick(f"part.{name}.{m}") for m in range(members)]
+            )
         self.folds = [stick(f"fold.{m}") for m in range(members)]
 
 
@@ -338,41 +344,6 @@ def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dic
     return {"mean": mean.float()[None], name: root.float()}
 
 
-def _columns(views: Views, measured: Tensor, groups: Tensor | None, columns: int) -> dict[str, Tensor]:
-    """Return what is known of each column by itself: quantiles, tails, frequencies of flags and categories, missing shares."""
-    n, x = len(views.x), views.x
-    known = seen_values(views.mask, groups)
-    seen = torch.ones_like(x, dtype=torch.bool) if known is None else known
-    there = seen.sum(0).clamp(min=1)  # (values,)
-    most = max(65, VALUES // max(1, int(measured.sum())))
-    numbers = torch.where(seen, x, torch.inf)[:, measured]  # missing cells go to the end, and are not looked at
-    at = (torch.linspace(0, 1, min(GRID, most))[:, None] * (there[measured] - 1)).round().long()
-    grid = numbers.sort(0).values.gather(0, at).T.contiguous()
-    rare = (x * seen).sum(0)[~measured] / there[~measured]
-    gone = torch.zeros(columns) if views.mask is None else (~views.mask).float().mean(0)
-    return {
-        "grid": torch.where(grid.isinf(), 0.0, grid),  # of a column without any cell
-        "tails": _tails(x[:, measured], seen[:, measured], min(BINS, most)),
-        "least": torch.tensor(1 / (n + 1)),
-        "rare": floored(rare, n),
-        "missing": floored(gone, n),
-    }
-
-
-def _bins(numbers: Tensor, count: int) -> Tensor:
-    """Return the number of the bin of each standardised number."""
-    return ((numbers + CLIP) * (count / (2 * CLIP))).long().clamp_(0, count - 1)
-
-
-def _tails(numbers: Tensor, seen: Tensor, count: int) -> Tensor:
-    """Return twice the smaller tail of each bin of each column, (numbers, count): shares of the cells, the bin's included."""
-    masses = torch.zeros(numbers.shape[1], count, dtype=torch.float64)
-    masses.scatter_add_(1, _bins(numbers, count).T, seen.T.double())
-    below = masses.cumsum(1)
-    found = 2 * torch.minimum(below, below[:, -1:] - below + masses) / below[:, -1:].clamp(min=1)
-    return found.float()
-
-
 def _stacked(values: list[Tensor]) -> Tensor:
     """Stack tensors whose first dimension may differ, by zeros."""
     most = max(len(value) for value in values)
@@ -381,3 +352,22 @@ def _stacked(values: list[Tensor]) -> Tensor:
 
 def _some(values: Tensor, generator: torch.Generator, most: int) -> Tensor:
     return values[torch.randperm(len(values), generator=generator)[:most]]
+
+
+def _held_out(scores: Tensor, held: Sequence[Tensor]) -> Tensor:
+    """Return of scores (members, rows) those that members give the rows that they hold out."""
+    return torch.cat([scores[m, unseen] for m, unseen in enumerate(held)])
+
+
+def _others(scores: Tensor, held: Sequence[Tensor]) -> list[Tensor]:
+    """Return for each member what the others hold out, of scores (members, rows); where there is no other, what it learned from."""
+    if len(held) == 1:
+        return [scores[0] if bool(held[0].all()) else scores[0, ~held[0]]]
+    return [_held_out(torch.cat([scores[:m], scores[m + 1 :]]), [*held[:m], *held[m + 1 :]]) for m in range(len(held))]
+
+
+def _surprise(sticks: list[Yardstick], scores: Tensor) -> Tensor:
+    """Return the surprise of scores (members, rows) by one yardstick, or by each member's own."""
+    if len(sticks) == 1:
+        return surprise(sticks[0], scores)
+    return torch.stack([surprise(stick, own) for stick, own in zip(sticks, scores, strict=True)])
