@@ -434,7 +434,8 @@ def test_a_run_has_one_number_of_weights_whoever_tells_it(name: str, home: Path,
     engram("fit", name, home / "t.csv", "-o", run, "--max-epochs", "2")
     counted = sum(p.numel() for p in load(run).network_.parameters())
     assert answer("inspect", run)["result"]["weights"] == counted
-    assert answer("compare", run, home / "t.csv")["result"]["comparison"]["runs"][0]["weights"] == counted
+    (told,) = answer("compare", run, home / "t.csv")["result"]["comparison"]["models"].values()
+    assert told[0]["weights"] == counted
 
 
 def test_inspect_tells_the_weights_of_networks_of_ones_own(tmp_path: Path):
