@@ -40,7 +40,6 @@ STEPS_A_ROW = 10  # ... at most, for small tables
 WIDE = 4096  # rows, from which on networks are wider
 WIDTHS = (128, 256)
 CODE_SIZE = 16
-MANY = 1 << 14  # rows, from which on there is no code: its noise is what keeps few rows from being learned by heart
 GOOD = 0.75  # area under the curve of telling generated rows apart, up to which "auto" tries no GAN
 FEWEST = 1000  # rows, below which "auto" tries no GAN: a discriminator would learn them by heart
 JUDGED = 2000  # held-out rows, at most, that models are compared on
@@ -104,9 +103,9 @@ class Synthesizer(Model):
         return {"code_size": CODE_SIZE, "hidden": (WIDTHS[1],) * 2, "learning_rate": 3e-3, "weight_decay": 0.05}
 
     def suited(self, rows: Rows) -> dict[str, Any]:
-        """Wider networks and more steps for more rows, and no code for many."""
+        """Wider networks and more steps for more rows, and no code for many: its noise is what keeps few from being learned by heart."""
         width = WIDTHS[len(rows) >= WIDE]
-        code = CODE_SIZE if len(rows) < MANY else 0
+        code = 0 if self.coding_.is_fine else CODE_SIZE
         return {"code_size": code, "hidden": (width,) * 2, "steps": min(STEPS, max(200, STEPS_A_ROW * len(rows)))}
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:

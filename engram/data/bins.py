@@ -78,14 +78,17 @@ class Bins:
     # --- fitting ---
 
     @classmethod
-    def of_numbers(cls, cells: Array, most: int = MOST_BINS, step: float | None = None) -> Self:
+    def of_numbers(
+        cls, cells: Array, most: int = MOST_BINS, step: float | None = None, *, is_fine: bool = False
+    ) -> Self:
         """Cut numbers, (rows,) with NaN where missing, into at most about ``most`` bins with about as many rows each.
 
         A value that would fill a bin alone is a spike with a bin of its own; no other bin has fewer than `FEWEST_ROWS` rows, unless spikes
-        leave no more between them. ``step`` is what numbers are multiples of, which is found out by itself where it is None.
+        leave no more between them. ``step`` is what numbers are multiples of, which is found out by itself where it is None. ``is_fine``
+        takes less for a spike, where a few values fill most of the bins: see `_spikes`.
         """
         there = np.sort(cells[~np.isnan(cells)])
-        groups = _groups(there, most)
+        groups = _groups(there, most, is_fine=is_fine)
         counts = [len(group) for group in groups]
         gone = len(cells) - len(there)
         found = _step(there) if step is None else step
@@ -191,13 +194,13 @@ def multiple(times: Array, step: float) -> Array:
     return times / inverse if inverse and abs(inverse * step - 1) < CLOSE else times * step
 
 
-def _groups(there: Array, most: int) -> list[Array]:
+def _groups(there: Array, most: int, *, is_fine: bool) -> list[Array]:
     """Return sorted numbers as the sorted numbers of each bin."""
     if not len(there):
         return []
     counts = np.unique(there, return_counts=True)[1]
     target = max(FEWEST_ROWS, len(there) / most)
-    alone = counts >= target
+    alone = _spikes(counts, most) if is_fine else counts >= target
     section = np.cumsum(alone) * 2 - alone  # odd for spikes, even for what lies between them
     rows = np.bincount(section, counts)
     before = np.cumsum(counts) - counts
@@ -208,6 +211,20 @@ def _groups(there: Array, most: int) -> list[Array]:
     place = np.where(alone, 0, place)
     starts = np.flatnonzero((np.diff(section, prepend=-1) != 0) | (np.diff(place, prepend=-1) != 0))
     return np.split(there, before[starts[1:]])
+
+
+def _spikes(counts: Array, most: int) -> Array:
+    """Return which values have a bin of their own, (values,) bool, from the rows of each value.
+
+    They are those with as many rows as a bin would have, were all but them cut into the bins that are left: so a few values that are seen
+    again and again beside many zeros are told apart.
+    """
+    alone = np.zeros(len(counts), dtype=bool)
+    while True:
+        more = counts >= max(FEWEST_ROWS, counts[~alone].sum() / max(most - alone.sum(), 1))
+        if (more == alone).all():
+            return alone
+        alone = more
 
 
 def _knots(group: Array) -> list[float]:

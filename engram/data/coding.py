@@ -25,6 +25,7 @@ NUMBERS = ("number", "count", "date")
 RENEWED = ("key", "text")
 MOST_VALUES = 4096  # bins of all number columns together, about, that a table is cut into
 FEWEST_BINS = 16
+MANY = 1 << 14  # rows, from which on there are enough of most values to learn each for itself
 PATTERN = "(missing cells)"  # name of the place that says which cells are missing together
 OTHER = "other"  # what stands for a rare text
 Cell = str | int | float | bool | None
@@ -91,6 +92,7 @@ class Coding:
         self.shapes: dict[str, dict[str, Any]] = {}
         self.gaps: dict[tuple[str, str], float] = {}
         self.notes: dict[str, int] = {}
+        self.is_fine = False  # whether it was fitted to `MANY` rows
 
     # --- fitting ---
 
@@ -111,7 +113,7 @@ class Coding:
         self.fields = inferred_frame(frame, self.wishes, flags=True)
         self.constraints = Constraints.read(self.rules, [str(c.name) for c in self.fields if _varies(c)])
         joined = {name for c in self.constraints.combinations for name in c.columns}
-        most = self._most_bins()
+        most, self.is_fine = self._most_bins(), len(frame) >= MANY
         found = [
             self._own(c, frame[c.name], most) for c in self.fields if c.type != "drop" and str(c.name) not in joined
         ]
@@ -141,7 +143,7 @@ class Coding:
             cells, offset, step = numbers_in(c, series, self.notes), 0.0, None
             if c.date is not None:
                 offset, step = _clock(c)
-            bins = Bins.of_numbers(cells - offset, most, step)
+            bins = Bins.of_numbers(cells - offset, most, step, is_fine=self.is_fine)
             return Place(name, bins, (name,), offset=offset), cells - offset
         if c.type == "category":
             numbers, there = self._categories(c, series)
@@ -221,7 +223,8 @@ class Coding:
         a, b = (cells[str(c.name)] + self._place(str(c.name)).offset for c in (low, high))
         check_order(order, a, b)
         steps = [self._place(str(c.name)).bins.step for c in (low, high)]
-        bins = Bins.of_numbers(b - a, most, _gap_step(steps) if low.date is not None else None)
+        step = _gap_step(steps) if low.date is not None else None
+        bins = Bins.of_numbers(b - a, most, step, is_fine=self.is_fine)
         return Place(self._free(f"{order.high} - {order.low}"), bins, (order.low, order.high)), b - a
 
     def _free(self, name: str) -> str:
@@ -355,6 +358,7 @@ class Coding:
         found._lay_out(
             [Place(**p | {"bins": Bins.from_dict(p["bins"]), "columns": tuple(p["columns"])}) for p in state["places"]]
         )
+        found.is_fine = sum(found.places[0].bins.counts) >= MANY if found.places else False
         return found
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import engram
 from engram.apps import synthesis
+from engram.data import coding
 from engram.data.columns import Column
 from engram.data.renewed import _place, renewed
 from engram.errors import DataError, UsageError
@@ -50,7 +51,7 @@ def test_a_loaded_synthesizer_goes_on_learning(tmp_path: Path) -> None:
 
 def test_many_rows_are_learned_without_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "encoder" in synthesizer().fit(table()).network_
-    monkeypatch.setattr(synthesis, "MANY", 100)
+    monkeypatch.setattr(coding, "MANY", 100)
     found = synthesizer().fit(table())
     assert set(found.network_) == {"prior", "decoder"}
     found.save(tmp_path / "run")

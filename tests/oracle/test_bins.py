@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engram.data.bins import FEWEST_ROWS, Bins
+from engram.data.bins import FEWEST_ROWS, Bins, _spikes
 from engram.data.constraints import Order, closure
 from engram.errors import UsageError
 
@@ -39,6 +39,30 @@ def test_spikes_keep_their_own_share_and_holes_theirs() -> None:
     np.testing.assert_array_equal(np.isnan(back), np.isnan(x))
     assert bins.counts[-1] == np.isnan(x).sum()
     assert sum(bins.counts) == 2000
+
+
+def test_values_seen_again_and_again_beside_many_zeros_are_told_apart_where_rows_are_many() -> None:
+    rng = np.random.default_rng(7)
+    gains = np.arange(1, 31) * 977.0
+    x = np.where(rng.random(20_000) < 0.9, 0.0, rng.choice(gains, 20_000))  # some 67 rows of each, where a bin has 312
+    fine, coarse = Bins.of_numbers(x, is_fine=True), Bins.of_numbers(x)
+    np.testing.assert_array_equal(drawn(fine, x), x)
+    assert len(fine.knots) == 31
+    assert len(coarse.knots) < 10
+    y = rng.normal(size=20_000)  # without such values nothing changes
+    assert Bins.of_numbers(y, is_fine=True) == Bins.of_numbers(y)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_spike_has_as_many_rows_as_the_bins_that_are_left_for_what_is_none(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = np.ceil(rng.pareto(0.5, rng.integers(1, 200)) + rng.integers(1, 30)).clip(max=1e5).astype(int)
+    most = int(rng.integers(1, 80))
+    alone = _spikes(counts, most)
+    left = most - alone.sum()
+    assert left >= 0
+    target = max(FEWEST_ROWS, counts[~alone].sum() / max(left, 1))
+    np.testing.assert_array_equal(alone, counts >= target)
 
 
 def test_no_bin_of_several_numbers_has_fewer_than_ten_rows_and_knots_are_no_list_of_the_rows() -> None:
