@@ -16,7 +16,7 @@ from engram.data.bins import MOST_BINS, Bins
 from engram.data.cells import Array, plain_cells
 from engram.data.columns import Column, categories_in, numbers_in, without_marks
 from engram.data.constraints import Constraints, Order, check_limit, check_order, closure
-from engram.data.forms import as_table
+from engram.data.forms import as_table, check_columns
 from engram.data.inference import inferred_frame
 from engram.data.renewed import shape_of
 from engram.errors import DataError, UsageError, nearest
@@ -286,11 +286,7 @@ class Coding:
     def encode(self, raw: Any) -> Array:
         """Return rows like those at fit as (rows, places) int64: the nearest bin of a number, the rare bin of an unknown category."""
         frame = as_frame(raw)
-        missing = [str(c.name) for c in self.fields if c.type != "drop" and c.name not in frame.columns]
-        if missing:
-            raise DataError(
-                f"the column {missing[0]!r} is missing. {nearest(missing[0], [str(c) for c in frame.columns])}"
-            )
+        check_columns((c.name for c in self.fields if c.type != "drop"), frame, "this model")
         found = [self._encoded(place, frame) for place in self.coded]
         return np.column_stack(found) if found else np.zeros((len(frame), 0), dtype=np.int64)
 
