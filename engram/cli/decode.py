@@ -79,6 +79,9 @@ def numbers(given: Given, size: int) -> np.ndarray[Any, Any]:
     if own and len(own) < len(table.columns):
         others = [name for name in table if name not in own]
         console().note(f"{given.name}: {', '.join(map(repr, others[:5]))} left out: only code0, code1, ... are codes")
+    if not own and not all(str(name).isdigit() for name in table):
+        shown = ", ".join(map(repr, list(table)[:5])) + ", ..." * (len(table.columns) > 5)
+        console().note(f"{given.name}: no column is called code0, code1, ...; {shown} are taken for codes")
     for name in own or table.columns:
         if not pd.api.types.is_numeric_dtype(table[name].dtype):
             raise DataError(f"{given.name!r}: column {name!r} holds no numbers, and codes are numbers.")

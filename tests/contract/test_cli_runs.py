@@ -345,6 +345,9 @@ def test_decode_takes_codes_with_and_without_names(home: Path, tmp_path: Path, m
     done = engram("decode", home / "run", "-", stdin=named.encode())
     assert done.stdout == model.inverse_transform(codes[:1]).to_csv(index=False)
     assert "'fraud' left out" in done.stderr
+    done = engram("decode", home / "run", "-", stdin=f"age,income\n{codes[0, 0]},{codes[0, 1]}\n".encode())
+    assert done.stdout == model.inverse_transform(codes[:1]).to_csv(index=False)
+    assert "'age', 'income' are taken for codes" in done.stderr
     np.save(tmp_path / "c.npy", codes)
     found = answer("decode", home / "run", tmp_path / "c.npy")["result"]
     assert (found["rows"], len(found["decoded"])) == (3, 3)
