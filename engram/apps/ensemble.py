@@ -9,6 +9,7 @@ that begins at the principal components of their own rows. Of fewer than `SMALL`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 import torch
@@ -261,9 +262,10 @@ class Ensemble:
 
     def _noisy(self, x: Tensor, batch: Batch, noise: Noise) -> Tensor:
         """Return rows with noise and hidden columns; where members have rows of their own, each has noise of its own."""
-        if x.dim() == 3:
-            return torch.stack([self._noisy(own, batch, noise) for own in x])
-        return hidden_columns(noise(x, batch), self.kind.groups)
+        if x.dim() == 2:
+            return hidden_columns(noise(x, batch), self.kind.groups)
+        mask = None if batch.mask is None else batch.mask.repeat(len(x), 1)
+        return self._noisy(x.flatten(0, 1), replace(batch, mask=mask), noise).view_as(x)
 
     @property
     def owners(self) -> Tensor:
