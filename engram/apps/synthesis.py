@@ -93,7 +93,8 @@ class Synthesizer(Model):
             wrapped = Binned.taking(X) if isinstance(X, Kind) else Binned(X)
             if wrapped is None:
                 raise UsageError("a synthesizer takes tables: a DataFrame, a 2-D array, a CSV or Parquet file.")
-            wrapped.coding = Coding(wrapped.coding.wishes, rules, least)
+            fine = self.model != "gan"  # which does better with fewer bins
+            wrapped.coding = Coding(wrapped.coding.wishes, rules, least, fine)
             X = wrapped
         super().fit(X, y, validation=validation, run=run, resume=resume)
         return self
@@ -105,7 +106,7 @@ class Synthesizer(Model):
     def suited(self, rows: Rows) -> dict[str, Any]:
         """Wider networks and more steps for more rows, and no code for many: its noise is what keeps few from being learned by heart."""
         width = WIDTHS[len(rows) >= WIDE]
-        code = 0 if self.coding_.is_fine else CODE_SIZE
+        code = 0 if self.coding_.is_large else CODE_SIZE
         return {"code_size": code, "hidden": (width,) * 2, "steps": min(STEPS, max(200, STEPS_A_ROW * len(rows)))}
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:

@@ -62,7 +62,8 @@ class Binned(Kind):
     def with_wishes(self, *, columns: Any = None, likelihood: str = "auto") -> Binned:
         """Return a copy that takes the model's wishes where the wrapper has none of its own."""
         found = Binned(constraints=self.coding.rules, min_count=self.coding.min_count, header=self.header)
-        found.coding = Coding(self.coding.wishes or columns, self.coding.rules, self.coding.min_count)
+        own = self.coding
+        found.coding = Coding(own.wishes or columns, own.rules, own.min_count, own.fine)
         return found
 
     @classmethod

@@ -127,6 +127,14 @@ class Bins:
             found = np.minimum(cells, self.present - 1)
         return np.where(gone, self.size - 1, found).astype(np.int64)
 
+    def renumbered(self, numbers: Array, there: Array, values: list[Any]) -> Array:
+        """Return the numbers of categories among those that are kept: -1 missing, the number of kept ones for all rare."""
+        place = {value: i for i, value in enumerate(self.values)}
+        table = np.array([place.get(value, len(place)) for value in values], dtype=np.int64)
+        found = np.full(len(numbers), len(place))
+        found[numbers >= 0] = table[numbers[numbers >= 0]]
+        return np.where(there, found, -1)
+
     # --- cells out ---
 
     def is_missing(self, bins: Array) -> Array:

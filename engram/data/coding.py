@@ -76,23 +76,25 @@ class Coding:
     ----------
     columns : dict, optional
         Types that correct what would be found out, as in `engram.data.Table`.
-    constraints : sequence of str
-        Rules, see `engram.data.constraints`.
+    rules : sequence of str
+        What every row obeys, see `engram.data.constraints`.
     min_count : int
         Rows that a category must have to be kept by name.
+    fine : bool
+        Whether numbers that are seen again and again have bins of their own, where rows are many.
     """
 
     def __init__(
-        self, columns: dict[Any, str] | None = None, constraints: tuple[str, ...] = (), min_count: int = 5
+        self, columns: dict[Any, str] | None = None, rules: tuple[str, ...] = (), min_count: int = 5, fine: bool = True
     ) -> None:
         self.wishes = {str(name): wish for name, wish in (columns or {}).items()}
-        self.rules, self.min_count = tuple(constraints), min_count
+        self.rules, self.min_count, self.fine = tuple(rules), min_count, fine
         self.fields: list[Column] = []
         self.places: list[Place] = []
         self.shapes: dict[str, dict[str, Any]] = {}
         self.gaps: dict[tuple[str, str], float] = {}
         self.notes: dict[str, int] = {}
-        self.is_fine = False  # whether it was fitted to `MANY` rows
+        self.is_large = False  # whether it was fitted to `MANY` rows
 
     # --- fitting ---
 
@@ -113,7 +115,7 @@ class Coding:
         self.fields = inferred_frame(frame, self.wishes, flags=True)
         self.constraints = Constraints.read(self.rules, [str(c.name) for c in self.fields if _varies(c)])
         joined = {name for c in self.constraints.combinations for name in c.columns}
-        most, self.is_fine = self._most_bins(), len(frame) >= MANY
+        most, self.is_large = self._most_bins(), len(frame) >= MANY
         found = [
             self._own(c, frame[c.name], most) for c in self.fields if c.type != "drop" and str(c.name) not in joined
         ]
@@ -143,19 +145,19 @@ class Coding:
             cells, offset, step = numbers_in(c, series, self.notes), 0.0, None
             if c.date is not None:
                 offset, step = _clock(c)
-            bins = Bins.of_numbers(cells - offset, most, step, is_fine=self.is_fine)
+            bins = Bins.of_numbers(cells - offset, most, step, is_fine=self.fine and self.is_large)
             return Place(name, bins, (name,), offset=offset), cells - offset
         if c.type == "category":
             numbers, there = self._categories(c, series)
             bins = Bins.of_categories(numbers, there, c.values, self.min_count)
             if bins.values:
-                return Place(name, bins, (name,)), _renumbered(numbers, there, c.values, bins)
+                return Place(name, bins, (name,)), bins.renumbered(numbers, there, c.values)
             c.type = "key"
         if c.type == "boolean":
             cells = numbers_in(c, series, self.notes)
             numbers = np.where(np.isnan(cells), -1, cells).astype(np.int64)
             bins = Bins.of_categories(numbers, numbers >= 0, [False, True], 1)
-            return Place(name, bins, (name,)), _renumbered(numbers, numbers >= 0, [False, True], bins)
+            return Place(name, bins, (name,)), bins.renumbered(numbers, numbers >= 0, [False, True])
         there = without_marks(plain_cells(series), self.notes).notna().to_numpy()
         self._remember(c, series, there)
         return Place(name, Bins.of_presence(there), (name,)), np.where(there, 0, -1)
@@ -184,7 +186,7 @@ class Coding:
                 "Leave the constraint out, or lower min_count."
             )
         place = Place(self._free(" & ".join(names)), bins, names, [list(different[int(v)]) for v in bins.values])
-        found = _renumbered(numbers, numbers >= 0, list(range(len(different))), bins)
+        found = bins.renumbered(numbers, numbers >= 0, list(range(len(different))))
         place.bins = Bins("category", [], list(range(len(bins.values))), bins.counts, bins.pooled, bins.missing)
         return place, found
 
@@ -208,7 +210,7 @@ class Coding:
         values = list(range(len(different)))
         bins = Bins.of_categories(numbers, numbers >= 0, values, self.min_count)
         cells = [different[int(v)].tolist() for v in bins.values]
-        which = _renumbered(numbers, numbers >= 0, values, bins)
+        which = bins.renumbered(numbers, numbers >= 0, values)
         bins = Bins("category", [], list(range(len(cells))), bins.counts, bins.pooled, bins.missing)
         return [
             (Place(self._free(PATTERN), bins, tuple(place.name for place, _ in several), cells, pattern=True), which)
@@ -224,7 +226,7 @@ class Coding:
         check_order(order, a, b)
         steps = [self._place(str(c.name)).bins.step for c in (low, high)]
         step = _gap_step(steps) if low.date is not None else None
-        bins = Bins.of_numbers(b - a, most, step, is_fine=self.is_fine)
+        bins = Bins.of_numbers(b - a, most, step, is_fine=self.fine and self.is_large)
         return Place(self._free(f"{order.high} - {order.low}"), bins, (order.low, order.high)), b - a
 
     def _free(self, name: str) -> str:
@@ -316,7 +318,7 @@ class Coding:
         if c.type == "boolean":
             cells = numbers_in(c, series, {})
             numbers = np.where(np.isnan(cells), -1, cells).astype(np.int64)
-            return _renumbered(numbers, numbers >= 0, [False, True], self._place(str(c.name)).bins)
+            return self._place(str(c.name)).bins.renumbered(numbers, numbers >= 0, [False, True])
         there = without_marks(plain_cells(series), {}).notna().to_numpy()
         if c.type == "category":
             numbers = categories_in(c, series, {})
@@ -354,7 +356,7 @@ class Coding:
         found._lay_out(
             [Place(**p | {"bins": Bins.from_dict(p["bins"]), "columns": tuple(p["columns"])}) for p in state["places"]]
         )
-        found.is_fine = sum(found.places[0].bins.counts) >= MANY if found.places else False
+        found.is_large = sum(found.places[0].bins.counts) >= MANY if found.places else False
         return found
 
 
@@ -388,12 +390,3 @@ def _clock(c: Column) -> tuple[float, float]:
 
 def _gap_step(steps: list[float]) -> float:
     return min(steps) if all(steps) else 0.0
-
-
-def _renumbered(numbers: Array, there: Array, values: list[Any], bins: Bins) -> Array:
-    """Return the numbers of categories among those that are kept: -1 missing, the number of kept ones for all rare."""
-    place = {value: i for i, value in enumerate(bins.values)}
-    table = np.array([place.get(value, len(place)) for value in values], dtype=np.int64)
-    found = np.full(len(numbers), len(place))
-    found[numbers >= 0] = table[numbers[numbers >= 0]]
-    return np.where(there, found, -1)

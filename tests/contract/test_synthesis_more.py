@@ -63,6 +63,25 @@ def test_many_rows_are_learned_without_a_code(tmp_path: Path, monkeypatch: pytes
     assert not any(old.equal(new.body.hidden) for old, new in zip(before, again.network_.prior, strict=True))
 
 
+def test_values_seen_again_and_again_have_bins_of_their_own_in_large_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "gain": np.where(rng.random(4000) < 0.8, 0, rng.choice(np.arange(1, 21) * 77, 4000)),
+            "x": rng.normal(size=4000),
+        }
+    )
+
+    def bins(**given: Any) -> int:
+        found = engram.Synthesizer(max_epochs=1, random_state=0, columns={"x": "number"}, **given).fit(rows)
+        return found.coding_.place_of("gain").bins.present
+
+    assert bins() < 15
+    monkeypatch.setattr(coding, "MANY", 1000)
+    assert bins() == 21
+    assert bins(model="gan") < 15  # a GAN does better with fewer
+
+
 def test_auto_goes_on_after_it_tried_a_gan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthesis, "GOOD", 0.0)
     monkeypatch.setattr(synthesis, "FEWEST", 10)
