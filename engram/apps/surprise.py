@@ -179,10 +179,10 @@ class Surprise:
         mean, root, n = self.tensors["mean"], self.tensors["sharp"], int(self.measured.sum())
         pulled = torch.bmm(torch.bmm(views.residuals - mean, root), root.mT)
         step = (pulled / root.square().sum(-1)[:, None])[..., :n]
+        if spread is not None:
+            step = step * spread[:, None, self.measured]
         found = made.clone()
-        found[:, self.measured] = views.x[:, self.measured] - (
-            step if spread is None else step * spread[:, None, self.measured]
-        ).mean(0)
+        found[:, self.measured] = views.x[:, self.measured] - step.mean(0)
         return found
 
     def combined(self, parts: dict[str, Tensor]) -> Tensor:

@@ -6,7 +6,9 @@ no rare text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -29,6 +31,7 @@ MANY = 1 << 14  # rows, from which on there are enough of most values to learn e
 PATTERN = "(missing cells)"  # name of the place that says which cells are missing together
 OTHER = "other"  # what stands for a rare text
 Cell = str | int | float | bool | None
+Cut = Callable[..., Bins]  # `Bins.of_numbers` for this table
 
 
 @dataclass
@@ -94,7 +97,6 @@ class Coding:
         self.shapes: dict[str, dict[str, Any]] = {}
         self.gaps: dict[tuple[str, str], float] = {}
         self.notes: dict[str, int] = {}
-        self.is_large = False  # whether it was fitted to `MANY` rows
 
     # --- fitting ---
 
@@ -115,14 +117,14 @@ class Coding:
         self.fields = inferred_frame(frame, self.wishes, flags=True)
         self.constraints = Constraints.read(self.rules, [str(c.name) for c in self.fields if _varies(c)])
         joined = {name for c in self.constraints.combinations for name in c.columns}
-        most, self.is_large = self._most_bins(), len(frame) >= MANY
+        cut = partial(Bins.of_numbers, most=self._most_bins(), is_fine=self.fine and len(frame) >= MANY)
         found = [
-            self._own(c, frame[c.name], most) for c in self.fields if c.type != "drop" and str(c.name) not in joined
+            self._own(c, frame[c.name], cut) for c in self.fields if c.type != "drop" and str(c.name) not in joined
         ]
         found += [self._combined(c.columns, frame) for c in self.constraints.combinations]
         self._lay_out([place for place, _ in found])
         cells = {place.name: numbers for place, numbers in found}
-        found += [self._gap(order, cells, most) for order in self.constraints.orders]
+        found += [self._gap(order, cells, cut) for order in self.constraints.orders]
         found += self._pattern(found)
         self._lay_out([place for place, _ in found])
         for limit in self.constraints.limits:
@@ -138,14 +140,14 @@ class Coding:
         numbers = sum(c.type in NUMBERS for c in self.fields)
         return max(FEWEST_BINS, min(MOST_BINS, MOST_VALUES // max(numbers, 1)))
 
-    def _own(self, c: Column, series: pd.Series[Any], most: int) -> tuple[Place, Array]:
+    def _own(self, c: Column, series: pd.Series[Any], cut: Cut) -> tuple[Place, Array]:
         """Return the place of a column, and its cells as the numbers that `Bins.of` takes."""
         name = str(c.name)
         if c.type in NUMBERS:
             cells, offset, step = numbers_in(c, series, self.notes), 0.0, None
             if c.date is not None:
                 offset, step = _clock(c)
-            bins = Bins.of_numbers(cells - offset, most, step, is_fine=self.fine and self.is_large)
+            bins = cut(cells - offset, step=step)
             return Place(name, bins, (name,), offset=offset), cells - offset
         if c.type == "category":
             numbers, there = self._categories(c, series)
@@ -216,7 +218,7 @@ class Coding:
             (Place(self._free(PATTERN), bins, tuple(place.name for place, _ in several), cells, pattern=True), which)
         ]
 
-    def _gap(self, order: Order, cells: dict[str, Array], most: int) -> tuple[Place, Array]:
+    def _gap(self, order: Order, cells: dict[str, Array], cut: Cut) -> tuple[Place, Array]:
         """Return the place of how much one column is above another."""
         low, high = self.field(order.low), self.field(order.high)
         for c, other in ((low, high), (high, low)):
@@ -225,8 +227,7 @@ class Coding:
         a, b = (cells[str(c.name)] + self._place(str(c.name)).offset for c in (low, high))
         check_order(order, a, b)
         steps = [self._place(str(c.name)).bins.step for c in (low, high)]
-        step = _gap_step(steps) if low.date is not None else None
-        bins = Bins.of_numbers(b - a, most, step, is_fine=self.fine and self.is_large)
+        bins = cut(b - a, step=_gap_step(steps) if low.date is not None else None)
         return Place(self._free(f"{order.high} - {order.low}"), bins, (order.low, order.high)), b - a
 
     def _free(self, name: str) -> str:
@@ -279,6 +280,11 @@ class Coding:
     def place_of(self, name: str) -> Place:
         """Return the place that a column stands in, with others where it is in a combination."""
         return next(p for p in self.places if p.is_own and name in p.columns)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it was fitted to `MANY` rows or more."""
+        return bool(self.places) and sum(self.places[0].bins.counts) >= MANY
 
     @property
     def sizes(self) -> list[int]:
@@ -356,7 +362,6 @@ class Coding:
         found._lay_out(
             [Place(**p | {"bins": Bins.from_dict(p["bins"]), "columns": tuple(p["columns"])}) for p in state["places"]]
         )
-        found.is_large = sum(found.places[0].bins.counts) >= MANY if found.places else False
         return found
 
 

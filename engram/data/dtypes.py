@@ -93,9 +93,8 @@ def as_dtype(series: pd.Series[Any], name: str) -> pd.Series[Any]:
         values: Any = series.astype(float) if seconds else series
         if name.startswith(("timedelta", "duration")):
             values = pd.to_timedelta(values, unit="s")
-        elif name.startswith(
-            ("datetime", "timestamp")
-        ):  # dates as numbers: as told, or by a model of an earlier version
+        elif name.startswith(("datetime", "timestamp")):
+            # dates as numbers: as told, or by a model of an earlier version
             dates = pd.to_datetime(values, unit="s", utc=True)
             values = dates if "," in name else dates.dt.tz_localize(None)
         elif name.startswith(CLOCK):

@@ -21,7 +21,7 @@ from engram.evaluation.baselines.pca import PCA
 from engram.evaluation.comparison import flat
 from engram.evaluation.facts import spread
 from engram.evaluation.labels import beside
-from engram.evaluation.report import OF_MODEL, Result
+from engram.evaluation.report import Result
 from engram.likelihoods import Normal
 from engram.models.code_findings import ACTIVE
 from engram.registry import MODELS
@@ -68,13 +68,18 @@ def likelihood(model: VAE | MADE, X: Any, y: Any = None, *, k: int = 200) -> lis
         raise UsageError(f"{type(model).__name__} does not say how likely rows are. Models that do: {able}.")
     X, given = some(model.kind_.opened(X)), beside(model, y)
     rows = model.encoded(X, y if given else None)
+    found = _of_rows(model, X, rows, given, k)
+    return found if is_exact(model) else [*found, *_bound(model, X, rows, given), _active(model, X, rows, given)]
+
+
+def _of_rows(model: Any, X: Any, rows: Rows, given: dict[str, Any], k: int) -> list[Result]:
+    """Return how likely rows are, in nats and in bits."""
     log_prob, estimator = _log_prob(model, X, rows, given, k)
     bits = -log_prob / (np.maximum(_dimensions(model.kind_, rows), 1) * math.log(2))
-    found = [
+    return [
         _result(model, rows, "negative-log-likelihood", -log_prob, "lower", "nats a row", estimator),
         _result(model, rows, "bits-per-dimension", bits, "lower", "bits a value", estimator),
     ]
-    return found if is_exact(model) else [*found, *_of_code(model, X, rows, given)]
 
 
 def _log_prob(model: Any, X: Any, rows: Rows, given: dict[str, Any], k: int) -> tuple[Array, str]:
@@ -123,8 +128,10 @@ def reported(model: Any, X: Any, y: Any, common: dict[str, Any]) -> tuple[list[R
     some_rows, index = spread(X, min(max(int(WORK / max(work, 1)), ROWS[0]), ROWS[1]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # said once, when the rows were encoded
-        found = likelihood(model, some_rows, beside(model, y, index).get("y"), k=DRAWS)
-    kept = [result for result in found if result.name in OF_MODEL]
+        given = beside(model, y, index)
+        read = model.encoded(some_rows, given.get("y"))
+        kept = _of_rows(model, some_rows, read, given, DRAWS)
+        kept += [] if is_exact(model) else [_active(model, some_rows, read, given)]
     told = kept[0].protocol
     some_of = "all" if len(index) == common["rows"] else f"{len(index)} of {common['rows']}, spread evenly"
     note = (
@@ -143,23 +150,24 @@ def _quantity(result: Result) -> dict[str, Any]:
     return {"quantity": result.protocol["estimator"]}
 
 
-def _of_code(model: Any, X: Any, rows: Rows, given: dict[str, Any]) -> list[Result]:
-    """Return what the code of a VAE makes of rows: the ELBO, the KL of each unit, and how many of them vary."""
+def _bound(model: Any, X: Any, rows: Rows, given: dict[str, Any]) -> list[Result]:
+    """Return the ELBO of rows, their KL, and that of each unit."""
     exact = "exact" if model.prior == "normal" else "16 draws a row"
     with model.fitted() as nets:
         kl = model.kl_per_unit(nets, rows).numpy()
-    active = int((model.transform(X, **given).var(0) > ACTIVE).sum())
+    told = [("kl", float(kl.sum())), *((f"kl-of-unit-{i}", float(v)) for i, v in enumerate(kl))]
     elbo, draws = model.score_samples(X, **given), f"16 balanced draws a row, KL {exact}"
-    told = f"variance of the posterior mean over rows above {ACTIVE}"
-    units = [(f"kl-of-unit-{i}", float(v)) for i, v in enumerate(kl)]
     return [
         _result(model, rows, "elbo", elbo, "higher", "nats a row", draws),
-        *(
-            _result(model, rows, name, value, "higher", "nats a row", exact)
-            for name, value in [("kl", float(kl.sum())), *units]
-        ),
-        _result(model, rows, "active-units", active, "higher", f"of {len(kl)} units", told),
+        *(_result(model, rows, name, value, "higher", "nats a row", exact) for name, value in told),
     ]
+
+
+def _active(model: Any, X: Any, rows: Rows, given: dict[str, Any]) -> Result:
+    """Return how many units of the code vary over rows."""
+    varies = model.transform(X, **given).var(0) > ACTIVE
+    told = f"variance of the posterior mean over rows above {ACTIVE}"
+    return _result(model, rows, "active-units", int(varies.sum()), "higher", f"of {len(varies)} units", told)
 
 
 def _result(model: Any, rows: Rows, name: str, value: Any, better: str, unit: str, estimator: str) -> Result:

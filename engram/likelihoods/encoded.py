@@ -120,6 +120,15 @@ class CountEncoded(Likelihood):
         return self.part.findings()
 
 
+def sees_logarithms(likelihood: Likelihood) -> bool:
+    """Whether networks see counts of some columns as logarithms: whether any of them is `CountEncoded`."""
+    return any(isinstance(part, CountEncoded) for part in _parts(likelihood))
+
+
+def _parts(likelihood: Likelihood) -> list[Likelihood]:
+    return cast("list[Likelihood]", list(likelihood.parts)) if isinstance(likelihood, Blocks) else [likelihood]
+
+
 def to_counts(likelihood: Likelihood, x: Tensor) -> Tensor:
     """Return rows with the counts that columns of `CountEncoded` stand for, float64; other columns as they are."""
     return _counted(likelihood, x.double(), lambda part, values: part.counts(values).round())
@@ -131,8 +140,6 @@ def from_counts(likelihood: Likelihood, x: Tensor) -> Tensor:
 
 
 def _counted(likelihood: Likelihood, x: Tensor, change: Callable[[CountEncoded, Tensor], Tensor]) -> Tensor:
-    parts = cast("list[Likelihood]", list(likelihood.parts)) if isinstance(likelihood, Blocks) else [likelihood]
-    if not any(isinstance(part, CountEncoded) for part in parts):
-        return x
+    parts = _parts(likelihood)
     pieces = zip(parts, torch.split(x, [part.size for part in parts], 1), strict=True)
     return torch.cat([change(part, values) if isinstance(part, CountEncoded) else values for part, values in pieces], 1)

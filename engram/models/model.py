@@ -19,7 +19,7 @@ from engram.data.given import Conditions
 from engram.data.kind import Kind
 from engram.data.rows import Rows, joined
 from engram.errors import DivergedError, StoppedError, UsageError
-from engram.likelihoods.encoded import from_counts, to_counts
+from engram.likelihoods.encoded import from_counts, sees_logarithms, to_counts
 from engram.models.diagnosis import diagnose, named
 from engram.models.intake import Intake, pair_of, taken_in, with_y
 from engram.models.options import Options
@@ -53,10 +53,8 @@ class Model(Options, ABC):
     own_networks = True  # whether encoder=, decoder= and network= can be chosen
     families: ClassVar[Mapping[str, Network]] = NETWORKS  # the networks that `network` names
     keeps_constants: ClassVar[bool] = False  # whether columns of a table that do not vary are learned as well
-    at_use: ClassVar[tuple[str, ...]] = (
-        "verbose",
-        "warm_start",
-    )  # parameters that act whenever they are set, and are saved so
+    # parameters that act whenever they are set, and are saved so
+    at_use: ClassVar[tuple[str, ...]] = ("verbose", "warm_start")
     watches: ClassVar[bool] = True  # whether the terms of held-out rows say which weights are best
 
     def conditional_on(self, y: Any) -> bool:
@@ -212,8 +210,10 @@ class Model(Options, ABC):
         """Build the networks, run the loop, look at the result."""
         rows, held_out = given.rows, given.held_out
         device = usable_device(self.device)
-        self._counted = self.kind_.likelihood().to(device) if self.corruption in THINNINGS else None
-        check_fits(self.corruption, rows.x if self._counted is None else to_counts(self.kind_.likelihood(), rows.x))
+        likelihood = self.kind_.likelihood()
+        is_counted = self.corruption in THINNINGS and sees_logarithms(likelihood)
+        check_fits(self.corruption, to_counts(likelihood, rows.x) if is_counted else rows.x)
+        self._counted = likelihood.to(device) if is_counted else None  # what counts are taken back by in steps
         values = settled(values, self.automatic(self.kind_) | self.suited(rows))
         if not continued:  # networks that go on learning stay as they are
             n_given = 0 if self.given_ is None else self.given_.size
@@ -288,7 +288,8 @@ class Model(Options, ABC):
 
     def corrupt(self, x: Tensor, batch: Batch) -> Tensor:
         """Return rows corrupted; where counts are taken away, also of columns that networks see as logarithms."""
-        rest, groups = (self.corruption_level, self.kind_.groups, batch.generator, batch.mask), self.kind_.groups
+        groups = self.kind_.groups
+        rest = (self.corruption_level, groups, batch.generator, batch.mask)
         assert self.corruption is not None
         if self._counted is None:
             return corrupted(self.corruption, x, *rest)
