@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: workers side by side, and what they start, would wait for each other's threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: workers side by side would wait for each other
 GUARD = Path(__file__).parent / "offline" / "sitecustomize.py"
 
 

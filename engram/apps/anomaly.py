@@ -137,7 +137,8 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         if self.model is None:
             self._members = Ensemble(self.kind_, self._n_models, shapes.code_size, shapes.widths)
         else:
-            self._members = Copies(model_from(self.model), self.kind_, self._n_models, shapes.code_size)
+            model = model_from(self.model)
+            self._members = Copies(model, self.kind_, self._n_models, shapes.code_size, self._n_learned)
         return self._members.roles()
 
     def start(self, nets: Nets, rows: Rows) -> bool:
@@ -161,7 +162,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         """What the members do after a step."""
         self._members.after_step(turn, nets, batch)
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Estimate the score: from rows that a member learned from, and on the scale of those that it did not."""
         generator = torch.Generator().manual_seed(self.settings_.seed)
         rows = rows.spread(LOOKED_AT)

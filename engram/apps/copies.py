@@ -15,7 +15,7 @@ from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.errors import UsageError
 from engram.models.model import Model
-from engram.models.resolve import checked_parameters, resolve_shapes, settled
+from engram.models.resolve import checked_parameters, settled
 from engram.parameters import check_names, parameters_of
 from engram.registry import MODELS, name_of
 from engram.training import Batch, Settings, Turn
@@ -62,15 +62,17 @@ class Copies(Ensemble):
         An unfitted model.
     kind, n_models, code_size
         As for `Ensemble`; a code size that the model says itself is its own.
+    n_rows : int
+        How many rows are learned from.
     """
 
-    def __init__(self, model: Model, kind: Kind, n_models: int, code_size: int) -> None:
+    def __init__(self, model: Model, kind: Kind, n_models: int, code_size: int, n_rows: int) -> None:
         super().__init__(kind, n_models, code_size, ())
         self.copies = [cast("Model", clone(model)) for _ in range(n_models)]
         for copy in self.copies:
             values = settled(checked_parameters(copy), copy.automatic(kind) | {"code_size": code_size})
             copy.kind_, copy.given_ = kind, None
-            copy.shapes_ = resolve_shapes(kind, values, copy.families)
+            copy.prepare(values, n_rows)
         self._roles: list[tuple[str, ...]] = []  # of each copy
         self._seen: Nets | None = None  # the networks that `_views` shows, copy by copy
         self._views: list[Nets] = []
@@ -96,6 +98,7 @@ class Copies(Ensemble):
 
     def start(self, nets: Nets, rows: Rows) -> None:
         """Set the scales, and let each copy begin as it does, on its own rows."""
+        self.copies[0].check_rows(rows)
         few, folds = self.scaled(nets, rows)
         for member, copy in enumerate(self.copies):
             learned = folds != member

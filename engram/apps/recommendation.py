@@ -23,7 +23,7 @@ from engram.apps.item_lists import Lists, as_ones, in_blocks, logits_of
 from engram.apps.linear_items import JUDGED, MOST_ITEMS, LinearItems, choose, learned
 from engram.data.interactions import Interactions
 from engram.data.kind import Kind
-from engram.data.rows import Rows
+from engram.data.rows import Rows, rows_to_check
 from engram.errors import DataError, UsageError
 from engram.evaluation.held_back import hold_back
 from engram.evaluation.recommendation import NothingHeldBackError, Ranked, judge_recommendations, unjudged
@@ -109,7 +109,7 @@ class Recommender(Lists, Model):
         """Larger batches and, in passes, no more for many users than for few."""
         n = getattr(self, "_n_rows", len(rows))
         size = SMALL if n < MANY else LARGE
-        steps, passes = REFRESHED if hasattr(self, "network_") else (STEPS, PASSES)
+        steps, passes = REFRESHED if self.goes_on else (STEPS, PASSES)
         return {"batch_size": size, "steps": max(steps, passes * -(-n // size))}
 
     def _train(
@@ -160,14 +160,16 @@ class Recommender(Lists, Model):
         present = (batch.x > 0).to(batch.x.dtype) if self.interactions_.continuous else batch.x
         return dict(nets.ranker.terms(present, batch.progress))
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Find the linear part and its place in the blend on held-out users; then learn it from all of them."""
         nets.eval()
         nets.ranker.settle()
         known, items = self._known, self._known.shape[1]
-        is_held = held_out is not rows
-        held = sparse.csr_array(held_out.x.numpy())
-        everybody = sparse.vstack([known, held]).tocsr() if is_held else known
+        is_held = held_out is not None
+        everybody = known
+        if held_out is not None:
+            everybody = sparse.vstack([known, sparse.csr_array(held_out.x.numpy())]).tocsr()
+        held = sparse.csr_array(rows_to_check(rows, held_out).x.numpy())
         self._counts = torch.from_numpy(np.bincount(everybody.indices, minlength=items))
         parts = hold_back(held, "strong", self.settings_.seed)
         findings = []

@@ -148,14 +148,13 @@ class Synthesizer(Model):
             return masked_vae.terms(nets, batch, self._weights.to(batch.x.device))
         return cell_game.terms(turn, nets, batch, self._likelihood)
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Compare generated with held-out rows; where the VAE's are easy to tell apart, try a GAN."""
         self.chosen_ = "gan" if self.model == "gan" else "vae"
         self.scores_: dict[str, float] = {}
-        if held_out is rows or len(held_out) < 20:
+        if held_out is None or len(held_out) < 20:
             return []
         held = held_out.spread(JUDGED)
-        self.network_ = nets
         self.scores_["vae"] = self._told_apart("vae", nets, held)
         if self.model == "gan":
             self.scores_["gan"] = self._told_apart("gan", nets, held)
@@ -170,14 +169,19 @@ class Synthesizer(Model):
 
     def _try_game(self, nets: Nets, rows: Rows, held: Rows) -> None:
         """Train a GAN too, and keep it where its rows are harder to tell apart."""
-        shapes, kind = self.shapes_, self._binned
-        game = Nets(cell_game.roles(kind.sizes, kind.ordered, shapes.widths))
+        kind, settings = self._binned, self.settings_
+        device, spent = torch.device(settings.device), self.history_.reports[-1]["seconds"]
+        left = None if settings.max_time is None else settings.max_time - spent
+        if left is not None and left <= 0:
+            return
+        game = Nets(cell_game.roles(kind.sizes, kind.ordered, self.shapes_.widths)).to(device)
         own, self._turns_of = self._turns_of, cell_game.TURNS
         try:
             with torch.enable_grad():
-                train(self, game, rows, None, replace(self.settings_, device="cpu"))
+                train(self, game, rows.to(device), None, replace(settings, max_time=left))
         finally:
             self._turns_of = own
+        game.to("cpu")
         both = Nets({**dict(nets.items()), **dict(game.items())})
         self.scores_["gan"] = self._told_apart("gan", both, held)
         if _far(self.scores_["gan"]) < _far(self.scores_["vae"]):

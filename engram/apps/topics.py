@@ -178,7 +178,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         first, second = (nets.encoder(half) for half in bag.halves(batch.generator))
         return {"contrast": info_nce(first, second, self.temperature)}
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Learn topics on the codes, and count which of their words stand together."""
         nets.eval()
         codes = torch.cat([nets.encoder(bag) for bag in self._bags(rows)])

@@ -56,14 +56,14 @@ def plan(model: Model, rows: Any, y: Any = None) -> dict[str, Any]:
     part, held_out, _ = split(encoded, None, values, seed)
     n_train = n_rows - (0 if held_out is None else len(held_out))
     n_train = n_train if model.most_rows is None else min(n_train, model.most_rows)
-    model.kind_ = kind
+    model.kind_, model.given_ = kind, None if y is None else Conditions.fit(y, len(encoded))
     values = settled(values, model.automatic(kind) | model.suited(part))
-    if y is not None:
-        given = Conditions.fit(y, len(encoded))
+    if model.given_ is not None:
         # which of them does not change shapes
-        part = replace(part, y=given.encode(y, len(encoded), said=False)[: len(part)])
-    model.shapes_ = shapes = resolve_shapes(kind, values, model.families, 0 if y is None else given.size)
+        part = replace(part, y=model.given_.encode(y, len(encoded), said=False)[: len(part)])
     device = auto_device() if model.device == "auto" else model.device
+    model.prepare(values, n_train)
+    shapes = model.shapes_
     with seeded(seed):
         nets = Nets(model.roles(shapes))
         began = not values.get("pretrain") and model.start(nets, part)  # which would train

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 VALUES = 1 << 22  # encoded values in a block
+CHECKED_ROWS = (256, 8192)  # held-out rows that scales and findings are computed from: at least, at most
+CHECKED_VALUES = 1 << 21  # ... and between these so many values
 FEWEST = 64  # rows in a block, however long they are
 
 
@@ -88,10 +90,20 @@ def joined(first: Rows, second: Rows) -> Rows:
     return Rows(torch.cat([first.x, second.x]), mask, y)
 
 
+def rows_to_check(rows: Rows, held_out: Rows | None) -> Rows:
+    """Return what scales and findings are computed from, not too many rows: held-out ones or, without any, those learned from."""
+    return (rows if held_out is None else held_out).within(CHECKED_VALUES, *CHECKED_ROWS)
+
+
 def fingerprint(rows: Rows) -> str:
-    """Return a short digest of encoded rows, to tell whether two data sets are the same."""
-    digest = hashlib.sha256(repr(tuple(rows.x.shape)).encode())
-    digest.update(rows.x.contiguous().numpy().data)
-    if rows.mask is not None:
-        digest.update(rows.mask.contiguous().numpy().data)
+    """Return a short digest of encoded rows, without y, to tell whether two data sets are the same."""
+    return digest_of(rows.x, rows.mask)
+
+
+def digest_of(values: Tensor, *others: Tensor | None) -> str:
+    """Return a short digest of tensors on the CPU, of which all but the first may be none."""
+    digest = hashlib.sha256(repr(tuple(values.shape)).encode())
+    for tensor in (values, *others):
+        if tensor is not None:
+            digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]

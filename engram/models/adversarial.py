@@ -18,7 +18,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from engram.data.rows import Rows
+from engram.data.rows import Rows, rows_to_check
 from engram.maths.adversarial import PAIRS, r1_r2
 from engram.models.code_findings import off_prior
 from engram.models.codes import Codes
@@ -109,7 +109,8 @@ class AdversarialAutoencoder(Codes, Model):
         """Draw codes from the prior, (n, code size)."""
         return torch.randn(n, self.shapes_.code_size, generator=generator)
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Calibrate scores, and look whether codes are spread as the prior says."""
         found = super().finish(nets, rows, held_out)
-        return found + off_prior(self.codes_of(nets, held_out.spread(CHECKED)), self.draw_codes)
+        looked_at = rows_to_check(rows, held_out).spread(CHECKED)
+        return found + off_prior(self.codes_of(nets, looked_at), self.draw_codes)

@@ -206,7 +206,7 @@ class Autoencoder(Codes, Model):
         if self.sparsity in SELECTING and self._step % REVIVE_EVERY == REVIVE_EVERY - 1 and batch.progress < SLACK:
             revive(nets, batch.x)
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Estimate the scales that scores use, and count the units of a sparse code that are never active."""
         found = super().finish(nets, rows, held_out)
         if self.sparsity in (None, "kl"):

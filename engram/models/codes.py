@@ -12,7 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from engram.data.rows import Rows
+from engram.data.rows import Rows, rows_to_check
 from engram.errors import DataError, UsageError
 from engram.maths.mixture import Mixture, checked_mixture, draw, fit_mixture
 from engram.models.blocks import over_blocks, padded
@@ -56,11 +56,12 @@ class Codes(Walks, Scores, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         scores: Tensor = nets.decoder.likelihood.score_columns(output, batch.x, batch.mask).sum(1)
         return scores
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Estimate the scales of scores and draws, on rows that training has not seen, and the density that codes are drawn from."""
-        parts = (Batch(part.x, part.mask, part.y) for part in held_out.blocks(len(held_out)))
+        looked_at = rows_to_check(rows, held_out)
+        parts = (Batch(part.x, part.mask, part.y) for part in looked_at.blocks(len(looked_at)))
         output = torch.cat([nets.decoder(self.encode(nets, batch), *batch.given) for batch in parts])
-        nets.decoder.likelihood.calibrate(output, held_out.x, held_out.mask)
+        nets.decoder.likelihood.calibrate(output, looked_at.x, looked_at.mask)
         self.keep_codes(nets, rows, fit=type(self).draw_codes is Codes.draw_codes)
         return []
 

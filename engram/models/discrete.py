@@ -54,7 +54,7 @@ class Discrete(Codes):
         book = self.codebook(nets)
         return nearest(divided(self.encode(nets, batch), len(book)), book)
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Calibrate scores, count how often each entry is used, and look whether that is hardly ever."""
         found = super().finish(nets, rows, held_out)
         self.codebook_ = book = self.codebook(nets).clone()

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engram.data.rows import Rows
+from engram.data.rows import Rows, rows_to_check
 from engram.maths.linear import principal_components
 from engram.maths.quantise import k_means, nearest
 from engram.maths.regression import regression
@@ -82,12 +82,14 @@ class Played:
         return {name: ((x.double() - found.mean) @ found.vectors.T).numpy() for name, x in parts.items()}
 
 
-def looked_at(model: GAN, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+def looked_at(model: GAN, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
     """Return what is worth knowing of a fitted GAN; ``rows`` were learned from, ``held_out`` were not."""
-    if len(held_out) < FEWEST:
+    real = rows_to_check(rows, held_out)
+    if len(real) < FEWEST:
         return []
-    played = Played(model, nets, rows, held_out)
-    return [found for check in (no_progress, saturated, collapsed, ignored, memorised) for found in check(played)]
+    played = Played(model, nets, rows, real)
+    unseen = () if held_out is None else (saturated, memorised)  # what these say is of rows that were not learned from
+    return [found for check in (no_progress, collapsed, ignored, *unseen) for found in check(played)]
 
 
 def too_few_turns(model: GAN) -> Iterator[Finding]:
@@ -104,7 +106,7 @@ def no_progress(played: Played) -> Iterator[Finding]:
     spread = float(real.var(0, ddof=1).sum())
     distance = frechet_distance(real, generated)
     if spread > 0 and distance > POOR * spread:
-        told = f"generated rows are as far from held-out ones as their mean row: Frechet distance {distance:.3g}, variance {spread:.3g}"
+        told = f"generated rows are as far from real ones as their mean row: Frechet distance {distance:.3g}, variance {spread:.3g}"
         yield Finding(
             "no-progress", told, "Train longer (max_epochs), or with the automatic loss, penalty and learning_rate"
         )

@@ -247,7 +247,7 @@ class GAN(Model):
 
     def _augmented(self, x: Tensor) -> Tensor:
         """Return pictures where asked with changes drawn anew for each, real or generated; of a single pixel nothing would be left."""
-        small = self.augment == "auto" and self.data_["trained_on"] < SMALL_SET
+        small = self.augment == "auto" and self._n_learned < SMALL_SET
         if x.dim() < 4 or x.shape[2:].numel() == 1 or not (small or self.augment == "all"):
             return x
         return augmented(x, draw(len(x), *x.shape[2:], device=x.device))
@@ -257,8 +257,8 @@ class GAN(Model):
         if self.constraint == "clip" and turn.name == "discriminator":
             nets.discriminator.clip()
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
-        """Look at rows that it generates beside rows that it has not seen."""
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
+        """Look at rows that it generates beside real ones."""
         return [*too_few_turns(self), *looked_at(self, nets.eval(), rows, held_out)]
 
     def sample(self, n: int = 1, *, y: Any = None, random_state: Any = None) -> Any:

@@ -11,7 +11,7 @@ import torch
 from engram.data.given import Conditions
 from engram.data.kind import Kind, as_kind, warn_notes
 from engram.data.picture_stream import streamed_pictures
-from engram.data.rows import Rows, fingerprint
+from engram.data.rows import Rows, digest_of, fingerprint
 from engram.data.sparse import SparseStream
 from engram.data.stream import Stream, some
 from engram.errors import UsageError
@@ -32,7 +32,7 @@ class Intake:
     rows : Rows
         All rows, or the sample of a stream; after `divided`, those to learn from.
     digest : str
-        Fingerprint of ``rows`` as they came.
+        Fingerprint of ``rows`` as they came, without y.
     n_rows : int
         How many rows there are.
     stream : Stream or None
@@ -58,6 +58,15 @@ class Intake:
         if stream is not None and held_out is not None and held_out.index is not None:
             stream = stream.without(held_out.index.sort().values.numpy())
         return replace(self, rows=part, held_out=held_out, stream=stream), findings
+
+    def digests(self) -> dict[str, str]:
+        """Return digests of all that a fit depends on: rows, y, and the held-out rows that were given."""
+        found = {"fingerprint": self.digest}
+        if self.rows.y is not None:
+            found["y"] = digest_of(self.rows.y)
+        if self.held_out is not None:
+            found["validation"] = digest_of(self.held_out.x, self.held_out.mask, self.held_out.y)
+        return found
 
     def trained_on(self) -> int:
         """Return how many rows are learned from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,10 +25,10 @@ from engram.models.diagnosis import diagnose, named
 from engram.models.intake import Intake, pair_of, taken_in, with_y
 from engram.models.options import Options
 from engram.models.parts import Shapes
-from engram.models.remembered import TRAINING, check_goes_on, remember
+from engram.models.remembered import TRAINING, as_before_a_failure, check_goes_on, remember
 from engram.models.resolve import checked_parameters, resolve_settings, resolve_shapes, settled
 from engram.models.saving import run_files
-from engram.models.sheets import listening
+from engram.models.sheets import Progress, listening
 from engram.networks import NETWORKS, Network
 from engram.registry import name_of
 from engram.training import Batch, Finding, Turn, train
@@ -40,8 +41,6 @@ from engram.training.settings import usable_device
 from engram.version import VERSION
 
 NOT_RESUMED = ("random_state", "verbose", "encoder", "decoder")  # parameters that may differ when a fit is resumed
-CHECKED_ROWS = (256, 8192)  # held-out rows that scales and findings are computed from: at least, at most
-CHECKED_VALUES = 1 << 21  # ... and between these so many values
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -56,6 +55,11 @@ class Model(Options, ABC):
     # parameters that act whenever they are set, and are saved so
     at_use: ClassVar[tuple[str, ...]] = ("verbose", "warm_start")
     watches: ClassVar[bool] = True  # whether the terms of held-out rows say which weights are best
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a fit would go on from the weights of the last one."""
+        return self.warm_start and hasattr(self, "network_")
 
     def conditional_on(self, y: Any) -> bool:
         """Whether a fit to rows with this y, which may be None, is conditional."""
@@ -98,8 +102,8 @@ class Model(Options, ABC):
     def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
         """Do what has no gradient after a step."""
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
-        """After training: estimate what scores need on held-out rows, and return what is worth knowing."""
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
+        """After training: estimate what scores need on held-out rows, where there are any, and return what is worth knowing."""
         return []
 
     # --- fitting ---
@@ -145,7 +149,7 @@ class Model(Options, ABC):
         """
         values = checked_parameters(self)
         values["conditional"] = self.conditional_on(y)
-        continued = self.warm_start and hasattr(self, "network_")
+        continued = self.goes_on
         if continued:
             check_goes_on(self, values)
         if run is not None:
@@ -158,12 +162,14 @@ class Model(Options, ABC):
             given = with_y(given, y, held_out_y, self.given_ if continued else None)
         seed = seed_from(self.random_state)
         if folder is None:
-            self._learn(given, values, seed, continued=continued)
+            with as_before_a_failure(self):
+                self._learn(given, values, seed, continued=continued)
             return self
-        seed = begin(folder, self._note(given.digest, seed), resume=resume)["seed"]
+        seed = begin(folder, self._note(given, seed), resume=resume)["seed"]
         try:
-            self._learn(given, values, seed, continued=continued, checkpoints=Checkpoints(folder))
-            finish(folder, run_files(self))
+            with as_before_a_failure(self):
+                self._learn(given, values, seed, continued=continued, checkpoints=Checkpoints(folder))
+                finish(folder, run_files(self))
         except BaseException as error:
             abandon(folder, hopeless=isinstance(error, DivergedError) and not resume)
             raise
@@ -193,57 +199,78 @@ class Model(Options, ABC):
         self._train(given, values, seed, continued=continued, checkpoints=checkpoints)
         self.set_feature_attributes()
 
-    def _note(self, digest: str, seed: int) -> dict[str, Any]:
+    def _note(self, given: Intake, seed: int) -> dict[str, Any]:
         """Return what a resumed fit must have in common with this one."""
-        given = {name: repr(value) for name, value in self.get_params(deep=False).items() if name not in NOT_RESUMED}
+        own = {name: repr(value) for name, value in self.get_params(deep=False).items() if name not in NOT_RESUMED}
         return {
             "engram": VERSION,
             "model": type(self).__name__,
-            "parameters": given,
-            "fingerprint": digest,
+            "parameters": own,
+            **given.digests(),
             "seed": seed,
         }
+
+    def prepare(self, values: dict[str, Any], n_rows: int, *, continued: bool = False) -> None:
+        """Set what networks and terms must know of the rows, by their kind; networks that go on learning keep their shapes."""
+        self._n_learned = n_rows
+        if not continued:
+            n_given = 0 if self.given_ is None else self.given_.size
+            self.shapes_ = resolve_shapes(self.kind_, values, self.families, n_given)
+        likelihood = self.kind_.likelihood()
+        is_counted = self.corruption in THINNINGS and sees_logarithms(likelihood)
+        self._counted = likelihood if is_counted else None  # what counts are taken back by in steps
+
+    def check_rows(self, rows: Rows) -> None:
+        """Raise `UsageError` where the corruption does not fit these rows."""
+        x = rows.x if self._counted is None else to_counts(self._counted, rows.x)
+        check_fits(self.corruption, x)
 
     def _train(
         self, given: Intake, values: dict[str, Any], seed: int, *, continued: bool, checkpoints: Checkpoints | None
     ) -> None:
-        """Build the networks, run the loop, look at the result."""
+        """Build the networks, let them learn, look at the result, and keep it."""
         rows, held_out = given.rows, given.held_out
         device = usable_device(self.device)
-        likelihood = self.kind_.likelihood()
-        is_counted = self.corruption in THINNINGS and sees_logarithms(likelihood)
-        check_fits(self.corruption, to_counts(likelihood, rows.x) if is_counted else rows.x)
-        self._counted = likelihood.to(device) if is_counted else None  # what counts are taken back by in steps
         values = settled(values, self.automatic(self.kind_) | self.suited(rows))
-        if not continued:  # networks that go on learning stay as they are
-            n_given = 0 if self.given_ is None else self.given_.size
-            self.shapes_ = resolve_shapes(self.kind_, values, self.families, n_given)
+        self.prepare(values, given.trained_on(), continued=continued)
+        self.check_rows(rows)
         with seeded(seed, device.type):
-            nets = self.network_ if continued else Nets(self.roles(self.shapes_))
+            nets = copy.deepcopy(self.network_) if continued else Nets(self.roles(self.shapes_))
             self._turns = (Turn(type(self).__name__.lower(), tuple(nets)),)
             began = not continued and self.start(nets, rows)
             self.settings_ = resolve_settings(nets, given.trained_on(), values, seed, device.type, began=began)
             with threads(self.settings_.threads), listening(self, nets, rows.y, checkpoints) as progress:
-                nets.to(device)
-                watched = held_out.to(device) if held_out is not None and self.watches else None
-                source = given.batches(self.settings_.batch_size, seed, device) or rows.to(device)
-                try:
-                    self.history_ = train(self, nets, source, watched, self.settings_, progress, checkpoints)
-                except NotFiniteError as error:
-                    raise named(error, None if given.stream else rows.index, self.kind_) from None
-                self.findings_ += self.history_.findings()
-                nets.to("cpu")
+                self._run(nets, given, device, progress, checkpoints)
                 if began and self.history_.best_step == 0:
                     self._keep_start(nets, rows, held_out)
-                seen = (rows if held_out is None else held_out).within(CHECKED_VALUES, *CHECKED_ROWS)
                 with torch.no_grad():
-                    self.findings_ += self.finish(nets, rows, seen)
+                    self.findings_ += self.finish(nets, rows, held_out)
                 self.findings_ += diagnose(self, nets, rows, held_out, given.trained_on())
         self.network_: Nets = nets
         remember(self)
         self.findings_ += [Finding("scale", text) for text in self.likelihood_findings()]
         self.loss_curve_ = self.history_.losses
         self.n_iter_ = max(1, round(self.history_.reports[-1]["epoch"])) if self.history_.reports else 1
+
+    def _run(
+        self,
+        nets: Nets,
+        given: Intake,
+        device: torch.device,
+        progress: Progress | None,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        """Run the loop, on the device that was asked for."""
+        rows, held_out = given.rows, given.held_out
+        nets.to(device)
+        watched = held_out.to(device) if held_out is not None and self.watches else None
+        source = given.batches(self.settings_.batch_size, self.settings_.seed, device) or rows.to(device)
+        try:
+            self.history_ = train(self, nets, source, watched, self.settings_, progress, checkpoints)
+        except NotFiniteError as error:
+            raise named(error, None if given.stream else rows.index, self.kind_) from None
+        self.findings_ += self.history_.findings()
+        nets.to("cpu")
 
     def _keep_start(self, nets: Nets, rows: Rows, held_out: Rows | None) -> None:
         """Training did not beat the closed form: take the closed form of all rows, the held-out ones included."""
@@ -294,8 +321,9 @@ class Model(Options, ABC):
         if self._counted is None:
             return corrupted(self.corruption, x, *rest)
         seen = observed(x, batch.mask, groups)
-        counts = to_counts(self._counted, x)
-        found = from_counts(self._counted, corrupted(self.corruption, torch.where(seen, counts, 0.0), *rest))
+        likelihood = self._counted.to(x.device)
+        counts = to_counts(likelihood, x)
+        found = from_counts(likelihood, corrupted(self.corruption, torch.where(seen, counts, 0.0), *rest))
         return torch.where(seen, found, 0.0).to(x.dtype)
 
     # --- using ---

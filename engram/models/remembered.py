@@ -1,7 +1,9 @@
-"""The parameters of the last fit: what a run folder says, and what a fit that goes on must have in common with it."""
+"""What a model keeps of its last fit: what a run folder says, what a fit that goes on must have in common with it, all if one fails."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from engram.errors import UsageError
@@ -22,6 +24,17 @@ def remember(model: Model) -> None:
     """Keep the parameters that a model was fitted with, as their types have them and as JSON has them."""
     model._fitted = checked_parameters(model)
     model._described = model.described()
+
+
+@contextmanager
+def as_before_a_failure(model: Model) -> Iterator[None]:
+    """Where what is done inside fails, leave a model as it was: fitted as before, or not at all."""
+    before = dict(model.__dict__)
+    try:
+        yield
+    except BaseException:
+        model.__dict__ = before
+        raise
 
 
 def saved_parameters(model: Model) -> dict[str, Any]:

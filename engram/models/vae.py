@@ -14,14 +14,14 @@ arXiv:1706.02262; WAE, Tolstikhin et al. 2018, arXiv:1711.01558). With ``importa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from engram.data.kind import Kind
-from engram.data.rows import Rows
+from engram.data.rows import Rows, rows_to_check
 from engram.errors import UsageError
 from engram.maths.bounds import importance_bound
 from engram.maths.discrepancy import mean_discrepancy
@@ -208,8 +208,7 @@ class VAE(Codes, Model):
         """Compare the codes of at most `TOGETHER` rows: (rows,) or ()."""
         parts = [torch.split(t, TOGETHER) for t in (z, mean, log_var)]
         if self.penalty == "tc":
-            n_rows = cast("int", self.data_["trained_on"])
-            return torch.cat([total_correlation(a, m, v, n_rows) for a, m, v in zip(*parts, strict=True)])
+            return torch.cat([total_correlation(a, m, v, self._n_learned) for a, m, v in zip(*parts, strict=True)])
         drawn = torch.split(draw_prior(len(z), z.shape[1], components, batch.generator).to(z.device), TOGETHER)
         pairs = zip(parts[0], drawn, strict=True)
         return torch.stack([mean_discrepancy(a, b) * (len(a) / len(z)) for a, b in pairs]).sum()
@@ -273,16 +272,16 @@ class VAE(Codes, Model):
         )
         self.kl_ = tensors["kl"].numpy()
 
-    def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:
+    def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Look whether the code says anything about rows that training has not seen."""
         self.keep_codes(nets, rows, fit=False)
         found = self.components(nets)
         self.prior_ = None if found is None else (found[0].clone(), found[1].clone(), found[2].clone())
-        held_out = held_out.spread(CHECKED)
-        batch = Batch(held_out.x, held_out.mask, held_out.y)
-        kl = self.kl_per_unit(nets, held_out)
+        looked_at = rows_to_check(rows, held_out).spread(CHECKED)
+        batch = Batch(looked_at.x, looked_at.mask, looked_at.y)
+        kl = self.kl_per_unit(nets, looked_at)
         self.kl_ = kl.numpy()
-        gain = self.log_density(nets, batch, FEW_DRAWS) - without_code(nets.decoder.likelihood, rows, held_out)
+        gain = self.log_density(nets, batch, FEW_DRAWS) - without_code(nets.decoder.likelihood, rows, looked_at)
         return code_use(self.encode(nets, batch), kl, gain)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from commands import engram as run
+from conftest import CASES
 from safetensors.torch import load_file
 
 import engram
@@ -84,6 +85,21 @@ def test_the_members_can_be_another_model(model: Any, tmp_path: Path) -> None:
     config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
     said = {VAE: {"name": "vae", "beta": 2.0}, Autoencoder: {"name": "autoencoder", "hidden": [8], "code_size": 2}}
     assert config["parameters"]["model"] == said.get(type(model), model)
+
+
+@pytest.mark.parametrize(
+    "name", [case.model for case in CASES if case.data == "numbers" and hasattr(case.cls, "encode")]
+)
+def test_every_model_with_an_encoder_can_be_the_members(name: str) -> None:
+    model = {"name": name, "code_size": 2, "corruption": "masking"}
+    found = detector(model=model, n_models=2, max_epochs=1).fit(rows(60, 0))
+    assert np.isfinite(found.score_samples(rows(5, 1))).all()
+
+
+def test_members_that_take_counts_away_need_counts() -> None:
+    model = {"name": "autoencoder", "corruption": "binomial-thinning"}
+    with pytest.raises(UsageError, match="binomial-thinning"):
+        detector(model=model, n_models=2, max_epochs=1).fit(rows(60, 0))
 
 
 def test_a_given_model_is_left_as_it_is() -> None:

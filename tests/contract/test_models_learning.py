@@ -14,7 +14,7 @@ import torch
 
 import engram
 from engram.data.rows import Rows
-from engram.errors import UsageError
+from engram.errors import DivergedError, UsageError
 from engram.training import Batches, Settings, Turn, train
 from engram.training.averaging import averaged
 from engram.training.nets import Nets
@@ -164,6 +164,27 @@ def test_a_second_fit_begins_anew_and_a_warm_start_goes_on(each_model: Any) -> N
         states.append(torch.cat([p.detach().flatten() for p in model.network_.parameters()]))
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_fit_that_fails_leaves_the_last_one(each_class: Any, warm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = each_class.create(max_epochs=1, warm_start=warm).fit(each_class.X)
+    drawn = model.sample(3, random_state=0)
+    before, weights = dict(vars(model)), {name: value.clone() for name, value in model.network_.state_dict().items()}
+    terms = type(model).terms
+
+    def spoiled(*given: Any) -> dict[str, torch.Tensor]:
+        return {name: value * torch.nan for name, value in terms(*given).items()}
+
+    monkeypatch.setattr(type(model), "terms", spoiled)
+    with pytest.raises(DivergedError):
+        model.fit(each_class.X[:40])
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())
+    assert all(torch.equal(value, weights[name]) for name, value in model.network_.state_dict().items())
+    monkeypatch.undo()
+    assert np.array_equal(model.sample(3, random_state=0), drawn)
+    assert not vars(each_class.create()).keys() - set(model.get_params())
 
 
 # --- parameters that change after a fit ---

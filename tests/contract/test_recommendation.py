@@ -258,6 +258,24 @@ def test_odd_histories_are_learned_from(raw: Any) -> None:
     assert len(model.recommend([])) >= 1
 
 
+def test_a_second_fit_is_as_long_as_the_first() -> None:
+    model = engram.Recommender(random_state=0, code_size=4)
+    first = model.fit(events(20)).settings_
+    assert model.fit(events(20)).settings_ == first
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_all_users_are_counted_once_and_learned_ones_are_no_judges(
+    held_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engram.data.rows, "CHECKED_ROWS", (4, 4))  # as if there were many
+    model = engram.Recommender(**QUICK | {"max_epochs": 1}, early_stopping=held_out).fit(events())
+    counts = model.popular(N_ITEMS).set_index("item")["share"] * 80
+    assert np.allclose(counts, events()["item"].value_counts()[counts.index])
+    told = [finding.message for finding in model.findings_ if finding.kind == "blend"]
+    assert ("no users were held out" in told[0]) is not held_out
+
+
 def test_too_many_items_leave_the_linear_part_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recommendation, "MOST_ITEMS", 10)
     model = engram.Recommender(**QUICK).fit(events(40))

@@ -94,6 +94,22 @@ def test_a_signal_that_comes_when_the_fit_is_over_stops_after_it_was_written(
     assert np.array_equal(engram.load(tmp_path / "run").transform(X), fit.transform(X))
 
 
+@pytest.mark.parametrize("other", ["y", "validation"])
+def test_a_fit_is_resumed_only_with_the_same_y_and_held_out_rows(
+    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y = np.arange(len(X)) % 3
+    given: dict[str, Any] = {"y": y, "validation": (X[:20], y[:20])}
+    with monkeypatch.context() as patch:
+        interrupted(3, patch)
+        with pytest.raises(StoppedError):
+            model(conditional=True).fit(X, run=tmp_path / "run", **given)
+    others = {"y": y[::-1].copy(), "validation": (X[20:40], y[:20])}
+    with pytest.raises(RunError, match=f"cannot resume.* {other} differ"):
+        model(conditional=True).fit(X, run=tmp_path / "run", resume=True, **given | {other: others[other]})
+    model(conditional=True).fit(X, run=tmp_path / "run", resume=True, **given)
+
+
 def test_a_fit_is_resumed_only_with_the_same_rows_and_parameters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

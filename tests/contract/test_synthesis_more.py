@@ -397,3 +397,11 @@ def test_new_keys_of_64_bits_are_none_of_those_at_fit(low: int, high: int, dtype
     drawn = engram.Synthesizer(max_epochs=1, random_state=0).fit(X).sample(400)["id"]
     assert drawn.is_unique
     assert not set(map(int, drawn)) & set(map(int, keys))
+
+
+def test_rows_that_were_learned_from_do_not_pass_for_held_out_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engram.data.rows, "CHECKED_ROWS", (30, 30))  # as if there were many
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    model = engram.Synthesizer(max_epochs=1, early_stopping=False, random_state=0).fit(rows)
+    assert model.scores_ == {}
+    assert not [finding for finding in model.findings_ if finding.kind == "told-apart"]
