@@ -153,7 +153,7 @@ class Autoencoder(Codes, Model):
         return began
 
     def _learn_in_pairs(self, nets: Nets, rows: Rows) -> None:
-        values, device = checked_parameters(self), usable_device(self.device).type
+        values, device = checked_parameters(self), str(usable_device(self.device))
 
         def settings(pair: Nets) -> Settings:
             return resolve_settings(pair, len(rows), values, torch.initial_seed() % 2**31, device, began=False)

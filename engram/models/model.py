@@ -218,11 +218,11 @@ class Model(Options, ABC):
         if not continued:  # networks that go on learning stay as they are
             n_given = 0 if self.given_ is None else self.given_.size
             self.shapes_ = resolve_shapes(self.kind_, values, self.families, n_given)
-        with seeded(seed, device.type):
+        with seeded(seed, device):
             nets = self.network_ if continued else Nets(self.roles(self.shapes_))
             self._turns = (Turn(type(self).__name__.lower(), tuple(nets)),)
             began = not continued and self.start(nets, rows)
-            self.settings_ = resolve_settings(nets, given.trained_on(), values, seed, device.type, began=began)
+            self.settings_ = resolve_settings(nets, given.trained_on(), values, seed, str(device), began=began)
             with threads(self.settings_.threads), listening(self, nets, rows.y, checkpoints) as progress:
                 nets.to(device)
                 watched = held_out.to(device) if held_out is not None and self.watches else None

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from engram.errors import UsageError
 
+CPU = torch.device("cpu")
+RANDOM = ("random", "random_cuda")  # the states of generators, which lie on the CPU whatever the device
+
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
@@ -28,16 +31,28 @@ def threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
-    """Draw from torch's generators seeded with ``seed``; the caller's random state is as before afterwards."""
-    devices = [torch.cuda.current_device()] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
+    """Draw from the generators of a device seeded with ``seed``; the caller's random state is as before afterwards."""
+    before = random_state(device)
+    reseed(seed, device)
+    try:
         yield
+    finally:
+        set_random_state(before, device)
+
+
+def reseed(seed: int, device: torch.device) -> None:
+    """Seed the generators that a computation on a device draws from, and no others: `torch.manual_seed` seeds those of all devices."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type != "cpu" and hasattr(torch, device.type):
+        getattr(torch, device.type).manual_seed(seed)
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the state of torch's generators that a computation on a device draws from."""
+    """Return the state of torch's generators that a computation on a device draws from, under the names `RANDOM`."""
     states = {"random": torch.get_rng_state()}
     if device.type == "cuda":
         states["random_cuda"] = torch.cuda.get_rng_state(device)
