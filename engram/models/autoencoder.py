@@ -9,7 +9,6 @@ between units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, cast
 
@@ -163,11 +162,6 @@ class Autoencoder(Codes, Model):
 
         learn_in_pairs(nets, rows, settings, lambda batch: self.corrupted(nets, batch), hidden)
 
-    def turns(self, step: int) -> Sequence[Turn]:
-        """One turn of all roles."""
-        self._step = step
-        return self._turns
-
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """- log p(x | decoder(z)) per row, and the penalties on z = code(encoder(corrupt(x)))."""
         x, norm = self.corrupted(nets, batch), None
@@ -202,8 +196,10 @@ class Autoencoder(Codes, Model):
         return found
 
     def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
-        """Revive units of a sparse code that have died."""
-        if self.sparsity in SELECTING and self._step % REVIVE_EVERY == REVIVE_EVERY - 1 and batch.progress < SLACK:
+        """Count for how long units were not active, and revive those of a sparse code that have died."""
+        if "code" in nets:
+            nets.code.count()
+        if self.sparsity in SELECTING and batch.step % REVIVE_EVERY == REVIVE_EVERY - 1 and batch.progress < SLACK:
             revive(nets, batch.x)
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows) -> list[Finding]:

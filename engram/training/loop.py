@@ -166,20 +166,19 @@ class _Fit:
         return share if limit is None else min(1.0, max(share, (time.perf_counter() - self.started) / limit))
 
     def _step(self, batch: Batch) -> None:
-        batch.progress = self._progress()
+        batch.step, batch.progress = self.step, self._progress()
         share = rate(self.settings.schedule, batch.progress) * SLOWER**self.history.recoveries
         for turn in self.player.turns(self.step):
             if turn.every > 1 and self.step % turn.every:
                 continue
             optimiser = self._optimiser(turn)
             kept = [buffer.clone() for buffer in self.frozen]
-            for _ in range(turn.repeats):
-                terms, loss = self._gradient(turn, batch)
-                if self.settings.clip is not None:
-                    nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
-                skipped = optimiser.step(share, loss)
-                self.player.after_step(turn, self.nets, batch)
-                self.log.add(turn.name, self.step, terms, skipped)
+            terms, loss = self._gradient(turn, batch)
+            if self.settings.clip is not None:
+                nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
+            skipped = optimiser.step(share, loss)
+            self.player.after_step(turn, self.nets, batch)
+            self.log.add(turn.name, self.step, terms, skipped)
             for buffer, before in zip(self.frozen, kept, strict=True):
                 buffer.copy_(before)
         if self.average is not None:
@@ -199,6 +198,7 @@ class _Fit:
             self.history.parts *= 2  # for the rest of the fit
             for weight in self.nets.parameters():
                 weight.grad = None
+            self.nets.forget()
             reseed(self.settings.seed * 1_000_003 + self.step, self.device)  # not what was left of the attempt
 
     def _in_parts(self, turn: Turn, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
