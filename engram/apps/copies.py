@@ -132,7 +132,7 @@ class Copies(Ensemble):
         if not bool(learns.any()):
             return batch
         mask, y, weight = (None if t is None else t[learns] for t in (batch.mask, batch.y, batch.weight))
-        return Batch(batch.x[learns], mask, y, weight, index[learns], batch.progress, batch.generator)
+        return replace(batch, x=batch.x[learns], mask=mask, y=y, weight=weight, index=index[learns])
 
     def means(self, nets: Nets, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return what each copy makes of standardised rows x: means on the same scale, (members, rows, values).

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -54,26 +55,29 @@ class Features(Protocol):
 
 
 class _Cache:
-    """The features of the sets of rows that were asked for last, at most so many bytes."""
+    """The features of the sets of rows that were asked for last, at most so many bytes; several threads may ask at once."""
 
     def __init__(self, most: int) -> None:
-        self.most = most
+        self.most, self._lock = most, threading.Lock()
         self.kept: OrderedDict[tuple[str, str], Array] = OrderedDict()
 
     def get(self, key: tuple[str, str]) -> Array | None:
-        if key in self.kept:
-            self.kept.move_to_end(key)
-        return self.kept.get(key)
+        with self._lock:
+            if key in self.kept:
+                self.kept.move_to_end(key)
+            return self.kept.get(key)
 
     def put(self, key: tuple[str, str], found: Array) -> None:
         found.setflags(write=False)  # it is handed out again
-        self.kept[key] = found
-        while len(self.kept) > 1 and sum(array.nbytes for array in self.kept.values()) > self.most:
-            self.kept.popitem(last=False)
+        with self._lock:
+            self.kept[key] = found
+            while len(self.kept) > 1 and sum(array.nbytes for array in self.kept.values()) > self.most:
+                self.kept.popitem(last=False)
 
 
 _CACHE = _Cache(CACHED_BYTES)
 _MAKERS: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+_LEARNING = threading.Lock()  # of `_MAKERS`: what several threads ask for is learned once, and by one at a time
 
 
 class _Kept(ABC):
@@ -266,18 +270,19 @@ def _inception(name: str) -> Features:
 
 def _made(key: tuple[str, ...], x: Tensor, labels: Any, seed: int) -> Features:
     """Return what was learned for this key before, or learn it now."""
-    if key not in _MAKERS:
-        made: Features = (
-            JudgeFeatures(Judge().fit(x, labels, random_state=seed))
-            if key[0] == "judge"
-            else CodeFeatures(x, random_state=seed)
-        )
-        _MAKERS[key] = made
-        while len(_MAKERS) > CACHED_MAKERS:
-            _MAKERS.popitem(last=False)
-    _MAKERS.move_to_end(key)
-    found: Features = _MAKERS[key]
-    return found
+    with _LEARNING:
+        made: Features | None = _MAKERS.get(key)
+        if made is None:
+            made = (
+                JudgeFeatures(Judge().fit(x, labels, random_state=seed))
+                if key[0] == "judge"
+                else CodeFeatures(x, random_state=seed)
+            )
+            _MAKERS[key] = made
+            while len(_MAKERS) > CACHED_MAKERS:
+                _MAKERS.popitem(last=False)
+        _MAKERS.move_to_end(key)
+        return made
 
 
 def _as_data(x: Tensor) -> Kind:

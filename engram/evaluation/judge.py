@@ -136,7 +136,7 @@ class Judge:
         if self.epochs_ < 1:
             raise UsageError(f"max_epochs={max_epochs!r} is no positive number of passes over the rows. Use 'auto'.")
         device = usable_device("auto")
-        with seeded(seed, device.type):
+        with seeded(seed, device):
             nets = Nets({"judge": Classifier(rows.x, len(self.classes_))}).to(device)
             self._threads = auto_threads(3 * flops_per_row(nets) * batch_size)
             settings = Settings(
@@ -146,7 +146,7 @@ class Judge:
                 weight_decay=WEIGHT_DECAY,
                 early_stopping=False,
                 threads=self._threads,
-                device=device.type,
+                device=str(device),
                 seed=seed,
             )
             with threads(self._threads):

@@ -76,10 +76,8 @@ def group_means(x: Tensor, k: int, seed: int = 0) -> Tensor:
 
 
 def _centres(x: Tensor, k: int, seed: int) -> Tensor:
-    """Return k-means centres, (k, size), by a seed of its own; torch's own generator stays as it is."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return k_means(x[:, None], k)[0]
+    """Return k-means centres, (k, size), by a seed of its own; torch's own generators stay as they are."""
+    return k_means(x[:, None], k, generator=torch.Generator(x.device).manual_seed(seed))[0]
 
 
 def fit_mixture(x: Tensor, k: int, seed: int = 0) -> Mixture:

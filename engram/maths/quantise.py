@@ -66,19 +66,19 @@ def perplexity(counts: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def k_means(z: Tensor, entries: int, rounds: int = 10) -> Tensor:
+def k_means(z: Tensor, entries: int, rounds: int = 10, generator: torch.Generator | None = None) -> Tensor:
     """Return cluster centres of each part by Lloyd's algorithm from k-means++ seeds (Arthur & Vassilvitskii, SODA 2007).
 
     Shapes: (rows, parts, size) -> (parts, entries, size). Where there are fewer different rows than entries, some occur twice.
-    Draws from torch's own generator.
+    Draws from torch's own generator unless another is given.
     """
     rows, parts, _ = z.shape
     each = torch.arange(parts, device=z.device)
-    found = [z[torch.randint(rows, (parts,), device=z.device), each]]
+    found = [z[torch.randint(rows, (parts,), device=z.device, generator=generator), each]]
     distance = (z - found[0]).square().sum(-1)
     for _ in range(1, entries):
         weight = distance.T + 1e-12  # far rows are likely seeds; if all are seeds already, any will do
-        found.append(z[torch.multinomial(weight, 1).flatten(), each])
+        found.append(z[torch.multinomial(weight, 1, generator=generator).flatten(), each])
         distance = torch.minimum(distance, (z - found[-1]).square().sum(-1))
     codebook = torch.stack(found, 1)
     for _ in range(rounds):

@@ -9,7 +9,6 @@ between units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, cast
 
@@ -153,7 +152,7 @@ class Autoencoder(Codes, Model):
         return began
 
     def _learn_in_pairs(self, nets: Nets, rows: Rows) -> None:
-        values, device = checked_parameters(self), usable_device(self.device).type
+        values, device = checked_parameters(self), str(usable_device(self.device))
 
         def settings(pair: Nets) -> Settings:
             return resolve_settings(pair, len(rows), values, torch.initial_seed() % 2**31, device, began=False)
@@ -162,11 +161,6 @@ class Autoencoder(Codes, Model):
             return corrupted_hidden(self.corruption, batch.x, self.corruption_level)
 
         learn_in_pairs(nets, rows, settings, lambda batch: self.corrupted(nets, batch), hidden)
-
-    def turns(self, step: int) -> Sequence[Turn]:
-        """One turn of all roles."""
-        self._step = step
-        return self._turns
 
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """- log p(x | decoder(z)) per row, and the penalties on z = code(encoder(corrupt(x)))."""
@@ -202,8 +196,10 @@ class Autoencoder(Codes, Model):
         return found
 
     def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
-        """Revive units of a sparse code that have died."""
-        if self.sparsity in SELECTING and self._step % REVIVE_EVERY == REVIVE_EVERY - 1 and batch.progress < SLACK:
+        """Count for how long units were not active, and revive those of a sparse code that have died."""
+        if "code" in nets:
+            nets.code.count()
+        if self.sparsity in SELECTING and batch.step % REVIVE_EVERY == REVIVE_EVERY - 1 and batch.progress < SLACK:
             revive(nets, batch.x)
 
     def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:

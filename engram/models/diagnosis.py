@@ -122,10 +122,14 @@ def nothing_learned(fit: Examined) -> Iterator[Finding]:
     reports = fit.history.reports
     if len(reports) < 2 or any(finding.kind == "kept-start" for finding in fit.model.findings_):
         return
-    first, last, steps = reports[0]["terms"], reports[-1]["terms"], reports[-1]["step"]
-    rate = f"{fit.settings.learning_rate:.2g}"
-    if all(abs(last[n] - first[n]) <= 1e-5 * max(abs(first[n]), 1e-3) for n in first):
-        told = "; ".join(f"{n} {first[n]:.5g} at first, {last[n]:.5g} at the end" for n in first)
+    steps, rate = reports[-1]["step"], f"{fit.settings.learning_rate:.2g}"
+    names = dict.fromkeys(name for report in reports for name in report["terms"])
+    curves = {name: [report["terms"][name] for report in reports if name in report["terms"]] for name in names}
+    ends = {
+        n: (curve[0], curve[-1]) for n, curve in curves.items() if len(curve) > 1
+    }  # a rare turn is not in all of them
+    if ends and all(abs(last - first) <= 1e-5 * max(abs(first), 1e-3) for first, last in ends.values()):
+        told = "; ".join(f"{n} {first:.5g} at first, {last:.5g} at the end" for n, (first, last) in ends.items())
         advice = f"Try a learning_rate above {rate}; rows that are all alike also look so"
         yield Finding("nothing-learned", f"no term of the loss moved in {steps} steps: {told}", advice)
     elif fit.history.best_step == 0:

@@ -234,11 +234,11 @@ class Model(Options, ABC):
         values = settled(values, self.automatic(self.kind_) | self.suited(rows))
         self.prepare(values, given.trained_on(), continued=continued)
         self.check_rows(rows)
-        with seeded(seed, device.type):
+        with seeded(seed, device):
             nets = copy.deepcopy(self.network_) if continued else Nets(self.roles(self.shapes_))
             self._turns = (Turn(type(self).__name__.lower(), tuple(nets)),)
             began = not continued and self.start(nets, rows)
-            self.settings_ = resolve_settings(nets, given.trained_on(), values, seed, device.type, began=began)
+            self.settings_ = resolve_settings(nets, given.trained_on(), values, seed, str(device), began=began)
             with threads(self.settings_.threads), listening(self, nets, rows.y, checkpoints) as progress:
                 self._run(nets, given, device, progress, checkpoints)
                 if began and self.history_.best_step == 0:

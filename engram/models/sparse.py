@@ -16,6 +16,7 @@ from engram.maths.jacobian import slope_of
 from engram.maths.sparsity import batch_threshold, top_k
 from engram.models.stacking import layer_of
 from engram.networks import Coder
+from engram.networks.gathering import Gathering
 from engram.training import Finding
 from engram.training.nets import Nets
 
@@ -29,7 +30,7 @@ REVIVE_EVERY = 50  # steps
 SLACK = 0.8  # of training, after which no unit is revived: it could not learn any more
 
 
-class Units(nn.Module):
+class Units(Gathering):
     """An encoder's output as codes.
 
     Parameters
@@ -52,8 +53,10 @@ class Units(nn.Module):
         self.size, self.activation, self.select, self.k, self.k_used = size, activation, select, k, k_used
         self.register_buffer("threshold", torch.zeros(()))
         self.register_buffer("idle", torch.zeros(size, dtype=torch.int64))  # steps since a unit was active
+        self.register_buffer("active", torch.zeros(size, dtype=torch.bool), persistent=False)  # since the last `count`
         self.threshold: Tensor
         self.idle: Tensor
+        self.active: Tensor
 
     def forward(self, values: Tensor, progress: float | None = None) -> Tensor:
         """Return codes, (rows, units), of an encoder's output: at use, or as while learning at a share of training.
@@ -70,8 +73,19 @@ class Units(nn.Module):
             if self.training:
                 self.threshold.lerp_(batch_threshold(found, self.k_used).to(self.threshold.dtype), FOLLOW)
         if self.training and self.activation == "relu":
-            self.idle.copy_(torch.where((codes.detach() > 0).any(0), 0, self.idle + 1))
+            self.active.logical_or_((codes.detach() > 0).any(0))
         return codes
+
+    @torch.no_grad()
+    def count(self) -> None:
+        """Count a step, however many parts it was taken in, as one without those units that were not active in it."""
+        if self.activation == "relu":
+            self.idle.copy_(torch.where(self.active, 0, self.idle + 1))
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget which units were active: the step is counted, or taken again."""
+        self.active.zero_()
 
     def activated(self, values: Tensor) -> Tensor:
         """Apply the activation alone."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engram.maths.quantise import assigned, centres, k_means, looked_up, moving_average, nearest
+from engram.networks.gathering import Gathering
 
 DEAD = 0.02  # of an even share of the rows: an entry that gets less is given another place
 
 
-class Codebook(nn.Module):
+class Codebook(Gathering):
     """Entries for each part of a code; what it quantises while learning is counted until `follow` moves the entries.
 
     Parameters
@@ -31,7 +32,7 @@ class Codebook(nn.Module):
         self.sums: Tensor
         self.new_counts: Tensor
         self.new_sums: Tensor
-        self.last: Tensor | None = None  # what was quantised last, (rows, parts, size)
+        self.last: list[Tensor] = []  # what was quantised since the last move, each (rows, parts, size)
 
     @torch.no_grad()
     def start(self, z: Tensor) -> None:
@@ -50,7 +51,7 @@ class Codebook(nn.Module):
                 counts, sums = assigned(z.detach().float(), index, self.entries.shape[1])
                 self.new_counts += counts
                 self.new_sums += sums
-                self.last = z.detach().float()
+                self.last.append(z.detach().float())
             return looked_up(self.entries, index)
 
     @torch.no_grad()
@@ -59,17 +60,22 @@ class Codebook(nn.Module):
         good = self.new_sums.isfinite().all()  # a step that is skipped leaves the entries alone too
         counts = torch.where(good, moving_average(self.counts, self.new_counts, decay), self.counts)
         sums = torch.where(good, moving_average(self.sums, self.new_sums.nan_to_num(), decay), self.sums)
-        self.new_counts.zero_()
-        self.new_sums.zero_()
-        if self.last is not None:
+        if self.last:
+            last = torch.cat(self.last)
             parts, entries = counts.shape
             even = counts.mean(1, keepdim=True).expand_as(counts)
-            row = torch.randint(len(self.last), (parts, entries), device=counts.device)
-            fresh = self.last[row, torch.arange(parts, device=counts.device)[:, None]]
+            row = torch.randint(len(last), (parts, entries), device=counts.device)
+            fresh = last[row, torch.arange(parts, device=counts.device)[:, None]]
             dead = (counts < DEAD * even) & good
             counts = torch.where(dead, even, counts)
             sums = torch.where(dead[..., None], fresh * even[..., None], sums)
         self.counts.copy_(counts)
         self.sums.copy_(sums)
         self.entries.copy_(centres(counts, sums))
-        self.last = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was given since the last move: the entries have followed it, or the step is taken again."""
+        self.new_counts.zero_()
+        self.new_sums.zero_()
+        self.last = []

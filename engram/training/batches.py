@@ -31,6 +31,8 @@ class Batch:
         Share of training that is done, 0 to 1; 1 outside training.
     generator : torch.Generator or None
         The source of noise outside training; None inside, where torch's own is seeded.
+    step : int
+        The number of the step; 0 outside training.
     """
 
     x: Tensor
@@ -40,6 +42,7 @@ class Batch:
     index: Tensor | None = None
     progress: float = 1.0
     generator: torch.Generator | None = None
+    step: int = 0
 
     def __len__(self) -> int:
         return len(self.x)

@@ -24,12 +24,16 @@ class Flag:
 
 @contextmanager
 def caught() -> Iterator[Flag]:
-    """Note SIGINT and SIGTERM instead of dying of them; outside the main thread nothing is changed."""
+    """Note SIGINT and SIGTERM instead of dying of them.
+
+    Outside the main thread nothing is changed, and a signal whose handler was not set from Python is left to it: it could not be put back.
+    """
     flag = Flag()
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
-    before = {number: signal.signal(number, flag) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not None]
+    before = {number: signal.signal(number, flag) for number in numbers}
     try:
         yield flag
     finally:

@@ -23,7 +23,7 @@ from engram.training.memory import can_halve, divided, out_of_memory
 from engram.training.nets import Nets
 from engram.training.optimiser import Adam
 from engram.training.recovery import RECOVERIES, SLOWER, Good, Log, Skip
-from engram.training.session import random_state, set_random_state
+from engram.training.session import RANDOM, random_state, reseed, set_random_state
 from engram.training.settings import Settings, rate
 from engram.training.stopping import Watch
 from engram.training.streaming import StreamBatches
@@ -166,20 +166,19 @@ class _Fit:
         return share if limit is None else min(1.0, max(share, (time.perf_counter() - self.started) / limit))
 
     def _step(self, batch: Batch) -> None:
-        batch.progress = self._progress()
+        batch.step, batch.progress = self.step, self._progress()
         share = rate(self.settings.schedule, batch.progress) * SLOWER**self.history.recoveries
         for turn in self.player.turns(self.step):
             if turn.every > 1 and self.step % turn.every:
                 continue
             optimiser = self._optimiser(turn)
             kept = [buffer.clone() for buffer in self.frozen]
-            for _ in range(turn.repeats):
-                terms, loss = self._gradient(turn, batch)
-                if self.settings.clip is not None:
-                    nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
-                skipped = optimiser.step(share, loss)
-                self.player.after_step(turn, self.nets, batch)
-                self.log.add(turn.name, self.step, terms, skipped)
+            terms, loss = self._gradient(turn, batch)
+            if self.settings.clip is not None:
+                nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
+            skipped = optimiser.step(share, loss)
+            self.player.after_step(turn, self.nets, batch)
+            self.log.add(turn.name, self.step, terms, skipped)
             for buffer, before in zip(self.frozen, kept, strict=True):
                 buffer.copy_(before)
         if self.average is not None:
@@ -199,7 +198,8 @@ class _Fit:
             self.history.parts *= 2  # for the rest of the fit
             for weight in self.nets.parameters():
                 weight.grad = None
-            torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # not what was left of the attempt
+            self.nets.forget()
+            reseed(self.settings.seed * 1_000_003 + self.step, self.device)  # not what was left of the attempt
 
     def _in_parts(self, turn: Turn, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         means: dict[str, Tensor] = {}
@@ -358,9 +358,10 @@ class _Fit:
         return tensors, told
 
     def restore(self, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
+        """Take back what `state` gave; a checkpoint is read on the CPU, where only the states of generators stay."""
+        self.log.restore(under("log.", tensors), self.device)
+        tensors = {n: t if n.removeprefix("good.") in RANDOM else t.to(self.device) for n, t in tensors.items()}
         self._take_back(tensors)
-        self.log.restore(under("log.", tensors))
         self.step, self.reported = told["step"], told["reported"]
         self.history.restore(told)
         self.good.keep(under("good.", tensors) or self._changing())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from engram.networks.gathering import Gathering
+
 
 class Nets(nn.ModuleDict):
     """Networks by role."""
@@ -18,3 +20,9 @@ class Nets(nn.ModuleDict):
     def n_weights(self) -> int:
         """How many numbers can be learned; what networks merely keep (scales, counters, codebooks' sums) is none of them."""
         return sum(p.numel() for p in self.parameters())
+
+    def forget(self) -> None:
+        """Let networks forget what they gathered in a step that is taken again."""
+        for module in self.modules():
+            if isinstance(module, Gathering):
+                module.forget()

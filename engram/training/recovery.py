@@ -83,8 +83,8 @@ class Log:
             tensors |= {f"{turn}.term.{name}": torch.stack(values) for name, values in said.terms.items()}
         return tensors
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `state` gave."""
+    def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
+        """Take back what `state` gave, to go on with it on a device."""
         self.clear()
         for path, values in tensors.items():
             turn, what, *name = path.split(".", 2)
@@ -92,9 +92,9 @@ class Log:
             if what == "steps":
                 said.steps = values.tolist()
             elif what == "skipped":
-                said.skipped = list(values)
+                said.skipped = list(values.to(device))
             else:
-                said.terms[name[0]] = list(values)
+                said.terms[name[0]] = list(values.to(device))
 
 
 def _finite_mean(values: Tensor) -> float:

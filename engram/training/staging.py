@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from engram.training.lock import LOCK, acquire, release
 
 SUFFIX = ".tmp"
 MADE, OLD = "run", "old"  # names of folders inside a stage
+YOUNG = 60.0  # seconds for which a stage that nobody has signed may be one that is just being made
 HERE = -100  # AT_FDCWD: paths are relative to the working directory
 SWAP = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 
@@ -109,11 +111,20 @@ def staged(path: Path) -> Iterator[Path]:
 def sweep(path: Path) -> None:
     """Remove the stages that killed processes left beside ``path``; what had been renamed away from there goes back."""
     for stage in path.absolute().parent.glob(f".{glob.escape(path.name)}.*{SUFFIX}"):
-        if stage.is_symlink() or not stage.is_dir() or not {p.name for p in stage.iterdir()} <= {LOCK, MADE, OLD}:
-            continue
-        with contextlib.suppress(RunError, OSError):
+        with contextlib.suppress(RunError, OSError):  # its process removes it meanwhile, or still writes it
+            if stage.is_symlink() or not stage.is_dir() or not {p.name for p in stage.iterdir()} <= {LOCK, MADE, OLD}:
+                continue
+            if _may_be_new(stage):
+                continue
             acquire(stage)
             if (stage / OLD).exists() and not path.exists():
                 (stage / OLD).rename(path)
             shutil.rmtree(stage, ignore_errors=True)
             release(stage)
+
+
+def _may_be_new(stage: Path) -> bool:
+    """Whether a process may just have made a stage and not yet locked it: it is young, and its lock is missing or not signed."""
+    lock = stage / LOCK
+    is_signed = lock.exists() and lock.stat().st_size > 0
+    return not is_signed and time.time() - stage.stat().st_mtime < YOUNG

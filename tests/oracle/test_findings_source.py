@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.training import Batch
+from engram.models.diagnosis import nothing_learned
+from engram.training import Batch, History
 from engram.training.divergence import NotFiniteError, source_of
 from engram.training.nets import Nets
 
@@ -69,3 +72,28 @@ def test_the_error_carries_its_source() -> None:
     assert error.source is source
     assert error.exit_code == 7
     assert "Try a smaller learning_rate" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("reports", "told"),
+    [
+        ([{"real": 2.0, "fool": 1.0}, {"real": 2.0}], ["real 2 at first, 2 at the end"]),
+        ([{"real": 2.0}, {"real": 2.0, "fool": 1.0}, {"real": 2.0, "fool": 3.0}, {"real": 2.0}], []),
+        ([{"real": 2.0}, {"fool": 1.0}], []),
+        (
+            [{"real": 2.0, "fool": 1.0}, {"real": 2.0}, {"fool": 1.0}],
+            ["real 2 at first, 2 at the end; fool 1 at first, 1 at the end"],
+        ),
+    ],
+)
+def test_terms_of_a_turn_that_some_reports_lack_are_judged_by_those_that_have_them(
+    reports: list[dict[str, float]], told: list[str]
+) -> None:
+    history = History([{"terms": terms, "step": 25 * i} for i, terms in enumerate(reports, 1)])
+    fit: Any = SimpleNamespace(
+        history=history, model=SimpleNamespace(findings_=[]), settings=SimpleNamespace(learning_rate=1e-3)
+    )
+    steps = 25 * len(reports)
+    assert [f.message for f in nothing_learned(fit)] == [
+        f"no term of the loss moved in {steps} steps: {t}" for t in told
+    ]

@@ -215,12 +215,12 @@ def test_a_turn_moves_its_own_role_and_leaves_weights_and_buffers_of_the_other(n
     assert moved == {key for key in before if key.startswith(role)}
 
 
-def test_every_and_repeats_say_how_often_a_turn_is_taken() -> None:
-    often = Turn("discriminate", ("discriminator",), repeats=3)
-    seldom = Turn("generate", ("generator",), every=2)
+def test_every_says_how_often_a_turn_is_taken() -> None:
+    often = Turn("discriminate", ("discriminator",))
+    seldom = Turn("generate", ("generator",), every=3)
     game, history, _ = played(often, seldom)
-    three = ["discriminate"] * 3
-    assert [name for name, _ in game.moves] == [*three, "generate", *three, *three, "generate", *three]
+    both, one = ["discriminate", "generate"], ["discriminate"]
+    assert [name for name, _ in game.moves] == [*both, *one, *one, *both]
     assert all(math.isfinite(value) for value in history.reports[-1]["terms"].values())
 
 
@@ -288,6 +288,7 @@ def test_progress_runs_from_zero_to_one_and_is_one_outside_training() -> None:
     player = Regression()
     train(player, line(), some(), None, settings(max_epochs=4))
     assert [batch.progress for batch in player.seen] == [0.0, 0.25, 0.5, 0.75]
+    assert [batch.step for batch in player.seen] == [0, 1, 2, 3]
     assert Batch(torch.zeros(1, 1)).progress == 1.0
 
 

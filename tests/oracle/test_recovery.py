@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from engram import Autoencoder
 from engram.data.rows import Rows
 from engram.errors import MemoryLimitError, StoppedError
+from engram.models.sparse import Units
+from engram.networks.codebook import Codebook
 from engram.training import Batch, History, Settings, Turn, train
 from engram.training import loop as loops
 from engram.training.checkpoint import Checkpoints
 from engram.training.divergence import NotFiniteError
 from engram.training.nets import Nets
+from engram.training.session import seeded
 
 ROWS = 200  # in batches of 8: 25 steps, one report, per epoch
 
@@ -103,6 +106,51 @@ def test_a_step_in_parts_is_the_step(weighted: bool, error: BaseException | None
         "memory: steps ran in 4 parts, because whole ones did not fit. A smaller batch_size takes the same memory and more steps"
     ]
     assert not kinds(plain)
+
+
+class Gatherer(Line):
+    """A player whose networks gather something in each forward pass, for after the step, and that runs out of memory after it."""
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        return (Turn("only", ("line", "code", "book")),)
+
+    def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        z = nets.line(batch.x)
+        nets.book(nets.code(z - 1.2)[:, None])
+        return {"error": z.square().sum(1) + self.also(self, nets, batch)}
+
+    def after_step(self, turn: Turn, nets: Nets, batch: Batch) -> None:
+        nets.code.count()
+        nets.book.follow(0.9)
+
+
+def test_what_networks_gather_in_parts_is_what_they_gather_in_the_step() -> None:
+    found = []
+    for player in (Gatherer(), Gatherer(scarce(3).also)):
+        with seeded(0):
+            nets = Nets({"line": nn.Linear(3, 4, bias=False), "code": Units(4, "relu"), "book": Codebook(1, 3, 4)})
+            nets.book.start(nets.code(nets.line(rows().x).detach() - 1.2)[:, None])
+            nets.forget()
+            history = train(player, nets, rows(), None, settings(max_epochs=1))
+        found.append((history.parts, nets.code.idle.tolist(), nets.book.counts, nets.book.entries))
+    (one, idle, *whole), (four, others, *parts) = found
+    assert (one, four) == (1, 4)
+    assert others == idle
+    assert max(idle) > 0
+    torch.testing.assert_close(parts, whole)
+
+
+def test_a_codebook_puts_dead_entries_onto_rows_of_all_parts() -> None:
+    drawn = []
+    for sizes in ((20,), (10, 10), (3, 17)):
+        book = Codebook(1, 30, 2).train()
+        with seeded(1):
+            for part in torch.arange(40.0).view(20, 1, 2).split(list(sizes)):
+                book(part)
+            book.follow(0.9)
+        drawn.append(book.entries)
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
 
 
 def test_a_step_that_is_taken_again_does_not_depend_on_how_far_it_came() -> None:

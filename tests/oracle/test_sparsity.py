@@ -93,4 +93,5 @@ def test_idle_units_are_counted_in_steps_since_they_were_active() -> None:
     units = Units(3, "relu")
     for values in ([1.0, -1.0, -1.0], [-1.0, 2.0, -1.0]):
         units(torch.tensor([values]))
+        units.count()
     assert units.idle.tolist() == [1, 0, 2]
