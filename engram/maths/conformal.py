@@ -21,14 +21,15 @@ def yardstick(scores: Tensor, share: float = 0.1) -> Yardstick:
     """Return held-out scores (n,) as a yardstick whose tail is exponential beyond the upper ``share`` of them.
 
     The tail is that of peaks over a threshold with shape 0 (Pickands, Annals of Statistics 3, 1975): the mean excess is its one
-    parameter, so that scores beyond all that was seen still differ. With fewer than two scores beyond, the tail begins at the largest.
+    parameter, so that scores beyond all that was seen still differ. The tail begins at a score, which tells nothing of the excess beyond
+    itself: the mean is over those that come after it, ties with it too, and where there are two scores it is at least one.
     """
     found = scores.double().sort().values
     n = len(found)
-    beyond = min(n, max(1, round(share * n)))
+    beyond = min(n, max(2, round(share * n)))
     start = found[n - beyond]
     least = 1e-3 * torch.maximum(found[-1] - found[0], found[-1].abs().clamp(min=1))  # scores that are all alike
-    excess = (found[n - beyond :] - start).mean()
+    excess = (found[n - beyond :] - start).sum() / max(1, beyond - 1)
     return Yardstick(found, torch.maximum(excess, least), torch.tensor(beyond / n, dtype=torch.float64))
 
 
