@@ -379,6 +379,18 @@ def test_draws_have_the_scales_that_scores_use(name: str) -> None:
         assert stats.kstest(column, family(0, scale).cdf).pvalue > 1e-4
 
 
+@pytest.mark.parametrize("name", ["beta", "exponential", "laplace", "lognormal", "negative-binomial", "normal"])
+def test_draws_have_the_mean_that_is_told_also_where_each_column_has_its_own_scale(name: str) -> None:
+    likelihood = _made(name, 2)
+    output, widths = torch.zeros(50_000, 2, dtype=torch.float64), torch.tensor([0.2, 1.2], dtype=torch.float64)
+    residual = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * widths
+    likelihood.calibrate(output[:1000], residual.exp() if name == "lognormal" else residual)
+    drawn = likelihood.sample(output, torch.Generator().manual_seed(1)).detach()
+    told = likelihood.mean(output[:1])
+    assert bool(((drawn.mean(0) - told[0]).abs() < 5 * drawn.std(0) / 50_000**0.5).all())
+    assert torch.allclose(likelihood.link(told).output, output[:1], atol=1e-6)
+
+
 @pytest.mark.parametrize("cls", [Normal, Laplace])
 def test_the_scale_starts_small_follows_the_start_and_reports_its_floor(cls: type[LocationScale]) -> None:
     likelihood = cls((2,))
