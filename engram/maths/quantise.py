@@ -20,8 +20,13 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     Shapes: z (rows, parts, size), codebook (parts, entries, size) -> (rows, parts) long. Of equally near ones the first. Differences, not
     products of matrices, which lose ties and codes far from the origin; of some rows at a time.
     """
-    blocks = z.split(max(1, VALUES // max(1, codebook.numel())))
-    return torch.cat([(rows[:, :, None] - codebook[None]).square().sum(-1).argmin(-1) for rows in blocks])
+    size = max(1, VALUES // max(1, codebook.numel()))
+    found = torch.empty(
+        z.shape[:2], dtype=torch.long, device=z.device
+    )  # made first: memory between the blocks would not be used again
+    for rows, numbers in zip(z.split(size), found.split(size), strict=True):
+        numbers.copy_((rows[:, :, None] - codebook[None]).square().sum(-1).argmin(-1))
+    return found
 
 
 def looked_up(codebook: Tensor, index: Tensor) -> Tensor:

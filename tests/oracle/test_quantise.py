@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from engram.errors import UsageError
 from engram.maths import quantise
@@ -31,14 +31,14 @@ def test_nearest_entries_are_those_of_a_search_through_all() -> None:
     assert all(torch.equal(looked[r, p], book[p, found[r, p]]) for r, p in product(range(50), range(3)))
 
 
-class Largest(TorchDispatchMode):
+class Largest(TorchFunctionMode):
     """Notes how many values the largest tensor has that is made meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
         self.values = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         if isinstance(made, torch.Tensor):
             self.values = max(self.values, made.numel())
