@@ -45,13 +45,13 @@ def surprise(stick: Yardstick, scores: Tensor) -> Tensor:
     return -log_exceedance(stick, scores)
 
 
-def cross_conformal(sticks: list[Yardstick], scores: Tensor, n: int | None = None) -> Tensor:
-    """Return the log of a p-value per row from the scores that the members of a cross-fit give, (members, rows) -> (rows,).
+def log_cross_exceedance(sticks: list[Yardstick], scores: Tensor, n: int | None = None) -> Tensor:
+    """Return log of (sum over members k of #{held-out scores of fold k at or beyond member k's score}) / (n + 1), per row: (rows,).
 
-    The cross-conformal p-value (Vovk, Cross-conformal predictors, Annals of Mathematics and Artificial Intelligence 74, 2015, equation 2)
-    is (1 + sum over members k of #{held-out scores of fold k at or beyond member k's score}) / (n + 1); counts are continuous here and
-    never smaller than the exact ones, so that rows seldom tie and the p-value is never smaller than the exact one. ``n`` is the number of
-    rows where members share them, so that a row counts once.
+    It and 1 / (n + 1) more is the cross-conformal p-value (Vovk, Cross-conformal predictors, Annals of Mathematics and Artificial
+    Intelligence 74, 2015, equation 2). Without that it has no floor: counts are continuous, and fall below 1 beyond all held-out scores, so
+    that rows seldom tie. No count is smaller than the exact one, so that with 1 / (n + 1) the p-value is never smaller than the exact
+    one. ``n`` is the number of rows where members share them, so that a row counts once.
     """
     total = sum(len(stick.scores) for stick in sticks)
     rows = total if n is None else n

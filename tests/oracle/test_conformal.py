@@ -9,9 +9,9 @@ from scipy.stats import false_discovery_control
 from torch import Tensor
 
 from engram.maths.conformal import (
-    cross_conformal,
     discoveries,
     log_count,
+    log_cross_exceedance,
     log_exceedance,
     surprise,
     yardstick,
@@ -133,7 +133,7 @@ def test_cross_conformal_p_values_are_the_counts_of_all_folds_and_one_over_n_and
     scores = torch.stack([drawn(200, seed=100 + k) * 1.5 for k in range(3)])
     counted = sum(exact_counts(fold, row) for fold, row in zip(folds, scores, strict=True))
     n = 101
-    p = cross_conformal(sticks, scores).exp() + 1 / (n + 1)
+    p = log_cross_exceedance(sticks, scores).exp() + 1 / (n + 1)
     exact = (1 + counted) / (n + 1)
     assert bool((p >= exact - 1e-9).all())
     assert bool((p <= exact + 3 / (n + 1) + 1e-9).all())  # each of three counts is less than 1 above the exact one
@@ -141,7 +141,7 @@ def test_cross_conformal_p_values_are_the_counts_of_all_folds_and_one_over_n_and
 
 def test_at_held_out_scores_of_one_fold_the_p_value_is_the_exact_one() -> None:
     held = drawn(40)
-    p = cross_conformal([yardstick(held)], held[None]).exp() + 1 / 41
+    p = log_cross_exceedance([yardstick(held)], held[None]).exp() + 1 / 41
     assert torch.allclose(p, (1 + exact_counts(held, held)) / 41)
 
 
@@ -152,7 +152,7 @@ def test_p_values_of_exchangeable_scores_are_valid_whatever_their_distribution()
             repeats, new, alerts = 200, 20, 0
             for _ in range(repeats):  # the guarantee is over yardsticks and new rows together
                 stick = yardstick(torch.from_numpy(draw(size=99)))
-                p = cross_conformal([stick], torch.from_numpy(draw(size=new))[None]).exp() + 1 / 100
+                p = log_cross_exceedance([stick], torch.from_numpy(draw(size=new))[None]).exp() + 1 / 100
                 alerts += int((p <= a + 1e-12).sum())
             spread = (
                 a * (1 - a) / 100 / repeats + a * (1 - a) / repeats / new
