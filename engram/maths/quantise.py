@@ -24,7 +24,7 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     found = torch.empty(
         z.shape[:2], dtype=torch.long, device=z.device
     )  # made first: memory between the blocks would not be used again
-    for rows, numbers in zip(z.split(size), found.split(size), strict=True):
+    for rows, numbers in zip(torch.split(z, size), torch.split(found, size), strict=True):
         numbers.copy_((rows[:, :, None] - codebook[None]).square().sum(-1).argmin(-1))
     return found
 

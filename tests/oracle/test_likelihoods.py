@@ -26,6 +26,7 @@ from engram.likelihoods import (
     Normal,
     Poisson,
 )
+from engram.likelihoods.blocks import Grouped
 from engram.likelihoods.continuous import FLOOR, START, LocationScale
 from engram.likelihoods.discrete import RARE
 
@@ -424,6 +425,15 @@ def test_blocks_are_their_parts_side_by_side() -> None:
         assert torch.equal(blocks.mean(output)[:, start:][:, : part.size], part.mean(o))
         assert torch.equal(relaxed[:, start:][:, : part.size], part.relaxed(o, noise))
         start, at = start + part.size, at + part.n_columns
+
+
+def test_ranges_reach_every_block_and_are_forgotten_by_every_block() -> None:
+    blocks = Blocks([Laplace((2,)), Grouped(Normal((2,)), [0, 0]), Bernoulli((1,))])
+    output, high = torch.full((1, 5), 9.0), torch.tensor([1.0, 2.0, 3.0, 4.0, 1.0])
+    blocks.bound(torch.tensor(0.0), high)
+    assert blocks.mean(output)[0, :4].tolist() == [1.0, 2.0, 3.0, 4.0]
+    blocks.unbound()
+    assert blocks.mean(output)[0, :4].tolist() == [9.0] * 4
 
 
 def test_blocks_draw_calibrate_start_and_report_as_their_parts_do() -> None:
