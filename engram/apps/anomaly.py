@@ -261,10 +261,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         return self._score.log_p(self.views(nets, batch))
 
     def score_samples(self, X: Any, *, y: Any = None) -> Array:
-        """Return a score per row, (rows,), higher is more normal: the log of its p-value less 1 / (held-out rows + 1).
-
-        Without that it has no floor, so that rows do not tie.
-        """
+        """Return a score per row, (rows,), higher is more normal: log(p-value - 1 / (held-out rows + 1)), so that rows do not tie."""
         scores: Array = over_blocks(self, X, self.log_density).numpy()
         return scores
 
