@@ -258,11 +258,11 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     # --- scores and decisions ---
 
     def log_density(self, nets: Nets, batch: Batch) -> Tensor:
-        """Return the log of a p-value per row, (rows,) float64."""
+        """Return the scores of rows, (rows,) float64."""
         return self._score.log_p(self.views(nets, batch))
 
     def score_samples(self, X: Any, *, y: Any = None) -> Array:
-        """Return a score per row, (rows,): the log of its p-value, higher is more normal; without a floor, so that rows do not tie."""
+        """Return a score per row, (rows,), higher is more normal: log(p-value - 1 / (held-out rows + 1)), so that rows do not tie."""
         scores: Array = over_blocks(self, X, self.log_density).numpy()
         return scores
 

@@ -110,11 +110,6 @@ class Standard(nn.Module):
         return x * self.spread + self.centre
 
 
-def parts_of(likelihood: Likelihood) -> list[Likelihood]:
-    """Return the distributions side by side that make up that of a row."""
-    return cast("list[Likelihood]", list(likelihood.parts)) if isinstance(likelihood, Blocks) else [likelihood]
-
-
 def is_measured(part: Likelihood) -> bool:
     """Whether values are numbers to be standardised: all but flags and categories."""
     return not isinstance(part, Bernoulli | Categorical)
@@ -122,12 +117,12 @@ def is_measured(part: Likelihood) -> bool:
 
 def measured_values(likelihood: Likelihood) -> Tensor:
     """Return which values are numbers, (values,) bool."""
-    return torch.cat([torch.full((part.size,), is_measured(part)) for part in parts_of(likelihood)])
+    return torch.cat([torch.full((part.size,), is_measured(part)) for part in likelihood.side_by_side()])
 
 
 def standard_likelihood(likelihood: Likelihood) -> Blocks:
     """Return the distribution of standardised rows: normal where the kind has any distribution of numbers, counts or dates."""
-    return Blocks([_normal(part) if is_measured(part) else part for part in parts_of(likelihood)])
+    return Blocks([_normal(part) if is_measured(part) else part for part in likelihood.side_by_side()])
 
 
 def _normal(part: Likelihood) -> Likelihood:
@@ -338,7 +333,7 @@ def owners_of(likelihood: Blocks, measured: Tensor, groups: Tensor | None) -> Te
 def _discrete(likelihood: Blocks) -> list[tuple[Likelihood, slice]]:
     """Return the distributions of flags and categories, each with its values."""
     found, at = [], 0
-    for part in parts_of(likelihood):
+    for part in likelihood.side_by_side():
         if not is_measured(part):
             found.append((part, slice(at, at + part.size)))
         at += part.size

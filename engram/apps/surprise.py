@@ -29,7 +29,7 @@ from torch.nn import functional
 from engram.apps.columns import NAMES, both_known, columns_known, how_far_out, normal_ranks
 from engram.apps.lots import longer, paired, pooled_covariance
 from engram.apps.views import Views, filled_up
-from engram.maths.conformal import Yardstick, cross_conformal, surprise, yardstick
+from engram.maths.conformal import Yardstick, log_cross_exceedance, surprise, yardstick
 from engram.maths.prototypes import Prototypes, prototypes, reach, telling
 from engram.models.blocks import Aligned
 
@@ -207,8 +207,8 @@ class Surprise:
         return int(self.tensors["held"])
 
     def log_p(self, views: Views) -> Tensor:
-        """Return the log of a cross-conformal p-value for each row, (rows,) float64."""
-        return cross_conformal(self.folds, self.combined(self.parts(views)), self.held)
+        """Return the log of a cross-conformal p-value that lacks 1 / (held + 1), for each row, (rows,) float64."""
+        return log_cross_exceedance(self.folds, self.combined(self.parts(views)), self.held)
 
     def residual(self, views: Views) -> Tensor:
         """Mahalanobis distances of residuals, (members, rows)."""

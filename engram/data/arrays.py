@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,8 +47,22 @@ def npz(path: Path) -> tuple[Any, Any]:
         return _member(path, arrays, rows), None if labels is None else _member(path, arrays, labels)
 
 
+def check_members(path: Path, arrays: Any) -> None:
+    """Raise `DataError` or `ValueError`, as `npz` does, where any array of an archive is larger than it should be."""
+    for name in arrays.files:
+        with _opened(path, arrays, name):
+            pass
+
+
 def _member(path: Path, arrays: Any, name: str) -> Any:
-    """Return one array of an archive; a small file that unpacks to gigabytes is refused by its table of contents."""
+    """Return one array of an archive."""
+    with _opened(path, arrays, name) as file:
+        return _sound(np.lib.format.read_array(file, allow_pickle=False))
+
+
+@contextmanager
+def _opened(path: Path, arrays: Any, name: str) -> Iterator[Any]:
+    """Open one array of an archive; a small file that unpacks to gigabytes is refused by its table of contents."""
     info = arrays.zip.getinfo(name if name in arrays.zip.NameToInfo else f"{name}.npy")
     packed = min(info.compress_size, path.stat().st_size)  # whatever the table of contents says
     if info.file_size > MOST_BYTES and info.file_size > MOST_RATIO * packed:
@@ -57,7 +73,7 @@ def _member(path: Path, arrays: Any, name: str) -> Any:
     with arrays.zip.open(info) as file:
         _check_header(file, info.file_size)
         file.seek(0)
-        return _sound(np.lib.format.read_array(file, allow_pickle=False))
+        yield file
 
 
 def _check_header(file: IO[bytes], size: int) -> None:

@@ -20,6 +20,13 @@ NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 WHOLE = 2**53  # whole numbers beyond it are not exact as floats
 
 
+def as_whole(values: Array, dtype: str) -> Array:
+    """Return numbers rounded to whole ones that a whole-number dtype can hold: those beyond its ends become the ends."""
+    size = np.iinfo(dtype)
+    top = np.nextafter(float(size.max), 0) if size.bits > 32 else size.max  # the float of the largest is beyond it
+    return np.asarray(np.clip(np.round(values.astype(np.float64)), size.min, top).astype(dtype))
+
+
 def is_plain(dtype: Any) -> bool:
     """Whether a column is of NumPy's own whole or floating numbers."""
     return isinstance(dtype, np.dtype) and dtype.kind in "iuf"

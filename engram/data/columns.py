@@ -12,6 +12,7 @@ import pandas as pd
 from engram.data.cells import (
     Array,
     as_numbers,
+    as_whole,
     category_numbers,
     check_finite,
     has_texts,
@@ -295,9 +296,7 @@ def _in_form(c: Column, found: Array) -> Any:
 def _as_whole(c: Column, found: Array) -> Any:
     """Round to whole numbers that the dtype can hold."""
     name = c.dtype.lower().removesuffix("[pyarrow]")
-    size = np.iinfo(name)
-    top = np.nextafter(float(size.max), 0) if size.bits > 32 else size.max
-    whole = np.clip(np.round(found.astype(np.float64)), size.min, top).astype(name)
+    whole = as_whole(found, name)
     return whole if c.dtype == name else pd.Series(whole, name=c.name).astype(dtype_of(c.dtype))
 
 

@@ -16,7 +16,7 @@ from engram.data.documents import Reading, are_texts, as_texts, read_folder
 from engram.data.kind import Kind, warn_notes
 from engram.data.rows import Rows
 from engram.data.source import Source, read
-from engram.data.sparse import SparseStream, dense, saved_matrix
+from engram.data.sparse import SparseStream, consistent, dense, saved_matrix
 from engram.data.stream import RowStream
 from engram.data.table import Table
 from engram.errors import DataError, DataTypeError, UsageError, nearest
@@ -263,8 +263,7 @@ class Counts(Kind):
             raw = self._framed(raw, reader)
         elif isinstance(raw, Tensor):
             raw = raw.numpy()
-        if not sparse.issparse(raw):
-            raw = np.asarray(raw)
+        raw = consistent(raw) if sparse.issparse(raw) else np.asarray(raw)
         if 0 in raw.shape:
             raise DataError(
                 f"Found array with {raw.shape[0]} rows and {raw.shape[1]} columns (shape={raw.shape}) while a minimum of 1 is required."

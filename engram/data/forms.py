@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from engram.data.cells import Array, check_cells, plain
+from engram.data.sparse import consistent
 from engram.data.stream import RowStream, Stream
 from engram.errors import DataError, DataTypeError, nearest
 
@@ -90,7 +91,7 @@ def in_memory(raw: Any) -> Any:
             raise DataError(
                 f"a sparse table of {raw.shape[0]} x {raw.shape[1]} would need {size / 2**30:.1f} GiB when dense."
             )
-        return raw.toarray()
+        return consistent(raw).toarray()
     return raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
 
 

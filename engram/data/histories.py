@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from engram.data.sparse import consistent
 from engram.errors import DataError, UsageError, nearest
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -79,7 +80,7 @@ class Histories:
 
 def of_matrix(raw: Any) -> Histories:
     """Return histories of a matrix (users, items); raise `DataError` where a weight is negative or no number."""
-    matrix = sparse.csr_array(raw, dtype=np.float32, copy=True)
+    matrix = sparse.csr_array(consistent(raw) if sparse.issparse(raw) else raw, dtype=np.float32, copy=True)
     matrix.sum_duplicates()
     bad = ~np.isfinite(matrix.data) | (matrix.data < 0)
     if bad.any():

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engram.data.cells import as_whole
 from engram.data.forms import ConformedStream
 from engram.data.kind import Kind
 from engram.data.picture_wishes import Wishes, wishes
@@ -224,9 +225,14 @@ class Images(Kind):
         return Rows(torch.from_numpy(np.clip(x, -1e6, 1e6, out=x)))
 
     def decode(self, x: Tensor) -> Any:
-        array = x.detach().cpu().clamp(0, 1).numpy() * (self.high - self.low) + self.low
-        kind = np.dtype(self.dtype)
-        array = (np.round(array) if kind.kind in "ui" else array >= 0.5 if kind.kind == "b" else array).astype(kind)
+        array, kind = x.detach().cpu().clamp(0, 1).numpy(), np.dtype(self.dtype)
+        array = array.astype(np.float64) if kind.kind in "ui" else array  # float32 rounds the largest of 32 bits up
+        array = array * (self.high - self.low) + self.low
+        array = (
+            as_whole(array, kind.name)
+            if kind.kind in "ui"
+            else (array >= 0.5 if kind.kind == "b" else array).astype(kind)
+        )
         if self.tensor:
             return torch.from_numpy(array[:, 0] if self.grey else array)
         return array[:, 0] if self.grey else np.ascontiguousarray(array.transpose(0, 2, 3, 1))

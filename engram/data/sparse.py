@@ -12,9 +12,12 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from engram.data.arrays import check_members
 from engram.data.stream import NOTHING, Numbers, Stream
+from engram.errors import DataError
 
 Matrix = Any  # a scipy.sparse.csr_array, which has no types of its own
+COMPRESSED = {"csr": sparse.csr_array, "csc": sparse.csc_array, "bsr": sparse.bsr_array}
 
 
 class SparseStream(Stream):
@@ -70,17 +73,40 @@ class SparseStream(Stream):
         return rng.permutation(np.delete(np.arange(self.matrix.shape[0]), self.excluded))
 
 
+def consistent(matrix: Any) -> Any:
+    """Return a sparse matrix as it is; raise `DataError` where its parts do not fit together.
+
+    SciPy looks only at lengths, and then writes a value to whatever place its column number says, which ends the process.
+    """
+    if matrix.format not in COMPRESSED:
+        return matrix  # SciPy has looked at the numbers of the others
+    parts = (matrix.data, matrix.indices, matrix.indptr)
+    try:  # of another matrix of these parts: the check may cut or convert them, and the caller's stay as they are
+        COMPRESSED[matrix.format](parts, shape=matrix.shape).check_format(full_check=True)
+    except ValueError as error:
+        raise DataError(f"the parts of a sparse matrix do not fit together: {error}. Make it anew.") from error
+    return matrix
+
+
 def saved_matrix(source: Any) -> Matrix | None:
-    """Return the matrix that ``scipy.sparse.save_npz`` wrote to a file, None where a source is no such file."""
+    """Return the matrix that ``scipy.sparse.save_npz`` wrote to a file, None where a source is no such file.
+
+    Raises `DataError` where the matrix is inconsistent, or a small file would unpack to gigabytes.
+    """
     path = Path(source) if isinstance(source, str | Path) else None
     if path is None or path.suffix != ".npz" or not path.is_file():
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            is_matrix = {"format", "shape", "data"} <= set(archive.files)
-        return sparse.load_npz(path) if is_matrix else None
+            if not {"format", "shape", "data"} <= set(archive.files):
+                return None
+            check_members(path, archive)
+        matrix = sparse.load_npz(path)
+    except DataError:
+        raise
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None  # damaged, or another sort of file: who reads arrays says more of it
+    return consistent(matrix)
 
 
 def dense(rows: SparseStream | Matrix) -> Tensor:

@@ -88,6 +88,6 @@ def _resolved(model: Codes) -> list[tuple[str, str, str]]:
 def _likelihood(model: Codes) -> str:
     likelihood = model.kind_.likelihood()
     names = {cls: name for name, cls in LIKELIHOODS.items()}
-    parts: list[Any] = list(getattr(likelihood, "parts", [likelihood]))
+    parts: list[Any] = likelihood.side_by_side()
     bare = [LogNormal if isinstance(part, LogEncoded) else type(getattr(part, "part", part)) for part in parts]
     return ", ".join(dict.fromkeys(names[cls] for cls in bare))

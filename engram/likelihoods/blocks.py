@@ -30,7 +30,7 @@ class Blocks(Likelihood):
     def n_columns(self) -> int:
         return sum(self._columns)
 
-    def _each(self) -> list[Likelihood]:
+    def side_by_side(self) -> list[Likelihood]:
         return cast("list[Likelihood]", list(self.parts))
 
     def _split(
@@ -40,7 +40,7 @@ class Blocks(Likelihood):
         if mask is not None:
             masks = torch.split(mask, self._columns, 1)
         return zip(
-            self._each(), torch.split(output, self._sizes, 1), torch.split(x, self._sizes, 1), masks, strict=True
+            self.side_by_side(), torch.split(output, self._sizes, 1), torch.split(x, self._sizes, 1), masks, strict=True
         )
 
     def _columnwise(self, method: str, output: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -54,7 +54,7 @@ class Blocks(Likelihood):
 
     def _join(self, piece: Callable[[Likelihood, Tensor], Tensor], output: Tensor) -> Tensor:
         outputs = torch.split(output, self._sizes, 1)
-        return torch.cat([piece(part, o) for part, o in zip(self._each(), outputs, strict=True)], 1)
+        return torch.cat([piece(part, o) for part, o in zip(self.side_by_side(), outputs, strict=True)], 1)
 
     def mean(self, output: Tensor) -> Tensor:
         return self._join(lambda part, o: part.mean(o), output)
@@ -66,11 +66,20 @@ class Blocks(Likelihood):
         return self._join(lambda part, o: part.relaxed(o, generator), output)
 
     def link(self, mean: Tensor) -> Link:
-        links = [part.link(m) for part, m in zip(self._each(), torch.split(mean, self._sizes, -1), strict=True)]
+        links = [part.link(m) for part, m in zip(self.side_by_side(), torch.split(mean, self._sizes, -1), strict=True)]
         return Link(torch.cat([link.output for link in links], -1), torch.cat([link.slope for link in links], -1))
 
+    def bound(self, low: Tensor, high: Tensor) -> None:
+        ends = (torch.split(end.expand(self.size), self._sizes) for end in (low, high))
+        for part, *own in zip(self.side_by_side(), *ends, strict=True):
+            part.bound(*own)
+
+    def unbound(self) -> None:
+        for part in self.side_by_side():
+            part.unbound()
+
     def start(self, spread: Tensor) -> None:
-        for part in self._each():
+        for part in self.side_by_side():
             part.start(spread)
 
     def calibrate(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
@@ -78,7 +87,7 @@ class Blocks(Likelihood):
             part.calibrate(o, v, m)
 
     def findings(self) -> list[str]:
-        return [text for part in self._each() for text in part.findings()]
+        return [text for part in self.side_by_side() for text in part.findings()]
 
 
 class Grouped(Likelihood):
@@ -126,6 +135,12 @@ class Grouped(Likelihood):
 
     def link(self, mean: Tensor) -> Link:
         return self.part.link(mean)
+
+    def bound(self, low: Tensor, high: Tensor) -> None:
+        self.part.bound(low, high)
+
+    def unbound(self) -> None:
+        self.part.unbound()
 
     def start(self, spread: Tensor) -> None:
         self.part.start(spread)

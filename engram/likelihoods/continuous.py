@@ -205,15 +205,14 @@ class LogNormal(Normal):
         return super().marginal(logarithm(x), mask)
 
     def mean(self, output: Tensor) -> Tensor:
-        return tamed(self.location(output) + 0.5 * (2 * self.floored()).exp()).exp()
+        return tamed(self.location(output) + 0.5 * self.scales().square()).exp()
 
     def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return tamed(super().sample(output, generator)).exp()
 
     def link(self, mean: Tensor) -> Link:
         near = mean.clamp(min=RARE)
-        half = 0.5 * (2 * self.floored()).exp()
-        return Link(mean.clamp(min=RARE / 10).log() - half.detach(), 1 / near)
+        return Link(mean.clamp(min=RARE / 10).log() - 0.5 * self.scales().square().detach(), 1 / near)
 
 
 def logarithm(x: Tensor) -> Tensor:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from engram.likelihoods.blocks import Blocks
 from engram.likelihoods.continuous import LocationScale
 from engram.likelihoods.discrete import Binomial
 from engram.likelihoods.likelihood import Likelihood, Link
@@ -122,11 +120,7 @@ class CountEncoded(Likelihood):
 
 def sees_logarithms(likelihood: Likelihood) -> bool:
     """Whether networks see counts of some columns as logarithms: whether any of them is `CountEncoded`."""
-    return any(isinstance(part, CountEncoded) for part in _parts(likelihood))
-
-
-def _parts(likelihood: Likelihood) -> list[Likelihood]:
-    return cast("list[Likelihood]", list(likelihood.parts)) if isinstance(likelihood, Blocks) else [likelihood]
+    return any(isinstance(part, CountEncoded) for part in likelihood.side_by_side())
 
 
 def to_counts(likelihood: Likelihood, x: Tensor) -> Tensor:
@@ -140,6 +134,6 @@ def from_counts(likelihood: Likelihood, x: Tensor) -> Tensor:
 
 
 def _counted(likelihood: Likelihood, x: Tensor, change: Callable[[CountEncoded, Tensor], Tensor]) -> Tensor:
-    parts = _parts(likelihood)
+    parts = likelihood.side_by_side()
     pieces = zip(parts, torch.split(x, [part.size for part in parts], 1), strict=True)
     return torch.cat([change(part, values) if isinstance(part, CountEncoded) else values for part, values in pieces], 1)

@@ -80,6 +80,10 @@ class Likelihood(nn.Module, ABC):
         """How many columns `log_prob_columns` has."""
         return self.size
 
+    def side_by_side(self) -> list[Likelihood]:
+        """Return the distributions that make up that of a row, in the order of its values: itself, unless it has several blocks."""
+        return [self]
+
     @abstractmethod
     def log_prob_columns(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Log p(x | output), (rows, columns), in nats; cells where ``mask`` is False count zero."""

@@ -99,16 +99,6 @@ def squared_slope(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tenso
     return slope.flatten(1).square().sum(1)
 
 
-def zero_centred(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return half the squared slope per row: on real rows R1, on generated ones R2 (Mescheder et al. 2018, arXiv:1801.04406, eq. 9, 10)."""
-    return 0.5 * squared_slope(discriminator, x)
-
-
-def r1_r2(discriminator: Callable[[Tensor], Tensor], real: Tensor, generated: Tensor) -> Tensor:
-    """Return R1 + R2 per pair of rows, (rows, ...) twice -> (rows,), in one pass over both."""
-    return zero_centred(discriminator, torch.cat([real, generated])).view(2, -1).sum(0)
-
-
 def gradient_penalty(
     discriminator: Callable[[Tensor], Tensor], real: Tensor, generated: Tensor, share: Tensor
 ) -> Tensor:

@@ -21,14 +21,15 @@ def yardstick(scores: Tensor, share: float = 0.1) -> Yardstick:
     """Return held-out scores (n,) as a yardstick whose tail is exponential beyond the upper ``share`` of them.
 
     The tail is that of peaks over a threshold with shape 0 (Pickands, Annals of Statistics 3, 1975): the mean excess is its one
-    parameter, so that scores beyond all that was seen still differ. With fewer than two scores beyond, the tail begins at the largest.
+    parameter, so that scores beyond all that was seen still differ. The tail begins at a score, which tells nothing of the excess beyond
+    itself: the mean is over those that come after it, ties with it too, and where there are two scores it is at least one.
     """
     found = scores.double().sort().values
     n = len(found)
-    beyond = min(n, max(1, round(share * n)))
+    beyond = min(n, max(2, round(share * n)))
     start = found[n - beyond]
     least = 1e-3 * torch.maximum(found[-1] - found[0], found[-1].abs().clamp(min=1))  # scores that are all alike
-    excess = (found[n - beyond :] - start).mean()
+    excess = (found[n - beyond :] - start).sum() / max(1, beyond - 1)
     return Yardstick(found, torch.maximum(excess, least), torch.tensor(beyond / n, dtype=torch.float64))
 
 
@@ -44,13 +45,13 @@ def surprise(stick: Yardstick, scores: Tensor) -> Tensor:
     return -log_exceedance(stick, scores)
 
 
-def cross_conformal(sticks: list[Yardstick], scores: Tensor, n: int | None = None) -> Tensor:
-    """Return the log of a p-value per row from the scores that the members of a cross-fit give, (members, rows) -> (rows,).
+def log_cross_exceedance(sticks: list[Yardstick], scores: Tensor, n: int | None = None) -> Tensor:
+    """Return log of (sum over members k of #{held-out scores of fold k at or beyond member k's score}) / (n + 1), per row: (rows,).
 
-    The cross-conformal p-value (Vovk, Cross-conformal predictors, Annals of Mathematics and Artificial Intelligence 74, 2015, equation 2)
-    is (1 + sum over members k of #{held-out scores of fold k at or beyond member k's score}) / (n + 1); counts are continuous here and
-    never smaller than the exact ones, so that rows seldom tie and the p-value is never smaller than the exact one. ``n`` is the number of
-    rows where members share them, so that a row counts once.
+    It and 1 / (n + 1) more is the cross-conformal p-value (Vovk, Cross-conformal predictors, Annals of Mathematics and Artificial
+    Intelligence 74, 2015, equation 2). Without that it has no floor: counts are continuous, and fall below 1 beyond all held-out scores, so
+    that rows seldom tie. No count is smaller than the exact one, so that with 1 / (n + 1) the p-value is never smaller than the exact
+    one. ``n`` is the number of rows where members share them, so that a row counts once.
     """
     total = sum(len(stick.scores) for stick in sticks)
     rows = total if n is None else n

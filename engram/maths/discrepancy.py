@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from engram.maths.distance import squared_distances
+
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the kernel, as in the authors' code of arXiv:1711.01558
 
 
@@ -24,12 +26,6 @@ def inverse_multiquadratic(squared: Tensor, size: int, scales: Sequence[float] =
         width = 2.0 * size * scale
         kernel = kernel + width / (width + squared)
     return kernel / len(scales)
-
-
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Squared Euclidean distances, (n, size) and (m, size) -> (n, m), never negative."""
-    squared = a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
-    return squared.clamp(min=0)
 
 
 def mean_discrepancy(a: Tensor, b: Tensor, scales: Sequence[float] = SCALES) -> Tensor:

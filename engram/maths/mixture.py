@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engram.maths.discrepancy import squared_distances
+from engram.maths.distance import squared_distances
 from engram.maths.divergence import LOG_2_PI, log_normal
 from engram.maths.quantise import k_means, nearest
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from engram.maths.distance import squared_distances
 from engram.maths.linear import directions
 
 ROUNDS = 4  # of moving centres to the means of their rows
@@ -21,11 +22,6 @@ class Prototypes(NamedTuple):
     centres: Tensor  # (k, values)
     counts: Tensor  # (k,) how many rows
     spreads: Tensor  # (k,) mean squared distance of those rows from the centre
-
-
-def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
-    """Squared Euclidean distances, (rows, values) and (k, values) -> (rows, k)."""
-    return (x.square().sum(1, keepdim=True) - 2 * x @ centres.T + centres.square().sum(1)).clamp(min=0)
 
 
 def prototypes(x: Tensor, most: int, least: int, generator: torch.Generator) -> Prototypes:

@@ -10,15 +10,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+VALUES = 1 << 20  # differences of codes that are held at once
 SMOOTHING = 1e-5  # rows added to each code, so that a code that nobody uses has an average (VQ, appendix A.1)
 
 
 def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """Return the number of the nearest entry of each part of a code, by squared distance (VQ, equation 1).
 
-    Shapes: z (rows, parts, size), codebook (parts, entries, size) -> (rows, parts) long. Of equally near ones the first.
+    Shapes: z (rows, parts, size), codebook (parts, entries, size) -> (rows, parts) long. Of equally near ones the first. Differences, not
+    products of matrices, which lose ties and codes far from the origin; of some rows at a time.
     """
-    return (z[:, :, None] - codebook[None]).square().sum(-1).argmin(-1)
+    size = max(1, VALUES // max(1, codebook.numel()))
+    found = torch.empty(
+        z.shape[:2], dtype=torch.long, device=z.device
+    )  # made first: memory between the blocks would not be used again
+    for rows, numbers in zip(torch.split(z, size), torch.split(found, size), strict=True):
+        numbers.copy_((rows[:, :, None] - codebook[None]).square().sum(-1).argmin(-1))
+    return found
 
 
 def looked_up(codebook: Tensor, index: Tensor) -> Tensor:
@@ -98,8 +106,3 @@ def finite_scalar(z: Tensor, levels: Tensor) -> Tensor:
     offset = 0.5 * ((levels % 2) == 0)
     rounded = (bounded - offset).round() + offset
     return straight_through(bounded, rounded) / half
-
-
-def level_of(code: Tensor, levels: Tensor) -> Tensor:
-    """Return the number of the level, 0 to levels - 1, nearest to each value of a code from -1 to 1; long, like ``code``."""
-    return ((code + 1) * (levels - 1) / 2).round().long().clamp(min=0).minimum(levels.long() - 1)

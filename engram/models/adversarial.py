@@ -19,7 +19,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from engram.data.rows import Rows, rows_to_check
-from engram.maths.adversarial import PAIRS, r1_r2
+from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.models.code_findings import off_prior
 from engram.models.codes import Codes
 from engram.models.model import Model
@@ -93,12 +93,15 @@ class AdversarialAutoencoder(Codes, Model):
         if turn.name == "reconstruction":
             return {"reconstruction": -nets.decoder.likelihood.log_prob(nets.decoder(code), batch.x, batch.mask)}
         z = torch.randn(code.shape, generator=batch.generator, dtype=code.dtype, device=code.device)
-        real, generated = nets.discriminator(torch.cat([z, code])).flatten().chunk(2)
         game = PAIRS[self.loss]
         if turn.name == "generator":
+            real, generated = nets.discriminator(torch.cat([z, code])).flatten().chunk(2)
             return {"generator": game.generator(real, generated)}
-        penalty = self.penalty_weight * r1_r2(nets.discriminator, z, code)
-        return {"discriminator": game.discriminator(real, generated), "penalty": penalty}
+        judged = Judgement(lambda rows: nets.discriminator(rows).flatten(), z, code.detach())
+        return {
+            "discriminator": game.discriminator(judged.of_real, judged.of_generated),
+            "penalty": self.penalty_weight * PENALTIES["r1r2"](judged),
+        }
 
     def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the codes, (rows, code size)."""

@@ -79,7 +79,7 @@ def terms(turn: Turn, nets: Nets, batch: Batch, likelihood: Likelihood) -> dict[
         return {"generator": game.generator(of_real, nets.discriminator(drawn))}
     with torch.no_grad():
         drawn = generated(nets, len(batch), likelihood, batch.generator, device)
-    judged = Judgement(nets.discriminator, real, drawn, together=True)
+    judged = Judgement(nets.discriminator, real, drawn)
     weight = faded("auto", batch.progress, shape=(real.shape[1],), penalty=PENALTY)
     return {
         "discriminator": game.discriminator(judged.of_real, judged.of_generated),

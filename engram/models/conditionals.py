@@ -33,7 +33,7 @@ class Conditionals(nn.Module):
     def __init__(self, likelihood: Likelihood) -> None:
         super().__init__()
         self.likelihood = likelihood
-        self.parts: list[Likelihood] = list(getattr(likelihood, "parts", [likelihood]))
+        self.parts = likelihood.side_by_side()
         self.sizes = [part.size for part in self.parts]
         self.scaled = [type(part) in (Normal, Laplace) for part in self.parts]
 

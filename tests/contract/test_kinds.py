@@ -213,6 +213,17 @@ def test_bytes_are_scaled_by_their_type_and_not_by_what_was_seen() -> None:
     assert float(kind.encode(kind.conform(np.full((1, 4, 4), 255, np.uint8))).x.max()) == 1.0
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"])
+def test_black_and_white_stay_what_they_are_in_every_whole_type(dtype: str) -> None:
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    raw = np.array([low, high] * 8, dtype=dtype).reshape(1, 4, 4)
+    kind = as_kind(raw, "images")[0].fit(raw)
+    back = kind.decode(kind.encode(kind.conform(raw)).x)
+    assert back.dtype == raw.dtype
+    assert np.abs(back.astype(float) - raw.astype(float)).max() <= 2**11  # the float beside 2^64
+    assert dtype.endswith("64") or np.array_equal(back, raw)
+
+
 def test_tensors_and_arrays_of_the_same_pictures_encode_the_same() -> None:
     raw = PICTURES["RGB"]()
     kind = kind_class("images")().fit(raw)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from engram.maths.adversarial import PAIRS, gradient_penalty, r1_r2, squared_slope, zero_centred
+from engram.maths.adversarial import PAIRS, PENALTIES, Judgement, gradient_penalty, squared_slope
 from engram.maths.discrepancy import mean_discrepancy
 from engram.models.adversarial import AdversarialAutoencoder
 
@@ -69,13 +69,14 @@ def test_penalties_of_a_quadratic_discriminator_are_their_closed_forms() -> None
         return rows @ (a + a.T) / 2
 
     torch.testing.assert_close(squared_slope(quadratic, x), slope(x).square().sum(1))
-    torch.testing.assert_close(zero_centred(quadratic, x), slope(x).square().sum(1) / 2)
-    torch.testing.assert_close(r1_r2(quadratic, x, y), (slope(x).square() + slope(y).square()).sum(1) / 2)
+    judged = Judgement(quadratic, x, y)
+    torch.testing.assert_close(PENALTIES["r1"](judged), slope(x).square().sum(1) / 2)
+    torch.testing.assert_close(PENALTIES["r1r2"](judged), (slope(x).square() + slope(y).square()).sum(1) / 2)
     share = torch.rand(5, generator=torch.Generator().manual_seed(3)).double()
     between = share[:, None] * x + (1 - share[:, None]) * y
     expected = (slope(between).norm(dim=1) - 1).square()
     torch.testing.assert_close(gradient_penalty(quadratic, x, y, share), expected)
-    (ours,) = torch.autograd.grad(zero_centred(quadratic, x).sum(), a)
+    (ours,) = torch.autograd.grad(PENALTIES["r1"](judged).sum(), a)
     (theirs,) = torch.autograd.grad((slope(x).square().sum(1) / 2).sum(), a)
     torch.testing.assert_close(ours, theirs)
     with torch.no_grad():  # the loop looks for what diverged without gradients

@@ -26,6 +26,7 @@ from engram.likelihoods import (
     Normal,
     Poisson,
 )
+from engram.likelihoods.blocks import Grouped
 from engram.likelihoods.continuous import FLOOR, START, LocationScale
 from engram.likelihoods.discrete import RARE
 
@@ -379,6 +380,18 @@ def test_draws_have_the_scales_that_scores_use(name: str) -> None:
         assert stats.kstest(column, family(0, scale).cdf).pvalue > 1e-4
 
 
+@pytest.mark.parametrize("name", ["beta", "exponential", "laplace", "lognormal", "negative-binomial", "normal"])
+def test_draws_have_the_mean_that_is_told_also_where_each_column_has_its_own_scale(name: str) -> None:
+    likelihood = _made(name, 2)
+    output, widths = torch.zeros(50_000, 2, dtype=torch.float64), torch.tensor([0.2, 1.2], dtype=torch.float64)
+    residual = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * widths
+    likelihood.calibrate(output[:1000], residual.exp() if name == "lognormal" else residual)
+    drawn = likelihood.sample(output, torch.Generator().manual_seed(1)).detach()
+    told = likelihood.mean(output[:1])
+    assert bool(((drawn.mean(0) - told[0]).abs() < 5 * drawn.std(0) / 50_000**0.5).all())
+    assert torch.allclose(likelihood.link(told).output, output[:1], atol=1e-6)
+
+
 @pytest.mark.parametrize("cls", [Normal, Laplace])
 def test_the_scale_starts_small_follows_the_start_and_reports_its_floor(cls: type[LocationScale]) -> None:
     likelihood = cls((2,))
@@ -412,6 +425,15 @@ def test_blocks_are_their_parts_side_by_side() -> None:
         assert torch.equal(blocks.mean(output)[:, start:][:, : part.size], part.mean(o))
         assert torch.equal(relaxed[:, start:][:, : part.size], part.relaxed(o, noise))
         start, at = start + part.size, at + part.n_columns
+
+
+def test_ranges_reach_every_block_and_are_forgotten_by_every_block() -> None:
+    blocks = Blocks([Laplace((2,)), Grouped(Normal((2,)), [0, 0]), Bernoulli((1,))])
+    output, high = torch.full((1, 5), 9.0), torch.tensor([1.0, 2.0, 3.0, 4.0, 1.0])
+    blocks.bound(torch.tensor(0.0), high)
+    assert blocks.mean(output)[0, :4].tolist() == [1.0, 2.0, 3.0, 4.0]
+    blocks.unbound()
+    assert blocks.mean(output)[0, :4].tolist() == [9.0] * 4
 
 
 def test_blocks_draw_calibrate_start_and_report_as_their_parts_do() -> None:

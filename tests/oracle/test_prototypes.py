@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engram.maths.prototypes import Prototypes, prototypes, reach, squared_distances, telling
+from engram.maths.distance import squared_distances
+from engram.maths.prototypes import Prototypes, prototypes, reach, telling
 
 
 def rows(n: int, values: int = 3, seed: int = 0) -> Tensor:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from torch.overrides import TorchFunctionMode
 
 from engram.errors import UsageError
 from engram.maths import quantise
@@ -27,6 +29,34 @@ def test_nearest_entries_are_those_of_a_search_through_all() -> None:
         assert int(found[row, part]) == int(np.argmin(distances))
     looked = quantise.looked_up(book, found)
     assert all(torch.equal(looked[r, p], book[p, found[r, p]]) for r, p in product(range(50), range(3)))
+
+
+class Largest(TorchFunctionMode):
+    """Notes how many values the largest tensor has that is made meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.values = max(self.values, made.numel())
+        return made
+
+
+def test_many_rows_are_compared_with_entries_some_at_a_time_and_ties_go_to_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quantise, "VALUES", 1 << 11)
+    z = 1e4 + torch.randint(3, (201, 1, 8), generator=SEED).float()  # far from the origin, and in ties with
+    book = 1e4 + torch.randint(3, (1, 12, 8), generator=SEED).float().repeat(1, 2, 1)  # entries that occur twice
+    with Largest() as made:
+        found = quantise.nearest(z, book)
+    assert made.values <= 1 << 11
+    assert torch.equal(found, (z[:, :, None] - book[None]).square().sum(-1).argmin(-1))
+    assert int(found.max()) < 12
+    assert quantise.nearest(z[:0], book).shape == (0, 1)
 
 
 def test_the_gradient_goes_straight_through_to_z_and_stops_at_the_entry() -> None:
@@ -110,8 +140,6 @@ def test_finite_scalars_are_the_nearest_of_evenly_spaced_levels(levels: int) -> 
     torch.testing.assert_close(code.detach()[clear, 0], near[clear], atol=1e-6, rtol=0)
     (gradient,) = torch.autograd.grad(code.sum(), z)
     torch.testing.assert_close(gradient, 1 - z.detach().tanh().square())
-    numbers = quantise.level_of(code.detach(), torch.tensor([float(levels)]))[:, 0]
-    assert torch.equal(grid[numbers], grid[(code.detach() - grid).abs().argmin(1)])
 
 
 @pytest.mark.parametrize("model", [VQVAE(n_codes=32, random_state=0), FSQVAE(random_state=0)], ids=["vq", "fsq"])

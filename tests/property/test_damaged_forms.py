@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import engram
-from engram.data import DataWarning, Table
+from engram.data import Counts, DataWarning, Interactions, Table, arrays
+from engram.data.forms import in_memory
 from engram.data.source import read
 from engram.errors import DataError, RunError
 from engram.training.checkpoint import Checkpoints
@@ -234,3 +237,49 @@ def test_texts_of_an_array_that_hold_no_characters_are_refused(tmp_path: Path, c
     np.save(tmp_path / "t.npy", cells)
     with pytest.raises(DataError, match="no character"):
         read(tmp_path / "t.npy")
+
+
+# --- sparse matrices ---
+
+PARTS = {
+    "csr": {"indices": [0, 50_000_000], "indptr": [0, 1, 2]},
+    "csc": {"indices": [0, 50_000_000], "indptr": [0, 1, 2, 2, 2, 2]},
+    "negative": {"indices": [0, -50_000_000], "indptr": [0, 1, 2]},
+    "falling": {"indices": [0, 1], "indptr": [0, 50_000_000, 2]},
+}
+
+
+@pytest.mark.parametrize("kind", [Counts, Interactions])
+@pytest.mark.parametrize("case", PARTS)
+def test_a_saved_matrix_whose_parts_do_not_fit_together_is_refused(
+    tmp_path: Path, case: str, kind: type[Counts | Interactions]
+) -> None:
+    form = np.array(case if case == "csc" else "csr", dtype="S3")
+    parts = {name: np.array(part) for name, part in PARTS[case].items()}
+    np.savez(tmp_path / "m.npz", format=form, shape=np.array([2, 5]), data=np.ones(2), **parts)
+    with pytest.raises(DataError, match="do not fit together"):
+        kind().read(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize("take", [in_memory, Counts().fit, Interactions().histories])
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_matrix, sparse.bsr_array])
+def test_a_sparse_matrix_whose_parts_do_not_fit_together_is_refused_and_left_alone(
+    take: Callable[[Any], Any], form: Callable[..., Any]
+) -> None:
+    matrix = form(np.eye(5))
+    matrix.indices = np.array([0, 1, 2, 3, 50_000_000, 7])
+    matrix.data = np.concatenate([matrix.data, matrix.data[:1]])
+    with pytest.raises(DataError, match="do not fit together"):
+        take(matrix)
+    assert len(matrix.indices) == len(matrix.data) == 6
+
+
+def test_a_small_sparse_matrix_that_unpacks_to_gigabytes_is_refused_before_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"indices": np.zeros(1 << 16, np.int32), "indptr": np.array([0, 1 << 16])}
+    np.savez_compressed(tmp_path / "bomb.npz", format=b"csr", shape=np.array([1, 1]), data=np.zeros(1 << 16), **parts)
+    monkeypatch.setattr(arrays, "MOST_BYTES", 1 << 16)
+    monkeypatch.setattr(sparse, "load_npz", lambda *_: pytest.fail("unpacked"))
+    with pytest.raises(DataError, match="more than 200 times"):
+        Counts().read(tmp_path / "bomb.npz")

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from engram.maths.adversarial import zero_centred
+from engram.maths.adversarial import PENALTIES, Judgement
 from engram.networks.conv import sizes
 from engram.networks.dcgan import Dcgan, Doubled
 from engram.networks.network import Network, head
@@ -99,14 +99,19 @@ def judged(name: str, shape: tuple[int, ...], hidden: tuple[int, ...] = (4, 6)) 
     return discriminator.double()
 
 
+def penalty(discriminator: nn.Module, x: Tensor) -> Tensor:
+    """Return R1 + R2 where x are the real rows and 1 - x the generated ones, as models do."""
+    return PENALTIES["r1r2"](Judgement(discriminator, x, 1 - x))
+
+
 @pytest.mark.parametrize("name", APART)
 def test_a_discriminators_word_on_a_row_and_its_penalty_do_not_depend_on_other_rows(name: str) -> None:
     discriminator = judged(name, (2, 7, 10))
     x = torch.randn(5, 2, 7, 10, dtype=torch.float64)
     other = torch.cat([x[:2], torch.randn(3, 2, 7, 10, dtype=torch.float64)])
     torch.testing.assert_close(discriminator(x)[:2], discriminator(other)[:2])
-    torch.testing.assert_close(zero_centred(discriminator, x)[:2], zero_centred(discriminator, other)[:2])
-    torch.testing.assert_close(zero_centred(discriminator, x)[:1], zero_centred(discriminator, x[:1]))
+    torch.testing.assert_close(penalty(discriminator, x)[:2], penalty(discriminator, other)[:2])
+    torch.testing.assert_close(penalty(discriminator, x)[:1], penalty(discriminator, x[:1]))
 
 
 def test_the_papers_discriminator_mixes_rows_and_the_one_without_normalisation_has_none() -> None:
@@ -122,7 +127,7 @@ def test_the_slope_of_a_penalty_to_weights_is_that_of_finite_differences(name: s
     discriminator = judged(name, (2, 5, 6))
     x = torch.randn(3, 2, 5, 6, dtype=torch.float64)
     weights = list(discriminator.parameters())
-    slopes = torch.autograd.grad(zero_centred(discriminator, x).sum(), weights, allow_unused=True)
+    slopes = torch.autograd.grad(penalty(discriminator, x).sum(), weights, allow_unused=True)
     along = [torch.randn_like(w) for w in weights]
     step = 1e-7
 
@@ -130,7 +135,7 @@ def test_the_slope_of_a_penalty_to_weights_is_that_of_finite_differences(name: s
         with torch.no_grad():
             for w, direction in zip(weights, along, strict=True):
                 w.add_(direction, alpha=distance)
-        return zero_centred(discriminator, x).sum().detach()
+        return penalty(discriminator, x).sum().detach()
 
     high, low = at(step), at(-2 * step)
     exact = sum(float((s * a).sum()) for s, a in zip(slopes, along, strict=True) if s is not None)
