@@ -131,12 +131,12 @@ def turn_of(model: Any, terms: list[str]) -> dict[str, str]:
     return {name: name if name in players else TURNS.get(name, last) for name in terms}
 
 
-def code_map(codes: Array, labels: pd.Series[Any] | None) -> dict[str, Any]:
-    """Codes along their two principal components, at most `MOST_PLACES` of them, with their labels."""
+def code_map(codes: Array, labels: pd.Series[Any] | None, most: int = MOST_PLACES) -> dict[str, Any]:
+    """Codes along their two principal components, at most so many of them, with their labels."""
     found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
     rest = max(codes.shape[1] - len(found.vectors), 0)
     total = float(found.residual * rest + found.variances.sum())
-    index = _evenly(len(codes), MOST_PLACES)
+    index = _evenly(len(codes), most)
     places = (codes[index] - found.mean.numpy()) @ found.vectors.T.numpy()
     shares = [float(v) / total if total > 0 else 0.0 for v in found.variances]
     told: dict[str, Any] = {"places": _rounded(places), "share": shares, "size": codes.shape[1], "labels": None}
