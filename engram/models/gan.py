@@ -211,7 +211,8 @@ class GAN(Model):
             logits: Tensor = nets.discriminator(x, *(y.repeat(len(x) // len(y), 1) for y in batch.given))
             return logits
 
-        judged = Judgement(judge, real, generated, together=self.pack == 1 and self.penalty is not None)
+        sloped = self.penalty is not None
+        judged = Judgement(judge, real, generated, together=self.pack == 1 and sloped, sloped=sloped)
         terms = {"discriminator": PAIRS[self.loss].discriminator(judged.of_real, judged.of_generated)}
         if self.penalty is not None:
             weight = faded(self.penalty_weight, batch.progress, shape=self.kind_.shape, penalty=self.penalty)
