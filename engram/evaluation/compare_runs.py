@@ -15,7 +15,7 @@ from engram.registry import MODELS
 from engram.training import Finding
 
 if TYPE_CHECKING:
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 NO_MATTER = ("random_state", "verbose")  # parameters in which runs of one model may differ
@@ -116,7 +116,7 @@ def check_alike(models: dict[str, Any]) -> None:
         )
 
 
-def run_of(name: str, model: Codes, split: str, findings: list[Finding]) -> Run:
+def run_of(name: str, model: Model, split: str, findings: list[Finding]) -> Run:
     """Return what there is to say of a model."""
     variant, given = variant_of(model)
     data: dict[str, Any] = model.data_
@@ -138,7 +138,7 @@ def run_of(name: str, model: Codes, split: str, findings: list[Finding]) -> Run:
     )
 
 
-def variant_of(model: Codes) -> tuple[str, dict[str, Any]]:
+def variant_of(model: Model) -> tuple[str, dict[str, Any]]:
     """Return (the registered name whose own parameters suit the model's best, the parameters that differ from it)."""
     cls: Any = type(model)
     given = {k: v for k, v in model.get_params(deep=False).items() if k not in NO_MATTER}

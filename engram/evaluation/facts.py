@@ -30,6 +30,7 @@ from engram.models.sheets import is_game
 
 if TYPE_CHECKING:
     from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_ROWS = 2000  # that scores, codes and distributions are shown of
@@ -57,7 +58,7 @@ class Look:
     images: dict[str, bytes] = field(default_factory=dict)
 
 
-def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state: int = 0) -> Look:
+def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state: int = 0) -> Look:
     """Gather what there is to say of a model and of rows; what a model or a kind does not have is left out."""
     kind = model.kind_
     X, kept = spread(kind.opened(X))
@@ -101,7 +102,7 @@ def _add_traversals(found: Look, model: Codes, X: Any, codes: Array) -> None:
         found.facts["neighbours"] = table_neighbours(model, X, codes)
 
 
-def learning(model: Codes) -> dict[str, Any]:
+def learning(model: Model) -> dict[str, Any]:
     """The course of training: terms, held-out loss, the step kept."""
     history, settings = model.history_, model.settings_
     reports = history.reports
@@ -177,7 +178,7 @@ def units(model: Codes, codes: Array) -> list[dict[str, Any]]:
     ]
 
 
-def scores(model: Codes, X: Any, labels: pd.Series[Any] | None, train: Any) -> dict[str, Any]:
+def scores(model: Model, X: Any, labels: pd.Series[Any] | None, train: Any) -> dict[str, Any]:
     """Histograms of scores on common edges: training rows, these rows, and apart the anomalies where labels say which."""
     own = model.score_samples(X)
     groups = {} if train is None else {"training rows": model.score_samples(train)}

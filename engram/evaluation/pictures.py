@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 BLUE, ORANGE, GREY = "#2f6fb0", "#e07b39", "#8a93a3"
@@ -52,7 +52,7 @@ WIDTH = 8.0  # inches, at DPI dots each
 DPI = 110
 
 
-def pictures(model: Codes, X: Any, y: Any = None, *, random_state: Any = 0) -> dict[str, bytes]:
+def pictures(model: Model, X: Any, y: Any = None, *, random_state: Any = 0) -> dict[str, bytes]:
     """Return all pictures that the model and its data allow, by name: what a report shows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # said when the rows were evaluated
@@ -65,7 +65,7 @@ def pictures(model: Codes, X: Any, y: Any = None, *, random_state: Any = 0) -> d
     return {name: content for name, content in made.items() if content is not None}
 
 
-def loss_curve(model: Codes) -> bytes:
+def loss_curve(model: Model) -> bytes:
     """Draw the loss of every report of a fit, on training rows and on held-out rows."""
     reports = model.history_.reports
     if is_game(model.network_):
@@ -105,7 +105,7 @@ def _course(reports: list[dict[str, Any]]) -> bytes:
     return png(draw, (WIDTH, 3.4))
 
 
-def reconstructions(model: Codes, X: Any, y: Any = None) -> bytes | None:
+def reconstructions(model: Model, X: Any, y: Any = None) -> bytes | None:
     """Draw rows and what comes back: pictures above each other, numbers as real against reconstructed values."""
     kind = model.kind_
     if not hasattr(model, "reconstructed"):
@@ -140,7 +140,7 @@ def reconstructions(model: Codes, X: Any, y: Any = None) -> bytes | None:
     return _panels(columns, draw)
 
 
-def samples(model: Codes, X: Any = None, y: Any = None, *, random_state: Any = 0) -> bytes | None:
+def samples(model: Model, X: Any = None, y: Any = None, *, random_state: Any = 0) -> bytes | None:
     """Draw generated rows: pictures as a grid, columns of a table as histograms beside those of the rows X."""
     kind = model.kind_
     n = 3 * ACROSS if isinstance(kind, Images) else 1000
@@ -171,7 +171,7 @@ def samples(model: Codes, X: Any = None, y: Any = None, *, random_state: Any = 0
     return _panels(columns, draw)
 
 
-def code_map(model: Codes, X: Any, y: Any = None) -> bytes | None:
+def code_map(model: Model, X: Any, y: Any = None) -> bytes | None:
     """Draw the codes along their first two principal components, coloured by the labels y where there are any."""
     if not hasattr(model, "transform"):
         return None
