@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import TransformerMixin
 
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows
@@ -17,6 +18,7 @@ from engram.evaluation.compare_table import Comparison, Standing
 from engram.evaluation.comparison import Outputs, encoded, flat, given_of, has_density, of_baselines, of_model
 from engram.evaluation.evaluate import seen_before
 from engram.evaluation.labels import anomalies
+from engram.evaluation.likelihood import has_likelihood, is_exact
 from engram.evaluation.purpose import only_generates
 from engram.evaluation.report import REFERENCES, UNRANKED, Result
 from engram.evaluation.sets import divided, generation_of
@@ -214,7 +216,7 @@ def _baselines(
     first = next(iter(models.values()))
     shared = given_of(rows, first.kind_, labels)
     wanted = {n for one in chosen for own in outputs.values() if not one.lacking(own) for n in one.needs}
-    sizes = sorted({m.shapes_.code_size for m in models.values() if hasattr(m, "transform")})
+    sizes = sorted({m.shapes_.code_size for m in models.values() if isinstance(m, TransformerMixin)})
     sizes = sizes or [first.shapes_.code_size]
     names = list(first.kind_.baselines)
     classes: dict[str, Any] = {name: BASELINES[name].value for name in names}
@@ -320,9 +322,7 @@ def _notes(
         elif without:
             notes.append(f"{one.name}: not of {', '.join(without)}, which cannot give it")
         if "log_prob" in one.needs and there:
-            bounds = sorted(
-                {type(m).__name__ for m in models.values() if hasattr(m, "log_likelihood") and hasattr(m, "encode")}
-            )
+            bounds = sorted({type(m).__name__ for m in models.values() if has_likelihood(m) and not is_exact(m)})
             notes += [f"{one.name}: of {', '.join(bounds)} the ELBO, a lower bound"] if bounds else []
             notes += (
                 []

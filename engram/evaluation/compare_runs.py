@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from engram.errors import UsageError
@@ -126,7 +127,7 @@ def run_of(name: str, model: Model, split: str, findings: list[Finding]) -> Run:
         model=variant,
         parameters=to_json(given),
         seed=model.settings_.seed,
-        code_size=model.shapes_.code_size if hasattr(model, "transform") else 0,
+        code_size=model.shapes_.code_size if isinstance(model, TransformerMixin) else 0,
         weights=model.network_.n_weights,
         epochs=model.n_iter_,
         seconds=float(reports[-1].get("seconds", 0.0)) if reports else 0.0,

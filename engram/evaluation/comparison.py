@@ -16,6 +16,8 @@ from engram.evaluation.baselines import Baseline
 from engram.evaluation.labels import beside
 from engram.likelihoods import Blocks, Likelihood
 from engram.likelihoods.continuous import LocationScale
+from engram.models.codes import Codes
+from engram.models.scores import Scores
 from engram.registry import BASELINES
 
 if TYPE_CHECKING:
@@ -60,9 +62,9 @@ def of_model(model: Model, X: Any, y: Any = None) -> Outputs:
     outputs: Outputs = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # said once, when the rows were encoded
-        if hasattr(model, "reconstructed"):
+        if isinstance(model, Codes):
             outputs["reconstruction"] = model.reconstructed(X, **given).flatten(1).numpy()
-        if hasattr(model, "score_samples"):
+        if isinstance(model, Scores):
             outputs["scores"] = model.score_samples(X, **given)
             if hasattr(model, "log_likelihood"):  # without it, scores are log p(x | code): no density of rows
                 outputs["log_prob"] = outputs["scores"]

@@ -18,7 +18,7 @@ from engram.errors import UsageError
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
-from engram.evaluation.likelihood import reported
+from engram.evaluation.likelihood import has_likelihood, is_exact, reported
 from engram.evaluation.pictures import pictures
 from engram.evaluation.planted import FEWEST, TOLD, planted
 from engram.evaluation.purpose import finds_anomalies, only_generates
@@ -253,8 +253,8 @@ def _worse(name: str, beaten: list[tuple[str, str, str]]) -> list[Finding]:
 
 def _quantity(one: Metric, model: Model, told: str) -> dict[str, Any]:
     """Say what a metric was computed from, where its name leaves that open."""
-    exact = not hasattr(model, "transform")  # without a code there is nothing to bound
-    score = "log p(x)" if exact else "the ELBO" if hasattr(model, "log_likelihood") else "log p(x | code)"
+    exact = is_exact(model)
+    score = "log p(x)" if exact else "the ELBO" if has_likelihood(model) else "log p(x | code)"
     if "log_prob" in one.needs:
         return {"quantity": "of the model log p(x)" if exact else "of the model the ELBO, a lower bound"}
     if "scores" in one.needs:

@@ -11,6 +11,7 @@ from engram.evaluation.comparison import encoded
 from engram.evaluation.labels import beside, drawn_beside
 from engram.evaluation.purpose import draws
 from engram.evaluation.thumbnails import grid
+from engram.models.codes import Codes
 from engram.training.session import seed_from
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def picture_rows(model: Model, X: Any, random_state: int, y: Any = None) -> dict
     """Return lines of pictures: real, reconstructed, generated."""
     some = X[:PICTURES]
     found = {"real": grid(encoded(model, some).x, PICTURES)}
-    if hasattr(model, "reconstructed"):
+    if isinstance(model, Codes):
         found["reconstructed"] = grid(
             model.reconstructed(some, **beside(model, y, slice(PICTURES))).view(-1, *model.kind_.shape), PICTURES
         )
@@ -51,7 +52,7 @@ def table_rows(model: Model, X: Any, random_state: int, y: Any = None) -> dict[s
     """Return a few rows side by side, and the distributions of columns among real, reconstructed and generated rows."""
     kind: Any = model.kind_
     frames = {"real": frame_of(kind, X)}
-    if hasattr(model, "reconstruct"):
+    if isinstance(model, Codes):
         frames["reconstructed"] = frame_of(kind, model.reconstruct(X, **beside(model, y)))
     drawn = generated(model, DRAWN, random_state, y)
     if drawn is not None:

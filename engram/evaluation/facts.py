@@ -26,10 +26,11 @@ from engram.evaluation.purpose import finds_anomalies, is_for_generation, only_g
 from engram.evaluation.strange import strangest
 from engram.evaluation.traversal import picture_traversals, table_traversals
 from engram.maths.linear import principal_components
+from engram.models.codes import Codes
+from engram.models.scores import Scores
 from engram.models.sheets import is_game
 
 if TYPE_CHECKING:
-    from engram.models.codes import Codes
     from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -76,7 +77,7 @@ def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state
             found.images |= picture_rows(model, X, random_state, given)
         elif isinstance(kind, Table):
             found.facts["rows"] = table_rows(model, X, random_state, given)
-        if hasattr(model, "transform"):
+        if isinstance(model, Codes):
             codes = model.transform(X, **beside(model, given))
             found.facts["codes"] = code_map(codes, labels)
             found.facts["units"] = units(model, codes)
@@ -84,7 +85,7 @@ def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state
                 _add_traversals(found, model, X, codes)
         if finds_anomalies(model):
             found.facts["strangest"] = strangest(model, X)
-        if hasattr(model, "score_samples") and given is None:
+        if isinstance(model, Scores) and given is None:
             trained = None if train is None else spread(kind.opened(train))[0]
             found.facts["scores"] = scores(model, X, labels, trained)
     return found
@@ -92,7 +93,7 @@ def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state
 
 def _add_traversals(found: Look, model: Codes, X: Any, codes: Array) -> None:
     order = [unit["unit"] for unit in found.facts["units"] if unit["active"]]
-    if not order or len(codes) < 2 or not hasattr(model, "inverse_transform"):
+    if not order or len(codes) < 2:
         return
     if isinstance(model.kind_, Images):
         found.facts["traversals"], images = picture_traversals(model, codes, order)

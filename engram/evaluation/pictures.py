@@ -23,6 +23,7 @@ from engram.evaluation.charts import in_order
 from engram.evaluation.comparison import encoded
 from engram.evaluation.examples import frame_of, generated
 from engram.evaluation.labels import beside, one_label, one_per_row
+from engram.models.codes import Codes
 from engram.models.sheets import is_game
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _course(reports: list[dict[str, Any]]) -> bytes:
 def reconstructions(model: Model, X: Any, y: Any = None) -> bytes | None:
     """Draw rows and what comes back: pictures above each other, numbers as real against reconstructed values."""
     kind = model.kind_
-    if not hasattr(model, "reconstructed"):
+    if not isinstance(model, Codes):
         return None
     X = kind.opened(X)
     if isinstance(kind, Images):
@@ -173,7 +174,7 @@ def samples(model: Model, X: Any = None, y: Any = None, *, random_state: Any = 0
 
 def code_map(model: Model, X: Any, y: Any = None) -> bytes | None:
     """Draw the codes along their first two principal components, coloured by the labels y where there are any."""
-    if not hasattr(model, "transform"):
+    if not isinstance(model, Codes):
         return None
     codes = model.transform(X, **beside(model, y))
     y = one_label(y)

@@ -11,6 +11,7 @@ from engram.data.images import Images
 from engram.data.kind import DataWarning
 from engram.data.table import Table
 from engram.evaluation.comparison import encoded, flat
+from engram.models.codes import Codes
 
 if TYPE_CHECKING:
     from engram.data.columns import Column
@@ -69,7 +70,7 @@ def _column(field: Column, rows: int, back: float | None) -> dict[str, Any]:
 
 def returned_by_column(model: Model, X: Any, y: Any = None) -> dict[int, float]:
     """Return R2 of the rows X by number of the encoded column; columns that do not vary have none."""
-    if not hasattr(model, "reconstructed"):
+    if not isinstance(model, Codes):
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
