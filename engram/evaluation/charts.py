@@ -111,10 +111,15 @@ def _label_colours(labels: list[Any] | None, n: int) -> tuple[list[str], list[tu
         ]
         entries = [(f"{number(edges[i])} to {number(edges[i + 1])}", f"q{i}") for i in range(SCALE)]
         return ["real" if p is None else f"q{p}" for p in place], entries
-    names = sorted(set(present), key=lambda v: (_as_number(v), v))
+    names = in_order(present)
     known = {name: f"c{i}" for i, name in enumerate(names)}
     missing = [("no label", "real")] if len(present) < len(labels) else []
     return [known.get(v, "real") for v in labels], [(_short(n), c) for n, c in known.items()] + missing
+
+
+def in_order(labels: list[str]) -> list[str]:
+    """Return different labels in order, those that are numbers by their size."""
+    return sorted(set(labels), key=lambda v: (_as_number(v), v))
 
 
 def _as_number(value: str) -> float:

@@ -9,7 +9,7 @@ from engram.likelihoods import LIKELIHOODS, LogEncoded, LogNormal
 from engram.models.sheets import is_game
 
 if TYPE_CHECKING:
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 
 GAME = {  # reasons that are others where a game teaches a generator
@@ -22,7 +22,7 @@ GAME = {  # reasons that are others where a game teaches a generator
 }
 
 
-def chosen(model: Codes) -> list[dict[str, Any]]:
+def chosen(model: Model) -> list[dict[str, Any]]:
     """Return name, value, whether it was given, and the reason."""
     params = model.get_params(deep=False)
     why_in_game = GAME if is_game(model.network_) else {}
@@ -43,7 +43,7 @@ def _given(params: dict[str, Any], name: str) -> bool:
     return name in params and params[name] not in ("auto", None)
 
 
-def _resolved(model: Codes) -> list[tuple[str, str, str]]:
+def _resolved(model: Model) -> list[tuple[str, str, str]]:
     kind, shapes, settings = model.kind_, model.shapes_, model.settings_
     data: dict[str, Any] = model.data_
     rows, values = data["trained_on"], math.prod(shapes.row)
@@ -85,7 +85,7 @@ def _resolved(model: Codes) -> list[tuple[str, str, str]]:
     ]
 
 
-def _likelihood(model: Codes) -> str:
+def _likelihood(model: Model) -> str:
     likelihood = model.kind_.likelihood()
     names = {cls: name for name, cls in LIKELIHOODS.items()}
     parts: list[Any] = likelihood.side_by_side()

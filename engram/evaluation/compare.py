@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import TransformerMixin
 
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows
 from engram.data.stream import some
 from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, run_of
 from engram.evaluation.compare_table import Comparison, Standing
-from engram.evaluation.comparison import Outputs, encoded, flat, has_density, of_baselines, of_model
+from engram.evaluation.comparison import Outputs, encoded, flat, given_of, has_density, of_baselines, of_model
 from engram.evaluation.evaluate import seen_before
 from engram.evaluation.labels import anomalies
+from engram.evaluation.likelihood import has_likelihood, is_exact
 from engram.evaluation.purpose import only_generates
 from engram.evaluation.report import REFERENCES, UNRANKED, Result
 from engram.evaluation.sets import divided, generation_of
@@ -28,7 +30,7 @@ from engram.training import Finding
 from engram.training.session import seed_from, threads
 
 if TYPE_CHECKING:
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 APART = 2  # standard errors of a difference from which on two subjects are told apart
@@ -49,7 +51,7 @@ class Judged:
 
 
 def compare(
-    models: Mapping[str, Codes] | Sequence[Codes],
+    models: Mapping[str, Model] | Sequence[Model],
     X: Any,
     y: Any = None,
     *,
@@ -134,7 +136,7 @@ def compare(
     return Comparison([*(one.standing for one in judged), *sets], subjects, list(beside_names), findings, protocol)
 
 
-def _common_only(metrics: Sequence[str] | str | None, models: dict[str, Codes]) -> list[str]:
+def _common_only(metrics: Sequence[str] | str | None, models: dict[str, Model]) -> list[str]:
     """Say why models that give more than generated rows are compared by these alone."""
     plain = [name for name, model in models.items() if only_generates(model)]
     if metrics is not None or len(plain) in (0, len(models)):
@@ -181,13 +183,12 @@ def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
 
 
 def _looked_at(
-    models: dict[str, Codes], X: Any, y: Any, rows: Rows, trained: Any, labels: Array | None
+    models: dict[str, Model], X: Any, y: Any, rows: Rows, trained: Any, labels: Array | None
 ) -> tuple[list[Run], dict[str, Outputs]]:
     """Return what there is to say of each model, and its arrays, those of encoded values in the units of the first one."""
     first = next(iter(models))
-    x, mask = flat(rows, models[first].kind_)
-    given: dict[str, Array | None] = {"x": x, "mask": mask, "y": labels}
-    shared = {key: value for key, value in given.items() if value is not None}
+    shared = given_of(rows, models[first].kind_, labels)
+    x, mask = shared["x"], shared.get("mask")
     runs, outputs = [], {}
     for name, model in models.items():
         own = encoded(model, X)
@@ -203,7 +204,7 @@ def _looked_at(
 
 
 def _baselines(
-    models: dict[str, Codes],
+    models: dict[str, Model],
     rows: Rows,
     trained: Rows | None,
     labels: Array | None,
@@ -213,10 +214,9 @@ def _baselines(
 ) -> tuple[dict[str, Outputs], str]:
     """Return the arrays of baselines; those that depend on the code size once for each size among the models."""
     first = next(iter(models.values()))
-    x, mask = flat(rows, first.kind_)
-    shared = {key: value for key, value in {"x": x, "mask": mask, "y": labels}.items() if value is not None}
+    shared = given_of(rows, first.kind_, labels)
     wanted = {n for one in chosen for own in outputs.values() if not one.lacking(own) for n in one.needs}
-    sizes = sorted({m.shapes_.code_size for m in models.values() if hasattr(m, "transform")})
+    sizes = sorted({m.shapes_.code_size for m in models.values() if isinstance(m, TransformerMixin)})
     sizes = sizes or [first.shapes_.code_size]
     names = list(first.kind_.baselines)
     classes: dict[str, Any] = {name: BASELINES[name].value for name in names}
@@ -308,7 +308,7 @@ def _notes(
     chosen: list[Metric],
     found: dict[str, list[Judged]],
     subjects: dict[str, list[Run]],
-    models: dict[str, Codes],
+    models: dict[str, Model],
     told: str,
     kind: Any,
 ) -> list[str]:
@@ -322,9 +322,7 @@ def _notes(
         elif without:
             notes.append(f"{one.name}: not of {', '.join(without)}, which cannot give it")
         if "log_prob" in one.needs and there:
-            bounds = sorted(
-                {type(m).__name__ for m in models.values() if hasattr(m, "log_likelihood") and hasattr(m, "encode")}
-            )
+            bounds = sorted({type(m).__name__ for m in models.values() if has_likelihood(m) and not is_exact(m)})
             notes += [f"{one.name}: of {', '.join(bounds)} the ELBO, a lower bound"] if bounds else []
             notes += (
                 []

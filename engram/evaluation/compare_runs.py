@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from engram.errors import UsageError
@@ -15,7 +16,7 @@ from engram.registry import MODELS
 from engram.training import Finding
 
 if TYPE_CHECKING:
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 NO_MATTER = ("random_state", "verbose")  # parameters in which runs of one model may differ
@@ -116,7 +117,7 @@ def check_alike(models: dict[str, Any]) -> None:
         )
 
 
-def run_of(name: str, model: Codes, split: str, findings: list[Finding]) -> Run:
+def run_of(name: str, model: Model, split: str, findings: list[Finding]) -> Run:
     """Return what there is to say of a model."""
     variant, given = variant_of(model)
     data: dict[str, Any] = model.data_
@@ -126,7 +127,7 @@ def run_of(name: str, model: Codes, split: str, findings: list[Finding]) -> Run:
         model=variant,
         parameters=to_json(given),
         seed=model.settings_.seed,
-        code_size=model.shapes_.code_size if hasattr(model, "transform") else 0,
+        code_size=model.shapes_.code_size if isinstance(model, TransformerMixin) else 0,
         weights=model.network_.n_weights,
         epochs=model.n_iter_,
         seconds=float(reports[-1].get("seconds", 0.0)) if reports else 0.0,
@@ -138,7 +139,7 @@ def run_of(name: str, model: Codes, split: str, findings: list[Finding]) -> Run:
     )
 
 
-def variant_of(model: Codes) -> tuple[str, dict[str, Any]]:
+def variant_of(model: Model) -> tuple[str, dict[str, Any]]:
     """Return (the registered name whose own parameters suit the model's best, the parameters that differ from it)."""
     cls: Any = type(model)
     given = {k: v for k, v in model.get_params(deep=False).items() if k not in NO_MATTER}

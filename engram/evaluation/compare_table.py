@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engram.evaluation.compare_runs import Run
 from engram.evaluation.headline import NO_METRIC
-from engram.evaluation.report import ARROWS, REFERENCES, save
+from engram.evaluation.report import ARROWS, REFERENCES, laid_out, save
 from engram.training import Finding
 from engram.training.run import dumps
 from engram.version import VERSION
@@ -162,16 +162,11 @@ class Comparison:
             cells = [self.standing(name, subject) for name in self.names()]
             told = ["-" if s is None else f"{s.text(self.decimals(s.name))} {s.mark:<1}" for s in cells]
             lines.append([subject, *told])
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        table = [
-            "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-            for line in lines
-        ]
         told = [self.headline(), "", self.legend(), *(f"note  {note}" for note in self.protocol["notes"]), ""]
         told += [f"{run.name}: {described(run)}" for run in self.runs]
         told += [f"finding  {finding}" for finding in self.findings]
         told += [f"finding  {who}: {finding}" for finding, who in self.of_runs()]
-        return "\n".join([*(line.rstrip() for line in table), "", *told]) + "\n"
+        return "\n".join([*laid_out(lines), "", *told]) + "\n"
 
     def of_runs(self) -> list[tuple[Finding, str]]:
         """Return the findings of runs and whose they are; one that several runs share stands once."""

@@ -16,10 +16,11 @@ from engram.evaluation.baselines import Baseline
 from engram.evaluation.labels import beside
 from engram.likelihoods import Blocks, Likelihood
 from engram.likelihoods.continuous import LocationScale
+from engram.models.codes import Codes
+from engram.models.scores import Scores
 from engram.registry import BASELINES
 
 if TYPE_CHECKING:
-    from engram.models.codes import Codes
     from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -43,21 +44,27 @@ def flat(rows: Rows, kind: Kind) -> tuple[Array, Array | None]:
     return x, mask.flatten(1).numpy()
 
 
+def given_of(rows: Rows, kind: Kind, labels: Array | None) -> Outputs:
+    """Return what all subjects are judged beside: the rows and, as far as there are such, where they were observed, and labels."""
+    x, mask = flat(rows, kind)
+    return {name: found for name, found in {"x": x, "mask": mask, "y": labels}.items() if found is not None}
+
+
 def has_density(kind: Kind) -> bool:
     """Whether rows have a density: where some columns are flags, counts or categories, a normal one says nothing."""
     parts = [m for m in kind.likelihood().modules() if isinstance(m, Likelihood) and not isinstance(m, Blocks)]
     return all(isinstance(part, LocationScale) for part in parts)
 
 
-def of_model(model: Codes, X: Any, y: Any = None) -> Outputs:
+def of_model(model: Model, X: Any, y: Any = None) -> Outputs:
     """Return what the model can give for rows, of a conditional one given y."""
     given = beside(model, y)
     outputs: Outputs = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # said once, when the rows were encoded
-        if hasattr(model, "reconstructed"):
+        if isinstance(model, Codes):
             outputs["reconstruction"] = model.reconstructed(X, **given).flatten(1).numpy()
-        if hasattr(model, "score_samples"):
+        if isinstance(model, Scores):
             outputs["scores"] = model.score_samples(X, **given)
             if hasattr(model, "log_likelihood"):  # without it, scores are log p(x | code): no density of rows
                 outputs["log_prob"] = outputs["scores"]

@@ -15,10 +15,10 @@ from engram.data.kind import warn_notes
 from engram.data.rows import Rows, fingerprint
 from engram.data.stream import some
 from engram.errors import UsageError
-from engram.evaluation.comparison import Outputs, encoded, flat, has_density, of_baselines, of_model
+from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
-from engram.evaluation.likelihood import reported
+from engram.evaluation.likelihood import has_likelihood, is_exact, reported
 from engram.evaluation.pictures import pictures
 from engram.evaluation.planted import FEWEST, TOLD, planted
 from engram.evaluation.purpose import finds_anomalies, only_generates
@@ -30,7 +30,7 @@ from engram.training import Finding
 from engram.training.session import seed_from, threads
 
 if TYPE_CHECKING:
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LEAST = 0.5  # standard errors of the model's own value that a difference must reach to be worth a finding
@@ -42,7 +42,7 @@ ADVICE = {  # by what the metric needs
 
 
 def evaluate(
-    model: Codes,
+    model: Model,
     X: Any,
     y: Any = None,
     *,
@@ -130,7 +130,7 @@ def _protocol(common: dict[str, Any], results: list[Result], made: Generation) -
 
 
 def _of_rows(
-    model: Codes, X: Any, y: Any, rows: Rows, trained: Rows | None, chosen: list[Metric], common: dict[str, Any]
+    model: Model, X: Any, y: Any, rows: Rows, trained: Rows | None, chosen: list[Metric], common: dict[str, Any]
 ) -> tuple[list[Result], list[str], list[Finding]]:
     """Judge what a model makes of the rows one by one: results, notes, findings; ``common`` is completed."""
     labels, what = anomalies(y if model.given_ is None else None, len(rows))
@@ -157,7 +157,7 @@ def _of_rows(
 
 
 def _subjects(
-    model: Codes,
+    model: Model,
     X: Any,
     y: Any,
     rows: Rows,
@@ -167,9 +167,7 @@ def _subjects(
     seed: int,
 ) -> tuple[dict[str, Outputs], str]:
     """Return the arrays of the model and of baselines by name, and in words what baselines were fitted on."""
-    x, mask = flat(rows, model.kind_)
-    given: dict[str, Array | None] = {"x": x, "mask": mask, "y": labels}
-    shared = {key: value for key, value in given.items() if value is not None}
+    shared = given_of(rows, model.kind_, labels)
     with threads(model.settings_.threads):
         own = shared | of_model(model, X, y)
         wanted = {needed for one in chosen if not one.lacking(own) for needed in one.needs}
@@ -178,7 +176,7 @@ def _subjects(
 
 
 def _judged(
-    chosen: list[Metric], model: Codes, subjects: dict[str, Outputs], common: dict[str, Any], told: str
+    chosen: list[Metric], model: Model, subjects: dict[str, Outputs], common: dict[str, Any], told: str
 ) -> tuple[list[Result], list[str], list[Finding]]:
     """Return all results, notes on what was left out or decided, and findings; ``told`` is what was made of the labels."""
     name = type(model).__name__
@@ -253,10 +251,10 @@ def _worse(name: str, beaten: list[tuple[str, str, str]]) -> list[Finding]:
     ]
 
 
-def _quantity(one: Metric, model: Codes, told: str) -> dict[str, Any]:
+def _quantity(one: Metric, model: Model, told: str) -> dict[str, Any]:
     """Say what a metric was computed from, where its name leaves that open."""
-    exact = not hasattr(model, "transform")  # without a code there is nothing to bound
-    score = "log p(x)" if exact else "the ELBO" if hasattr(model, "log_likelihood") else "log p(x | code)"
+    exact = is_exact(model)
+    score = "log p(x)" if exact else "the ELBO" if has_likelihood(model) else "log p(x | code)"
     if "log_prob" in one.needs:
         return {"quantity": "of the model log p(x)" if exact else "of the model the ELBO, a lower bound"}
     if "scores" in one.needs:
@@ -264,7 +262,7 @@ def _quantity(one: Metric, model: Codes, told: str) -> dict[str, Any]:
     return {}
 
 
-def seen_before(model: Codes, rows: Rows, trained: Rows | None) -> tuple[str, list[Finding]]:
+def seen_before(model: Model, rows: Rows, trained: Rows | None) -> tuple[str, list[Finding]]:
     """Say how the rows stand to those that the model was fitted on."""
     findings = []
     fitted = model.data_["fingerprint"]

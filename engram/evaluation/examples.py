@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from engram.errors import UsageError
 from engram.evaluation.comparison import encoded
 from engram.evaluation.labels import beside, drawn_beside
+from engram.evaluation.purpose import draws
 from engram.evaluation.thumbnails import grid
+from engram.models.codes import Codes
 from engram.training.session import seed_from
 
 if TYPE_CHECKING:
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_COLUMNS = 16  # of the small table
@@ -26,11 +27,11 @@ BARS = 6  # values of a category with a bar of their own
 PICTURES = 12  # in a line
 
 
-def picture_rows(model: Codes, X: Any, random_state: int, y: Any = None) -> dict[str, bytes]:
+def picture_rows(model: Model, X: Any, random_state: int, y: Any = None) -> dict[str, bytes]:
     """Return lines of pictures: real, reconstructed, generated."""
     some = X[:PICTURES]
     found = {"real": grid(encoded(model, some).x, PICTURES)}
-    if hasattr(model, "reconstructed"):
+    if isinstance(model, Codes):
         found["reconstructed"] = grid(
             model.reconstructed(some, **beside(model, y, slice(PICTURES))).view(-1, *model.kind_.shape), PICTURES
         )
@@ -40,19 +41,18 @@ def picture_rows(model: Codes, X: Any, random_state: int, y: Any = None) -> dict
     return found
 
 
-def generated(model: Codes, n: int, random_state: int, y: Any = None) -> Any:
-    """Draw rows, or return None where a model knows no distribution of codes."""
-    try:
-        return model.sample(n, random_state=seed_from(random_state), **drawn_beside(model, y, n))
-    except (AttributeError, NotImplementedError, UsageError):
+def generated(model: Model, n: int, random_state: Any, y: Any = None) -> Any:
+    """Draw rows, or return None where a model draws none, or is conditional and there is no y to ask it for."""
+    if not draws(model) or (model.given_ is not None and y is None):
         return None
+    return model.sample(n, random_state=seed_from(random_state), **drawn_beside(model, y, n))
 
 
-def table_rows(model: Codes, X: Any, random_state: int, y: Any = None) -> dict[str, Any]:
+def table_rows(model: Model, X: Any, random_state: int, y: Any = None) -> dict[str, Any]:
     """Return a few rows side by side, and the distributions of columns among real, reconstructed and generated rows."""
     kind: Any = model.kind_
     frames = {"real": frame_of(kind, X)}
-    if hasattr(model, "reconstruct"):
+    if isinstance(model, Codes):
         frames["reconstructed"] = frame_of(kind, model.reconstruct(X, **beside(model, y)))
     drawn = generated(model, DRAWN, random_state, y)
     if drawn is not None:

@@ -26,10 +26,12 @@ from engram.evaluation.purpose import finds_anomalies, is_for_generation, only_g
 from engram.evaluation.strange import strangest
 from engram.evaluation.traversal import picture_traversals, table_traversals
 from engram.maths.linear import principal_components
+from engram.models.codes import Codes
+from engram.models.scores import Scores
 from engram.models.sheets import is_game
 
 if TYPE_CHECKING:
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_ROWS = 2000  # that scores, codes and distributions are shown of
@@ -57,7 +59,7 @@ class Look:
     images: dict[str, bytes] = field(default_factory=dict)
 
 
-def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state: int = 0) -> Look:
+def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state: int = 0) -> Look:
     """Gather what there is to say of a model and of rows; what a model or a kind does not have is left out."""
     kind = model.kind_
     X, kept = spread(kind.opened(X))
@@ -75,7 +77,7 @@ def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state
             found.images |= picture_rows(model, X, random_state, given)
         elif isinstance(kind, Table):
             found.facts["rows"] = table_rows(model, X, random_state, given)
-        if hasattr(model, "transform"):
+        if isinstance(model, Codes):
             codes = model.transform(X, **beside(model, given))
             found.facts["codes"] = code_map(codes, labels)
             found.facts["units"] = units(model, codes)
@@ -83,7 +85,7 @@ def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state
                 _add_traversals(found, model, X, codes)
         if finds_anomalies(model):
             found.facts["strangest"] = strangest(model, X)
-        if hasattr(model, "score_samples") and given is None:
+        if isinstance(model, Scores) and given is None:
             trained = None if train is None else spread(kind.opened(train))[0]
             found.facts["scores"] = scores(model, X, labels, trained)
     return found
@@ -91,7 +93,7 @@ def look(model: Codes, X: Any, y: Any = None, train: Any = None, *, random_state
 
 def _add_traversals(found: Look, model: Codes, X: Any, codes: Array) -> None:
     order = [unit["unit"] for unit in found.facts["units"] if unit["active"]]
-    if not order or len(codes) < 2 or not hasattr(model, "inverse_transform"):
+    if not order or len(codes) < 2:
         return
     if isinstance(model.kind_, Images):
         found.facts["traversals"], images = picture_traversals(model, codes, order)
@@ -101,7 +103,7 @@ def _add_traversals(found: Look, model: Codes, X: Any, codes: Array) -> None:
         found.facts["neighbours"] = table_neighbours(model, X, codes)
 
 
-def learning(model: Codes) -> dict[str, Any]:
+def learning(model: Model) -> dict[str, Any]:
     """The course of training: terms, held-out loss, the step kept."""
     history, settings = model.history_, model.settings_
     reports = history.reports
@@ -131,12 +133,12 @@ def turn_of(model: Any, terms: list[str]) -> dict[str, str]:
     return {name: name if name in players else TURNS.get(name, last) for name in terms}
 
 
-def code_map(codes: Array, labels: pd.Series[Any] | None) -> dict[str, Any]:
-    """Codes along their two principal components, at most `MOST_PLACES` of them, with their labels."""
+def code_map(codes: Array, labels: pd.Series[Any] | None, most: int = MOST_PLACES) -> dict[str, Any]:
+    """Codes along their two principal components, at most so many of them, with their labels."""
     found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
     rest = max(codes.shape[1] - len(found.vectors), 0)
     total = float(found.residual * rest + found.variances.sum())
-    index = _evenly(len(codes), MOST_PLACES)
+    index = _evenly(len(codes), most)
     places = (codes[index] - found.mean.numpy()) @ found.vectors.T.numpy()
     shares = [float(v) / total if total > 0 else 0.0 for v in found.variances]
     told: dict[str, Any] = {"places": _rounded(places), "share": shares, "size": codes.shape[1], "labels": None}
@@ -177,7 +179,7 @@ def units(model: Codes, codes: Array) -> list[dict[str, Any]]:
     ]
 
 
-def scores(model: Codes, X: Any, labels: pd.Series[Any] | None, train: Any) -> dict[str, Any]:
+def scores(model: Model, X: Any, labels: pd.Series[Any] | None, train: Any) -> dict[str, Any]:
     """Histograms of scores on common edges: training rows, these rows, and apart the anomalies where labels say which."""
     own = model.score_samples(X)
     groups = {} if train is None else {"training rows": model.score_samples(train)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engram.metrics.frechet import FRECHET
 from engram.metrics.manifold import expected_coverage
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _detection(report: Report) -> str:
 
 
 def _generation(report: Report) -> str:
-    name = next((r.name for r in report.metrics if r.name in ("frechet", "FID")), None)
+    name = next((r.name for r in report.metrics if r.name in FRECHET), None)
     parts = [] if name is None else [_distance(report, name)]
     covered = report.result("coverage", report.model)
     if covered is not None:

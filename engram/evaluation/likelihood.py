@@ -24,6 +24,7 @@ from engram.evaluation.labels import beside
 from engram.evaluation.report import Result
 from engram.likelihoods import Normal
 from engram.models.code_findings import ACTIVE
+from engram.models.codes import Codes
 from engram.registry import MODELS
 from engram.training.settings import flops_per_row
 
@@ -117,7 +118,7 @@ def has_likelihood(model: Any) -> bool:
 
 def is_exact(model: Any) -> bool:
     """Whether the likelihood of a model that has one is exact: without a code there is nothing to bound."""
-    return not hasattr(model, "transform")
+    return not isinstance(model, Codes)
 
 
 def reported(model: Any, X: Any, y: Any, common: dict[str, Any]) -> tuple[list[Result], list[str]]:

@@ -18,18 +18,19 @@ import torch
 from engram.data.images import Images
 from engram.data.kind import DataWarning
 from engram.data.table import Table
-from engram.errors import UsageError
+from engram.evaluation import facts
+from engram.evaluation.charts import in_order
 from engram.evaluation.comparison import encoded
-from engram.evaluation.labels import beside, drawn_beside, one_label, one_per_row
-from engram.maths.linear import principal_components
+from engram.evaluation.examples import frame_of, generated
+from engram.evaluation.labels import beside, one_label, one_per_row
+from engram.models.codes import Codes
 from engram.models.sheets import is_game
-from engram.training.session import seed_from
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 BLUE, ORANGE, GREY = "#2f6fb0", "#e07b39", "#8a93a3"
@@ -52,7 +53,7 @@ WIDTH = 8.0  # inches, at DPI dots each
 DPI = 110
 
 
-def pictures(model: Codes, X: Any, y: Any = None, *, random_state: Any = 0) -> dict[str, bytes]:
+def pictures(model: Model, X: Any, y: Any = None, *, random_state: Any = 0) -> dict[str, bytes]:
     """Return all pictures that the model and its data allow, by name: what a report shows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # said when the rows were evaluated
@@ -65,7 +66,7 @@ def pictures(model: Codes, X: Any, y: Any = None, *, random_state: Any = 0) -> d
     return {name: content for name, content in made.items() if content is not None}
 
 
-def loss_curve(model: Codes) -> bytes:
+def loss_curve(model: Model) -> bytes:
     """Draw the loss of every report of a fit, on training rows and on held-out rows."""
     reports = model.history_.reports
     if is_game(model.network_):
@@ -86,7 +87,7 @@ def loss_curve(model: Codes) -> bytes:
         axes.set_ylabel("loss, nats a row of encoded units")
         axes.legend()
 
-    return _png(draw, (WIDTH, 3.4))
+    return png(draw, (WIDTH, 3.4))
 
 
 def _course(reports: list[dict[str, Any]]) -> bytes:
@@ -102,13 +103,13 @@ def _course(reports: list[dict[str, Any]]) -> bytes:
         if reports:
             axes.legend()
 
-    return _png(draw, (WIDTH, 3.4))
+    return png(draw, (WIDTH, 3.4))
 
 
-def reconstructions(model: Codes, X: Any, y: Any = None) -> bytes | None:
+def reconstructions(model: Model, X: Any, y: Any = None) -> bytes | None:
     """Draw rows and what comes back: pictures above each other, numbers as real against reconstructed values."""
     kind = model.kind_
-    if not hasattr(model, "reconstructed"):
+    if not isinstance(model, Codes):
         return None
     X = kind.opened(X)
     if isinstance(kind, Images):
@@ -118,15 +119,14 @@ def reconstructions(model: Codes, X: Any, y: Any = None) -> bytes | None:
         return _strips([("real", "back")] * math.ceil(len(rows) / ACROSS), [line for pair in pairs for line in pair])
     if not isinstance(kind, Table):
         return None
-    rows = _some(X)
-    given = beside(model, y, np.linspace(0, X.shape[0] - 1, len(rows)).astype(int))
-    real, back = _frame(kind, rows), _frame(kind, model.reconstruct(rows, **given))
+    rows, index = facts.spread(X, MOST_POINTS)
+    real, back = (frame_of(kind, r) for r in (rows, model.reconstruct(rows, **beside(model, y, index))))
     columns = [c.name for c in kind.fields if c.type in ("number", "count", "date")][:MOST_COLUMNS]
     if not columns:
         return None
 
     def draw(axes: Axes, name: Any) -> None:
-        across, up = _numbers(real[name]).to_numpy(), _numbers(back[name]).to_numpy()  # the rows' indices differ
+        across, up = _numbers(real[name]).to_numpy(), _numbers(back[name]).to_numpy()
         seen = ~np.isnan(across)
         if not seen.any():
             return
@@ -141,30 +141,29 @@ def reconstructions(model: Codes, X: Any, y: Any = None) -> bytes | None:
     return _panels(columns, draw)
 
 
-def samples(model: Codes, X: Any = None, y: Any = None, *, random_state: Any = 0) -> bytes | None:
+def samples(model: Model, X: Any = None, y: Any = None, *, random_state: Any = 0) -> bytes | None:
     """Draw generated rows: pictures as a grid, columns of a table as histograms beside those of the rows X."""
     kind = model.kind_
     n = 3 * ACROSS if isinstance(kind, Images) else 1000
-    try:
-        rows = model.sample(n, random_state=seed_from(random_state), **drawn_beside(model, y, n))
-    except (AttributeError, NotImplementedError, UsageError):
-        return None  # not a generative model
+    rows = generated(model, n, random_state, y)
+    if rows is None:
+        return None
     if isinstance(kind, Images):
         return _strips([], _shown(encoded(model, rows).x, ACROSS))
     if not isinstance(kind, Table):
         return None
-    generated = _frame(kind, rows)
-    real = None if X is None else _frame(kind, kind.opened(X))
+    made = frame_of(kind, rows)
+    real = None if X is None else frame_of(kind, kind.opened(X))
     columns = [c.name for c in kind.fields if c.width][:MOST_COLUMNS]
 
     def draw(axes: Axes, name: Any) -> None:
-        both = [("real", GREY, None if real is None else real[name]), ("generated", BLUE, generated[name])]
+        both = [("real", GREY, None if real is None else real[name]), ("generated", BLUE, made[name])]
         given = [(label, colour, column.dropna()) for label, colour, column in both if column is not None]
         if kind.fields[[c.name for c in kind.fields].index(name)].type in ("number", "count", "date"):
             _histograms(axes, [(label, colour, _numbers(column)) for label, colour, column in given])
         else:
             _bars(axes, given)
-        if _is_date(generated[name]):
+        if _is_date(made[name]):
             _dates(axes, "xaxis")
         axes.set_ylabel("share of rows")
         if name == columns[0]:
@@ -173,40 +172,34 @@ def samples(model: Codes, X: Any = None, y: Any = None, *, random_state: Any = 0
     return _panels(columns, draw)
 
 
-def code_map(model: Codes, X: Any, y: Any = None) -> bytes | None:
+def code_map(model: Model, X: Any, y: Any = None) -> bytes | None:
     """Draw the codes along their first two principal components, coloured by the labels y where there are any."""
-    if not hasattr(model, "transform"):
+    if not isinstance(model, Codes):
         return None
     codes = model.transform(X, **beside(model, y))
     y = one_label(y)
     labels = None if y is None else one_per_row(y, len(codes))
-    if len(codes) > MOST_POINTS:
-        chosen = np.linspace(0, len(codes) - 1, MOST_POINTS).astype(int)
-        codes, labels = codes[chosen], None if labels is None else labels.iloc[chosen]
-    found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
-    places = (codes - found.mean.numpy()) @ found.vectors.T.numpy()
-    share = found.variances / (
-        found.residual * max(codes.shape[1] - len(found.vectors), 0) + found.variances.sum()
-    ).clamp(min=1e-30)
+    told = facts.code_map(codes, labels, MOST_POINTS)
+    places, share = np.array(told["places"]), told["share"]
     flat = places.shape[1] == 1
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         # a code of size 1 is spread upwards at random, so that rows do not hide each other
         up = np.random.default_rng(0).uniform(-1, 1, len(places)) if flat else places[:, 1]
-        _coloured(figure, axes, places[:, 0], up, labels)
-        axes.set_xlabel("code" if flat else f"component 1 ({float(share[0]):.0%} of the variance)")
-        axes.set_ylabel("" if flat else f"component 2 ({float(share[1]):.0%})")
+        _coloured(figure, axes, places[:, 0], up, told["labels"])
+        axes.set_xlabel("code" if flat else f"component 1 ({share[0]:.0%} of the variance)")
+        axes.set_ylabel("" if flat else f"component 2 ({share[1]:.0%})")
         if flat:
             axes.set_yticks([])
 
-    return _png(draw, (WIDTH, 3.0 if flat else 5.4))
+    return png(draw, (WIDTH, 3.0 if flat else 5.4))
 
 
 # --- pieces ---
 
 
-def _png(draw: Callable[[Figure], None], size: tuple[float, float]) -> bytes:
+def png(draw: Callable[[Figure], None], size: tuple[float, float]) -> bytes:
     """Draw on a figure of its own: pyplot and its global state are never touched, and nothing is left to close."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -234,7 +227,7 @@ def _panels(columns: list[Any], draw: Callable[[Axes, Any], None]) -> bytes:
         for place in places[len(columns) :]:
             place.set_axis_off()
 
-    return _png(all_of, (WIDTH, 2.5 * down + 0.2))
+    return png(all_of, (WIDTH, 2.5 * down + 0.2))
 
 
 def _shown(x: torch.Tensor, across: int) -> list[Array]:
@@ -265,7 +258,7 @@ def _strips(labels: list[tuple[str, ...]], lines: list[Array]) -> bytes:
             place.set_ylabel(name, rotation=0, ha="right", va="center")
 
     height, width = lines[0].shape[:2]
-    return _png(draw, (WIDTH, min(12.0, len(lines) * (WIDTH * height / width + 0.08))))
+    return png(draw, (WIDTH, min(12.0, len(lines) * (WIDTH * height / width + 0.08))))
 
 
 def _histograms(axes: Axes, parts: list[tuple[str, str, pd.Series[float]]]) -> None:
@@ -294,34 +287,26 @@ def _bars(axes: Axes, parts: list[tuple[str, str, pd.Series[Any]]]) -> None:
     axes.set_xticks(range(len(shares)), [_text(v, 10) for v in shares.index], rotation=30 if len(shares) > 3 else 0)
 
 
-def _coloured(figure: Figure, axes: Axes, across: Array, up: Array, labels: pd.Series[Any] | None) -> None:
-    """Scatter with a colour per label where these are few, a scale where they are numbers, grey where missing."""
+def _coloured(figure: Figure, axes: Axes, across: Array, up: Array, labels: list[str | float | None] | None) -> None:
+    """Scatter with a colour per label where these are texts, a scale where they are numbers, grey where missing."""
     style: dict[str, Any] = {"s": 14, "alpha": _alpha(len(across)), "linewidths": 0}
-    present = None if labels is None else labels.dropna()
-    if labels is None or present is None or present.empty:
+    if labels is None:
         axes.scatter(across, up, color=BLUE, **style)
         return
-    missing = labels.isna().to_numpy()
-    axes.scatter(across[missing], up[missing], color=GREY, **style)
-    values = sorted(present.unique(), key=lambda v: (str(type(v)), v))
-    if len(values) <= len(CLASSES):
-        for value, colour in zip(values, CLASSES, strict=False):
-            here = (labels == value).to_numpy()
+    present = [label for label in labels if label is not None]
+    seen = np.array([label is not None for label in labels])
+    axes.scatter(across[~seen], up[~seen], color=GREY, **style)
+    if isinstance(present[0], float):
+        drawn = axes.scatter(across[seen], up[seen], c=present, cmap="viridis", **style)
+        figure.colorbar(drawn, ax=axes, label="y", alpha=1.0)
+    else:
+        for value, colour in zip(in_order([str(label) for label in present]), CLASSES, strict=False):
+            here = np.array([label == value for label in labels])
             axes.scatter(across[here], up[here], color=colour, label=_text(value), **style)
         legend = axes.legend(title="y", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.6)
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1)
-    elif pd.api.types.is_numeric_dtype(present):
-        drawn = axes.scatter(across[~missing], up[~missing], c=present.to_numpy(), cmap="viridis", **style)
-        figure.colorbar(drawn, ax=axes, label="y", alpha=1.0)
-    else:
-        axes.scatter(across[~missing], up[~missing], color=BLUE, **style)
-
-
-def _frame(kind: Table, rows: Any) -> pd.DataFrame:
-    """Return rows in the user's form as a DataFrame with the fitted names."""
-    return kind.typed(kind.conform(rows))
 
 
 def _numbers(column: pd.Series[Any]) -> pd.Series[float]:
@@ -344,16 +329,6 @@ def _dates(axes: Axes, *names: str) -> None:
         axis = getattr(axes, name)
         axis.set_major_locator(locator)
         axis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-
-
-def _some(rows: Any) -> Any:
-    """Return at most `MOST_POINTS` rows, taken evenly."""
-    if not hasattr(rows, "shape"):
-        rows = np.asarray(rows)
-    if rows.shape[0] <= MOST_POINTS:
-        return rows
-    chosen = np.linspace(0, rows.shape[0] - 1, MOST_POINTS).astype(int)
-    return rows.iloc[chosen] if hasattr(rows, "iloc") else rows[chosen]
 
 
 def _alpha(n: int) -> float:

@@ -11,17 +11,18 @@ from engram.data.images import Images
 from engram.data.kind import DataWarning
 from engram.data.table import Table
 from engram.evaluation.comparison import encoded, flat
+from engram.models.codes import Codes
 
 if TYPE_CHECKING:
     from engram.data.columns import Column
-    from engram.models.codes import Codes
+    from engram.models.model import Model
 
 MOST_COLUMNS = 50
 SHOWN_VALUES = 4  # of a category
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def profile(model: Codes, X: Any, y: Any = None) -> dict[str, Any]:
+def profile(model: Model, X: Any, y: Any = None) -> dict[str, Any]:
     """Return rows, kind and at most `MOST_COLUMNS` columns; the rest is counted."""
     kind: Any = model.kind_
     data: dict[str, Any] = model.data_
@@ -67,9 +68,9 @@ def _column(field: Column, rows: int, back: float | None) -> dict[str, Any]:
     }
 
 
-def returned_by_column(model: Codes, X: Any, y: Any = None) -> dict[int, float]:
+def returned_by_column(model: Model, X: Any, y: Any = None) -> dict[int, float]:
     """Return R2 of the rows X by number of the encoded column; columns that do not vary have none."""
-    if not hasattr(model, "reconstructed"):
+    if not isinstance(model, Codes):
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from inspect import signature
 from typing import Any
 
+from sklearn.base import TransformerMixin
+
 from engram.models.codes import Codes
 from engram.models.model import Model
+from engram.models.scores import Scores
 from engram.models.sheets import is_game
 
 
 def only_generates(model: Any) -> bool:
     """Whether rows that it generates are all that can be judged of a model: it gives no codes and no scores."""
-    return not hasattr(model, "transform") and not hasattr(model, "score_samples")
+    return not isinstance(model, TransformerMixin | Scores)
 
 
 def is_for_generation(model: Any) -> bool:

@@ -174,12 +174,7 @@ class Report:
         if self.is_wide:
             lines = [list(line) for line in zip(*lines, strict=True)]
             lines[0] = ["", *(f"{subject}  " for subject in lines[0][1:])]  # the star's place
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        table = [
-            "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-            for line in lines
-        ]
-        return [*(line.rstrip() for line in table), ""]
+        return [*laid_out(lines), ""]
 
     def _told(self) -> list[str]:
         """Return in lines how the numbers came about, or that there are none, and notes and findings."""
@@ -218,6 +213,13 @@ class Report:
     def save_html(self, path: str | Path) -> None:
         """Write the report as one self-contained page, at once or not at all; an existing file is replaced."""
         save(Path(path), self.to_html().encode())
+
+
+def laid_out(table: list[list[str]]) -> list[str]:
+    """Return the lines of a table for a terminal: its first column to the left, all others to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ([first.ljust(widths[0]), *map(str.rjust, cells, widths[1:])] for first, *cells in table)
+    return ["  ".join(line).rstrip() for line in lines]
 
 
 def _rank(result: Result, decimals: int) -> float:

@@ -16,6 +16,7 @@ from engram.evaluation.generation import COPIES, FEWEST, judge_generations
 from engram.evaluation.labels import one_label
 from engram.evaluation.purpose import draws, finds_anomalies, is_for_generation, only_generates
 from engram.evaluation.report import REAL, Result
+from engram.metrics.frechet import FRECHET
 from engram.metrics.metric import Metric, metric
 from engram.registry import METRICS
 from engram.training import Finding
@@ -96,7 +97,7 @@ def worse_than_independent(name: str, results: list[Result]) -> list[Finding]:
 
     It must be so by more than two standard errors, where these are known, and by half of what real rows are from each other.
     """
-    values = {r.subject: r for r in results if r.name == "frechet"}
+    values = {r.subject: r for r in results if r.name in FRECHET}
     if not {name, REAL, INDEPENDENT} <= set(values):
         return []
     own, other, floor = values[name], values[INDEPENDENT], values[REAL]

@@ -12,7 +12,7 @@ import numpy as np
 from engram.errors import DataError
 from engram.evaluation.baselines.topics import TOPIC_BASELINES
 from engram.evaluation.labels import one_label, one_per_row
-from engram.evaluation.pictures import BLUE, CLASSES, WIDTH, _png, loss_curve
+from engram.evaluation.pictures import BLUE, CLASSES, WIDTH, loss_curve, png
 from engram.evaluation.report import Report, Result
 from engram.metrics.metric import Array
 from engram.metrics.topics import normalised_mutual_information, npmi, purity, topic_diversity, word_pairs
@@ -177,4 +177,4 @@ def topic_map(model: Any, rows: Any, shares: Array) -> bytes:
             plane.annotate(" ".join(words), tuple(place), xytext=(4, 4), textcoords="offset points", fontsize=7)
         plane.set(xlabel="component 1", ylabel="component 2")
 
-    return _png(draw, (WIDTH, 6.4))
+    return png(draw, (WIDTH, 6.4))

@@ -121,19 +121,25 @@ class Judgement:
         (rows, ...) each, without gradient.
     together : bool
         Whether both go through it in one pass: not where it mixes the rows of a batch.
+    sloped : bool
+        Whether slopes will be asked for: without, nothing goes back to the rows.
     """
 
     def __init__(
-        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, generated: Tensor, *, together: bool = True
+        self,
+        discriminator: Callable[[Tensor], Tensor],
+        real: Tensor,
+        generated: Tensor,
+        *,
+        together: bool = True,
+        sloped: bool = True,
     ) -> None:
-        self.discriminator, self._n = discriminator, len(real)
+        self.discriminator, self.real, self.generated = discriminator, real.detach(), generated.detach()
+        self._n = len(real)
         with torch.enable_grad():
-            both = torch.cat([real, generated]) if together else None
-            self._rows = (
-                [both.requires_grad_()] if both is not None else [x.requires_grad_() for x in (real, generated)]
-            )
+            parts = [torch.cat([self.real, self.generated])] if together else [self.real, self.generated]
+            self._rows = [x.detach().requires_grad_(sloped) for x in parts]
             logits = torch.cat([discriminator(x) for x in self._rows])
-        self.real, self.generated = real.detach(), generated.detach()
         self.logits = logits
         self.of_real, self.of_generated = logits.chunk(2)
 

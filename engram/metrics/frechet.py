@@ -22,6 +22,7 @@ from engram.registry import METRICS
 EPSILON = float(np.finfo(np.float64).eps)
 NEGLIGIBLE = 1e-9  # of the two traces: a larger error of the eigenvalues has the singular values computed instead
 BLOCK = 1024  # rows that are centred at a time
+FRECHET = ("frechet", "FID")  # what the distance is called: on any features, and on those of Inception alone
 
 
 @dataclass(frozen=True, eq=False)

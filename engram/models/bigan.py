@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from engram.data.kind import Kind
 from engram.maths.adversarial import PAIRS, Judgement
 from engram.models.coded_game import CodedGame
-from engram.models.game import BETAS, recipe, refuse_modules
+from engram.models.game import BETAS, recipe, refuse_modules, seen
 from engram.models.parts import Shapes
 from engram.networks.discriminator import Discriminator
 from engram.registry import MODELS
@@ -75,8 +75,8 @@ class BiGAN(CodedGame):
         code = self.encode(nets, batch)
         z = self.noise(code, batch)
         generated = nets.decoder.likelihood.relaxed(nets.decoder(z), batch.generator)
-        seen = (nets.discriminator.standardised(x).flatten(1) for x in (batch.x, generated))
-        return tuple(torch.cat([x, c], 1) for x, c in zip(seen, (code, z), strict=True))  # type: ignore[return-value]
+        real, generated = (seen(self.kind_, nets, batch, x).flatten(1) for x in (batch.x, generated))
+        return torch.cat([real, code], 1), torch.cat([generated, z], 1)
 
     def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the codes, (rows, code size)."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from engram.data.rows import Rows
+from engram.likelihoods import Likelihood
 from engram.maths.bounds import importance_bound
 from engram.maths.divergence import log_normal, moved
 from engram.models.priors import Components, log_prior
@@ -60,7 +60,7 @@ def row_shifts(x: Tensor, size: int) -> Tensor:
     return ((bits @ factors) >> 39 & 0xFFFFFF).float() / 2**24
 
 
-def without_code(likelihood: Any, rows: Rows, held_out: Rows) -> Tensor:
+def without_code(likelihood: Likelihood, rows: Rows, held_out: Rows) -> Tensor:
     """Log p of held-out rows under one constant output fitted to the training rows: what a collapsed decoder does."""
     free = copy.deepcopy(likelihood)
     mean = rows.x.mean(0)

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engram.corruptions import observed
 from engram.data.given import Conditions
 from engram.data.kind import Kind
 from engram.errors import UsageError
 from engram.models.parts import Decoder, Shapes
 from engram.networks import Coder
 from engram.networks.conditional import Conditional
+from engram.training import Batch
 from engram.training.nets import Nets
 
 Losses = Literal["relativistic", "non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]
@@ -86,6 +88,17 @@ def begin(nets: Nets, generator: Decoder, x: Tensor) -> None:
     assert last.bias is not None
     output = generator.likelihood.link(x.mean(0)).output
     last.bias.copy_(output.mean((1, 2)) if isinstance(last, nn.Conv2d) else output.flatten())
+
+
+def seen(kind: Kind, nets: Nets, batch: Batch, x: Tensor) -> Tensor:
+    """Return rows x beside a batch, its own or others, in the discriminator's units; cells that the batch misses are zero.
+
+    So a generator learns whole rows from rows with holes (Li, Jiang & Marlin 2019, arXiv:1902.09599, section 2).
+    """
+    if batch.mask is not None:
+        x = x * observed(x, batch.mask, kind.groups)
+    found: Tensor = nets.discriminator.standardised(x)
+    return found
 
 
 def limit(network: nn.Module) -> None:

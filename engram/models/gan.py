@@ -22,7 +22,7 @@ from engram.data.rows import Rows
 from engram.errors import UsageError, nearest
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.augmentation import augmented, draw
-from engram.models.game import BETAS, Losses, begin, condition_loss, faded, limit, recipe, refuse_modules
+from engram.models.game import BETAS, Losses, begin, condition_loss, faded, limit, recipe, refuse_modules, seen
 from engram.models.game_findings import looked_at, too_few_turns
 from engram.models.model import Model
 from engram.models.options import Auto
@@ -193,16 +193,8 @@ class GAN(Model):
         return self.seen(nets, batch, nets.generator.likelihood.relaxed(output, batch.generator))
 
     def seen(self, nets: Nets, batch: Batch, x: Tensor | None = None) -> Tensor:
-        """Return rows, those of the batch or others, in the discriminator's units; cells that the batch misses are zero.
-
-        So a generator learns whole rows from rows with holes (Li, Jiang & Marlin 2019, arXiv:1902.09599, section 2).
-        """
-        x = batch.x if x is None else x
-        if batch.mask is not None:
-            groups = self.kind_.groups
-            x = x * (batch.mask if groups is None else batch.mask[:, groups.to(x.device)]).view(x.shape)
-        found: Tensor = nets.discriminator.standardised(x)
-        return found
+        """Return rows, those of the batch or others, as the discriminator sees them, see `engram.models.game.seen`."""
+        return seen(self.kind_, nets, batch, batch.x if x is None else x)
 
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """What the turn minimises, per row; of rows that are judged together, the same value for each."""
@@ -219,7 +211,8 @@ class GAN(Model):
             logits: Tensor = nets.discriminator(x, *(y.repeat(len(x) // len(y), 1) for y in batch.given))
             return logits
 
-        judged = Judgement(judge, real, generated, together=self.pack == 1 and self.penalty is not None)
+        sloped = self.penalty is not None
+        judged = Judgement(judge, real, generated, together=self.pack == 1 and sloped, sloped=sloped)
         terms = {"discriminator": PAIRS[self.loss].discriminator(judged.of_real, judged.of_generated)}
         if self.penalty is not None:
             weight = faded(self.penalty_weight, batch.progress, shape=self.kind_.shape, penalty=self.penalty)

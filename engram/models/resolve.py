@@ -12,6 +12,7 @@ from engram.corruptions import check_level
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.errors import DataError, UsageError
+from engram.models.options import Options
 from engram.models.parts import Shapes
 from engram.networks import Network
 from engram.parameters import checked, parameters_of
@@ -28,7 +29,7 @@ from engram.training.settings import (
 )
 
 
-def checked_parameters(model: Any) -> dict[str, Any]:
+def checked_parameters(model: Options) -> dict[str, Any]:
     """Return a model's parameters as their declared types have them; raise `UsageError` for those that cannot be, or not together."""
     cls: type = type(model)
     values = {name: checked(cls, name, getattr(model, name)) for name in parameters_of(cls)}

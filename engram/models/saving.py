@@ -27,6 +27,7 @@ from engram.models.integrity import (
     on_no_device,
     settings_of,
 )
+from engram.models.parts import Shapes
 from engram.models.remembered import remember, saved_parameters
 from engram.parameters import checked, parameters_of, to_json
 from engram.registry import fitting, name_of
@@ -192,10 +193,8 @@ def given_from(folder: Path, conditional: bool | str) -> Conditions | None:
     return Conditions.from_dict(described["given"])
 
 
-def shapes_from(model: Model, config: Config, tensors: dict[str, torch.Tensor]) -> Any:
+def shapes_from(model: Model, config: Config, tensors: dict[str, torch.Tensor]) -> Shapes:
     """Return the shapes that the folder describes."""
-    from engram.models.parts import Shapes
-
     own = {name: getattr(model, name) for name in config.modules}
     told = check_shapes(config.shapes, tensors)
     return Shapes(

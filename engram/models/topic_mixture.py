@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engram.data.rows import Rows
 from engram.maths.divergence import kl_normals, reparameterise
 from engram.maths.quantise import k_means
 from engram.networks.bags import Bag
@@ -48,7 +49,7 @@ class TopicMixture(nn.Module):
     @torch.no_grad()
     def begin(self, codes: Tensor, bags: Iterable[Bag], idf: Tensor) -> None:
         """Set prototypes to the centres of clusters of codes (k-means on the sphere), words to what is said in each cluster."""
-        centres = k_means(codes[:CLUSTERED, None, :], len(self.prototypes), ROUNDS)[0]
+        centres = k_means(Rows(codes).spread(CLUSTERED).x[:, None], len(self.prototypes), ROUNDS)[0]
         self.prototypes.copy_(functional.normalize(centres, dim=1))
         self.idf.copy_(idf)
         nearest = (codes @ self.prototypes.T).argmax(1)

@@ -22,7 +22,7 @@ from engram.data.kind import Kind
 from engram.maths.adversarial import PAIRS, Judgement
 from engram.maths.divergence import kl_normal, reparameterise
 from engram.models.coded_game import CodedGame
-from engram.models.game import BETAS, recipe, refuse_modules
+from engram.models.game import BETAS, recipe, refuse_modules, seen
 from engram.models.parts import Shapes
 from engram.models.priors import posterior
 from engram.networks.discriminator import Discriminator
@@ -87,18 +87,18 @@ class VAEGAN(CodedGame):
 
     def terms(self, turn: Turn, nets: Nets, batch: Batch) -> dict[str, Tensor]:
         """What the turn minimises, per row."""
-        real = nets.discriminator.standardised(batch.x)
+        real = seen(self.kind_, nets, batch, batch.x)
         if turn.name == "discriminator":
             return self._discriminator(nets, batch, real)
         mean, log_var = self._posterior(nets, batch)
         again = self._rows(nets, reparameterise(mean, log_var, batch.generator), batch)
         with torch.no_grad():
-            seen = nets.discriminator.features(real)
+            of_real = nets.discriminator.features(real)
         features = nets.discriminator.features(again)
-        unlike = 0.5 * (seen - features).square().sum(1)
+        unlike = 0.5 * (of_real - features).square().sum(1)
         if turn.name == "encoder":
             return {"similarity": unlike, "kl": kl_normal(mean, log_var).sum(1)}
-        judged = [nets.discriminator.judged(f) for f in (seen, features)]
+        judged = [nets.discriminator.judged(f) for f in (of_real, features)]
         drawn = nets.discriminator(self._rows(nets, self.noise(mean, batch), batch))
         game = PAIRS[self.loss].generator
         return {
@@ -127,8 +127,7 @@ class VAEGAN(CodedGame):
     def _rows(self, nets: Nets, code: Tensor, batch: Batch) -> Tensor:
         """Return the decoder's rows as the discriminator sees them."""
         rows: Tensor = nets.decoder.likelihood.relaxed(nets.decoder(code), batch.generator)
-        seen: Tensor = nets.discriminator.standardised(rows)
-        return seen
+        return seen(self.kind_, nets, batch, rows)
 
     def encode(self, nets: Nets, batch: Batch) -> Tensor:
         """Return the posterior means, (rows, code size)."""

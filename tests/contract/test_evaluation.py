@@ -17,8 +17,9 @@ from sklearn.exceptions import NotFittedError
 from engram.data import DataWarning
 from engram.errors import DataError, RunError, UsageError
 from engram.evaluation import Report, evaluate
+from engram.evaluation.examples import table_rows
 from engram.evaluation.labels import anomalies
-from engram.evaluation.pictures import code_map, loss_curve, pictures, reconstructions
+from engram.evaluation.pictures import code_map, loss_curve, pictures, reconstructions, samples
 from engram.models.autoencoder import Autoencoder
 from engram.models.vae import VAE
 from engram.registry import BASELINES, METRICS
@@ -416,6 +417,21 @@ def test_pictures_with_channels(channels: int) -> None:
     X = np.random.default_rng(0).integers(256, size=(12, 16, 18, channels), dtype=np.uint8)
     drawn = pictures(VAE(code_size=2, max_epochs=1, random_state=0).fit(X), X)
     assert set(drawn) == {"loss_curve", "reconstructions", "samples", "code_map"}
+
+
+def test_a_report_hides_no_bug_of_a_model_that_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a model draws rows is asked, not tried: what goes wrong while it draws is told."""
+    X, model = wine()[0][:40], fitted("wine", "vae")
+    conditional = VAE(conditional=True, **SETTINGS).fit(X, np.arange(40) % 2)
+
+    def broken(*_: object, **__: object) -> None:
+        raise AttributeError("a bug")
+
+    monkeypatch.setattr(VAE, "draw_codes", broken)
+    for drawn in (samples, table_rows):
+        with pytest.raises(AttributeError, match="a bug"):
+            drawn(model, X, random_state=0)
+    assert samples(conditional, X) is None  # nobody said for which y
 
 
 @pytest.mark.parametrize("labels", ["texts", "numbers", "missing", "many texts"])

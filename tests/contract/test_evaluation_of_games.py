@@ -19,6 +19,7 @@ from engram.evaluation.headline import headline
 from engram.evaluation.report import Result as Number
 from engram.evaluation.sets import worse_than_independent
 from engram.metrics import expected_coverage
+from engram.metrics.frechet import FRECHET
 
 QUICK = {"max_epochs": 3, "hidden": (8,), "code_size": 2, "random_state": 0}
 FLAGS = ("--max-epochs", "3", "--hidden", "8", "--code-size", "2")
@@ -132,10 +133,11 @@ def test_games_with_codes_have_both() -> None:
     [(9, 5, 1, math.nan, True), (5, 9, 1, math.nan, False), (9, 8.7, 1, math.nan, False), (9, 5, 1, 2.5, False)],
 )
 def test_worse_than_independent_columns_is_a_finding(own, other, floor, error, worse) -> None:
-    results = [number("frechet", s, v, error) for s, v in (("GAN", own), ("independent", other), ("real rows", floor))]
-    found = worse_than_independent("GAN", results)
-    assert [f.kind for f in found] == ["worse-than-baseline"] * worse
-    assert not worse_than_independent("GAN", results[:2])
+    for metric in FRECHET:
+        results = [number(metric, s, v, error) for s, v in (("GAN", own), ("independent", other), ("real rows", floor))]
+        found = worse_than_independent("GAN", results)
+        assert [f.kind for f in found] == ["worse-than-baseline"] * worse
+        assert not worse_than_independent("GAN", results[:2])
 
 
 # --- the page ---

@@ -42,6 +42,21 @@ def model_batches(rows: Any) -> Any:
     return Batches(rows, 20, 0).epoch(0)
 
 
+@pytest.mark.parametrize("name", ["gan", "bigan", "vae-gan"])
+def test_a_discriminator_does_not_see_which_rows_have_holes(name: str) -> None:
+    """Real and generated rows have the same cells at zero, or the holes would tell them apart."""
+    rows = np.where(np.random.default_rng(1).random((60, 3)) < 0.3, np.nan, X)
+    model: Any = create(name, **TINY).fit(rows)
+    nets, batch = model.network_, next(model_batches(model.kind_.encode(rows)))
+    seen: list[torch.Tensor] = []
+    nets.discriminator.body.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:, :3]))
+    for turn in model.turns(0):
+        model.terms(turn, nets, batch)
+    assert seen
+    for x in seen:
+        assert torch.equal(x != 0, batch.mask.repeat(len(x) // len(batch), 1))
+
+
 def test_an_auxiliary_condition_is_told_of_both_turns() -> None:
     (report,) = GAN(**TINY | {"max_epochs": 1}, condition="auxiliary").fit(X, Y).history_.reports
     assert {"condition", "generator-condition"} <= report["terms"].keys()

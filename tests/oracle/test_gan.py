@@ -56,6 +56,19 @@ def test_penalties_by_name_are_those_of_separate_passes(together: bool) -> None:
     torch.testing.assert_close(found, gradient_penalty(judge, x, y, torch.rand(7)))
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_slopes_are_found_only_where_they_are_asked_for(together: bool) -> None:
+    """A game without a penalty goes back to the weights alone; slopes at rows would cost as much again."""
+    x, y = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(0)).unbind()
+    net = nn.Linear(3, 1)
+    judged = Judgement(lambda rows: net(rows)[:, 0], x, y, together=together, sloped=False)
+    judged.logits.sum().backward()
+    assert x.grad is y.grad is None
+    assert net.weight.grad is not None
+    with pytest.raises(RuntimeError):
+        judged.squared_slopes()
+
+
 def test_a_new_penalty_is_one_function_in_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """A penalty that stands in maths/adversarial.py alone is known by name to every GAN, and is what its term says."""
     monkeypatch.setitem(adversarial.PENALTIES, "quartic", lambda judged: judged.squared_slopes()[0].square())

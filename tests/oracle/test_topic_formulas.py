@@ -153,6 +153,19 @@ def test_topics_begin_at_clusters_of_codes() -> None:
     assert main[0].unique().numel() == 3
 
 
+def test_topics_begin_at_all_classes_of_documents_that_stand_in_the_order_of_their_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engram.models.topic_mixture.CLUSTERED", 60)
+    torch.manual_seed(0)
+    directions = torch.eye(5)
+    codes = torch.nn.functional.normalize(directions.repeat_interleave(60, 0) + 0.01 * torch.randn(300, 5), dim=1)
+    mixture = TopicMixture(5, 5, 5)
+    mixture.begin(codes, [Bag.of((codes > 0.5).float())], torch.ones(5))
+    nearest = (directions @ mixture.prototypes.detach().T).max(1).values
+    assert nearest.min() > 0.99, nearest
+
+
 @pytest.mark.parametrize("cls", TOPIC_BASELINES, ids=lambda cls: cls.name)
 def test_baselines_find_topics_that_are_there(cls: type) -> None:
     y = np.arange(600) % 3
