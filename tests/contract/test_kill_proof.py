@@ -33,8 +33,9 @@ def other() -> Autoencoder:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint at every report."""
+    """A checkpoint at every report; nobody else writes here, so that no stage is one that is just being made."""
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    monkeypatch.setattr(staging, "YOUNG", 0.0)
 
 
 # --- a crash at every step that changes the disk ---

@@ -89,9 +89,10 @@ def register_game() -> type:
 def fit(variant: str, rows: Path, run: Path, *, resume: bool) -> int:
     """Fit in this process, as the command line would, and return the exit code."""
     from engram.errors import EngramError
-    from engram.training import checkpoint
+    from engram.training import checkpoint, staging
 
     checkpoint.EVERY = BETWEEN
+    staging.YOUNG = 0.0  # nobody else writes here, so that no stage is one that is just being made
     try:
         if variant == "two-turns":
             game = register_game()(max_epochs=30, batch_size=16, ema=0.1, early_stopping=False, random_state=5)
