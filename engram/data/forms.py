@@ -38,21 +38,36 @@ def as_table(raw: Any) -> Any:
             raise DataError(f"Found array with 0 {what} (shape={raw.shape}) while a minimum of 1 is required.")
     if isinstance(raw, np.ndarray):
         return _numeric(raw)
-    raw = _named(raw)
+    raw = plainly_named(raw)
     for name, dtype in raw.dtypes.items():
         if getattr(dtype, "kind", "") == "c":
             raise DataError(f"{COMPLEX} column {str(name)!r} holds complex numbers. {PARTS}")
-    twice = raw.columns[raw.columns.duplicated()]
-    if len(twice):
-        raise DataError(f"two columns are called {twice[0]!r}; give every column its own name.")
     return raw
 
 
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with names that JSON has: dates, tuples and the like as texts."""
+def plainly_named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with names that JSON has: dates, tuples and the like as texts; raise `DataError` for two of one text."""
     names = [plain(name) for name in frame.columns]
+    unique = set(map(str, names))
+    if len(unique) < len(names):
+        _refuse_twice([*frame.columns])
     same = all(type(a) is type(b) for a, b in zip(names, frame.columns, strict=True))
     return frame if same and frame.columns.nlevels == 1 else frame.set_axis(pd.Index(names, dtype=object), axis=1)
+
+
+def _refuse_twice(names: list[Any]) -> None:
+    """Say which columns have the same name, or names that are the same as texts."""
+    nameless = sum(name is None or (isinstance(name, float) and np.isnan(name)) for name in names)
+    if nameless > 1:
+        raise DataError(f"{nameless} columns have no name (None or nan); give every column its own name.")
+    first: dict[str, Any] = {}
+    for name in names:
+        text = str(plain(name))
+        if text in first:
+            sorts = [type(one).__name__ for one in (first[text], name)]
+            told = f"called {text!r}" if sorts[0] == sorts[1] else f"written {text!r}, as {sorts[0]} and as {sorts[1]}"
+            raise DataError(f"two columns are {told}; give every column its own name.")
+        first[text] = name
 
 
 def check_columns(needed: Iterable[Any], frame: pd.DataFrame, reader: str) -> None:
