@@ -101,7 +101,7 @@ def _as_texts(series: Any) -> bool:
     if not (is_category or series.dtype == object):
         return False
     sorts = set(map(type, series.cat.categories if is_category else series.dropna()))
-    return len(sorts) > 1 or bool(sorts & {pd.Interval, pd.Period, tuple})
+    return len(sorts) > 1 or bool(sorts & {pd.Interval, pd.Period, pd.Timedelta, tuple})
 
 
 def _save(rows: Any, path: Path, suffix: str, *, names: bool = True) -> None:
