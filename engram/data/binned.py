@@ -17,7 +17,7 @@ from engram.data.columns import MARKED
 from engram.data.constraints import describe
 from engram.data.decoding import as_given, decoded
 from engram.data.forms import ConformedStream, check_columns, why_no_table
-from engram.data.kind import Kind
+from engram.data.kind import Kind, warn_notes
 from engram.data.labels import names_of, told_as_texts, with_names
 from engram.data.rows import Rows
 from engram.data.stream import RowStream
@@ -87,6 +87,7 @@ class Binned(Kind):
     def fit(self, raw: Any) -> Binned:
         self.n_rows = len(self.coding.fit(raw))
         self.names = names_of(raw)
+        warn_notes([self.coding.notes])
         if not self.coding.coded:
             raise DataError("no column is left to learn from. Drop fewer columns.")
         self._lay_out()

@@ -59,7 +59,8 @@ class Column:
     form : dict
         How cells are read and written where the dtype does not say it: "date", "number" (a style of texts), "words" (of a
         flag), "whole" (floats that are whole numbers), "decimal" (places of Python's decimals), "categories" and "ordered", "rest"
-        (categories left out), "cells" (categories that are no texts, by their text), "texts" (why some come back as texts).
+        (categories left out), "cells" (categories that are no texts, by their text), "texts" (why some come back as texts), "fixed"
+        (numbers that are all the same).
     likelihood : str
         The distribution of a number where it is the column's own; "" is that of all the table's numbers.
     trials : float
@@ -259,6 +260,8 @@ def decoded_column(c: Column, x: Array) -> Array:
     """Return the values of a count, boolean, date or category column from their encoded form."""
     if c.type == "category":
         return np.asarray(np.array(c.values, dtype=object)[x.argmax(1)])
+    if "fixed" in c.form:
+        return np.full(len(x), c.low)
     if c.type == "date" and c.date is not None:
         return c.date.moments(x[:, 0].astype(np.float64) * c.scale + c.mean, x[:, 1:].astype(np.float64))
     return np.asarray(x[:, 0] >= 0.5 if c.type == "boolean" else x[:, 0])

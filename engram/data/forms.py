@@ -19,8 +19,23 @@ COMPLEX, PARTS = "Complex data not supported:", "Give real and imaginary parts a
 DENSE_LIMIT = 2 << 30  # bytes a sparse matrix may take when made dense
 
 
+def framed(raw: Any) -> Any:
+    """Return columns by name, rows that are dicts and structured arrays as a DataFrame, all else as it is."""
+    is_records = isinstance(raw, list | tuple) and len(raw) > 0 and all(isinstance(row, dict) for row in raw)
+    is_structured = isinstance(raw, np.ndarray) and raw.ndim == 1 and raw.dtype.names is not None
+    if not (is_records or is_structured or isinstance(raw, dict)):
+        return raw
+    try:
+        return pd.DataFrame(raw)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"a {type(raw).__name__} is taken as columns by name, and {error}. Give a DataFrame.") from None
+
+
 def why_no_table(raw: Any) -> str | None:
     """Return None if ``raw`` can be a table, else the reason why not."""
+    if raw is None:
+        return "nothing was given, but None"
+    raw = framed(raw)
     if isinstance(raw, pd.DataFrame | RowStream) or sparse.issparse(raw) or hasattr(raw, "to_pandas"):
         return None
     n = len(np.shape(raw))
@@ -95,8 +110,9 @@ class ConformedStream:
 
 
 def in_memory(raw: Any) -> Any:
-    """Return a DataFrame as it is and all else as a dense array."""
-    if isinstance(raw, pd.DataFrame):
+    """Return a DataFrame as it is, what `framed` makes one, and all else as a dense array."""
+    raw = framed(raw)
+    if raw is None or isinstance(raw, pd.DataFrame):
         return raw
     if hasattr(raw, "to_pandas"):
         return raw.to_pandas()

@@ -111,7 +111,7 @@ class Table(Kind):
             self.fields = self._inferred(pd.DataFrame(opened))
         varies = any(c.type not in IGNORED for c in self.fields)
         if not varies:
-            self._keep_constants()
+            self._keep_constants(fixed=not self.constants)
         self._set_scales(opened)
         self.hints = hints(opened, self.fields)
         if varies and self.constants:
@@ -128,13 +128,14 @@ class Table(Kind):
         types = {n: "number" if wish in distributions.OF_COLUMNS else wish for n, wish in self.wishes.items()}
         return inferred_frame(frame, types, flags=self.dtype is None)
 
-    def _keep_constants(self) -> None:
-        """Learn constants, too: where they are asked for, and where nothing varies (one row, say) and they are all there is."""
+    def _keep_constants(self, *, fixed: bool = False) -> None:
+        """Learn constants, too: where they are asked for, and where nothing varies (one row, say); ``fixed`` ones come back exactly."""
         for column in self.fields:
             if column.type == "constant":
                 is_number = isinstance(column.values[0], float) and not column.form.get("categories")
                 column.type = "date" if column.date else "number" if is_number else "category"
                 column.mean = column.values[0] if is_number else 0.0
+                column.form |= {"fixed": True} if fixed and column.type != "category" else {}
         if not any(c.type not in IGNORED for c in self.fields):
             seen = "; ".join(f"{c.name}: {c.describe()}" for c in self.fields[:5])
             raise DataError(
@@ -191,6 +192,7 @@ class Table(Kind):
         )
         numbers = self._blocks["number"]
         self._mean = np.array([self.fields[i].mean for i in numbers])
+        self._fixed = np.array(["fixed" in self.fields[i].form for i in numbers], dtype=bool)
         self._rate = 1 / np.array([self.fields[i].scale for i in numbers])
         self._plain = len(numbers) == len(self.fields)
         self._moved = numbers != sorted(numbers)
@@ -293,6 +295,7 @@ class Table(Kind):
         numbers = values[:, :n_numbers] / self._rate + self._mean
         if self._own:
             numbers = distributions.numbers(numbers, [self.fields[i] for i in self._blocks["number"]])
+        numbers[:, self._fixed] = self._mean[self._fixed]
         if self._plain and self.dtype is not None:
             numbers = numbers[:, np.argsort(self._blocks["number"])] if self._moved else numbers
             return np.asarray(numbers, dtype=self.dtype if self.dtype.startswith("float") else np.float64)

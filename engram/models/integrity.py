@@ -48,6 +48,7 @@ FORM: dict[str, Any] = {  # how cells are written, see `Column`
     "decimal": Annotated[int, Interval(ge=0, le=MOST_PLACES)],
     "cells": dict[str, Any],
     "texts": str,
+    "fixed": bool,
 }
 STYLES: dict[str, type[DateForm | NumberStyle]] = {"date": DateForm, "number": NumberStyle}
 REPORT: dict[str, Any] = {"step": int, "epoch": float, "terms": dict[str, float]}
