@@ -28,7 +28,8 @@ def framed(raw: Any) -> Any:
     try:
         return pd.DataFrame(raw)
     except (ValueError, TypeError) as error:
-        raise DataError(f"a {type(raw).__name__} is taken as columns by name, and {error}. Give a DataFrame.") from None
+        told = f"a {type(raw).__name__} is taken as columns by name, and pandas makes no table of it: {error}"
+        raise DataTypeError(f"{told.rstrip('.')}. Give one list for each column, a DataFrame or an array.") from None
 
 
 def why_no_table(raw: Any) -> str | None:
