@@ -23,7 +23,8 @@ def framed(raw: Any) -> Any:
     """Return columns by name, rows that are dicts and structured arrays as a DataFrame, all else as it is."""
     is_records = isinstance(raw, list | tuple) and len(raw) > 0 and all(isinstance(row, dict) for row in raw)
     is_structured = isinstance(raw, np.ndarray) and raw.ndim == 1 and raw.dtype.names is not None
-    if not (is_records or is_structured or isinstance(raw, dict)):
+    is_columns = isinstance(raw, dict) and not sparse.issparse(raw)  # a dok_array is a dict
+    if not (is_records or is_structured or is_columns):
         return raw
     try:
         return pd.DataFrame(raw)

@@ -114,7 +114,7 @@ def test_nothing_is_told_as_nothing(model: Any) -> None:
         model.fit(None)
 
 
-@pytest.mark.parametrize("sort", [sparse.csr_matrix, sparse.csr_array, sparse.coo_matrix])
+@pytest.mark.parametrize("sort", [sparse.csr_matrix, sparse.csr_array, sparse.coo_matrix, sparse.dok_array])
 def test_a_synthesizer_takes_sparse_matrices(sort: Any) -> None:
     rows = rng.poisson(0.5, (60, 3))
     dense = engram.Synthesizer(max_epochs=1, model="vae", random_state=0).fit(rows).sample(5, random_state=0)
