@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from engram.apps.augmentation import Augmented, augment
 from engram.data.binned import Binned
 from engram.data.coding import Coding
-from engram.data.decoding import as_given, decoded
 from engram.data.kind import Kind
 from engram.data.known_cells import Given, known_cells
 from engram.data.matrix import Matrix
@@ -236,11 +235,8 @@ class Synthesizer(Model):
             asked = bool(known.bins or known.allowed)
             random = np.random.default_rng(seed_from(random_state))
             bins, numbers = self._drawn("vae" if asked else self.chosen_, nets, n, random, known)
-            rows = decoded(self.coding_, bins, numbers, random)
-        for column, own in known.cells.items():
-            field = self.coding_.field(column)
-            rows[field.name] = as_given(field, [plain(cell) for cell in own])
-        return rows
+            own = {column: [plain(cell) for cell in cells] for column, cells in known.cells.items()}
+            return self._binned.written(bins, numbers, random, own)
 
     def _drawn(
         self, name: str, nets: Nets, n: int, random: np.random.Generator, known: Given

@@ -89,8 +89,19 @@ def write(rows: Any, to: Target) -> None:
 
 def _of_one_type(rows: Any) -> Any:
     """Return rows whose columns of several types (values of numbers and of categories, say) are texts."""
-    mixed = [name for name in rows if rows[name].dtype == object and rows[name].dropna().map(type).nunique() > 1]
-    return rows.assign(**{str(n): rows[n].map(str, na_action="ignore") for n in mixed})
+    texts = [name for name in rows if _as_texts(rows[name])]
+    return rows.assign(**{str(n): rows[n].astype(object).map(str, na_action="ignore") for n in texts})
+
+
+def _as_texts(series: Any) -> bool:
+    """Whether cells are of several types, or categories that Parquet does not have, such as intervals."""
+    import pandas as pd
+
+    is_category = isinstance(series.dtype, pd.CategoricalDtype)
+    if not (is_category or series.dtype == object):
+        return False
+    sorts = set(map(type, series.cat.categories if is_category else series.dropna()))
+    return len(sorts) > 1 or bool(sorts & {pd.Interval, pd.Period, pd.Timedelta, tuple})
 
 
 def _save(rows: Any, path: Path, suffix: str, *, names: bool = True) -> None:
@@ -195,7 +206,7 @@ def frame(rows: Any) -> Any:
     import pandas as pd
 
     if isinstance(rows, pd.DataFrame):
-        return rows.rename(columns=str)
+        return rows.set_axis([str(name) for name in rows.columns], axis=1)
     return pd.DataFrame(rows).rename(columns=str)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,15 +15,17 @@ from engram.data.cells import Array
 from engram.data.coding import RENEWED, Coding, as_frame
 from engram.data.columns import MARKED
 from engram.data.constraints import describe
-from engram.data.decoding import decoded
+from engram.data.decoding import as_given, decoded
 from engram.data.forms import ConformedStream, check_columns, why_no_table
-from engram.data.kind import Kind
+from engram.data.kind import Kind, warn_notes
+from engram.data.labels import names_of, told_as_texts, with_names
 from engram.data.rows import Rows
 from engram.data.stream import RowStream
 from engram.data.table import Table
 from engram.errors import DataError
 from engram.likelihoods import Blocks, Categorical, Likelihood
 
+NONE: Mapping[str, list[Any]] = MappingProxyType({})  # no given cells
 NAMED = 8  # columns that a finding names
 
 
@@ -58,6 +62,7 @@ class Binned(Kind):
         self.raw, self.header = raw, header
         self.coding = Coding(columns, constraints, min_count)
         self.n_rows = 0
+        self.names: dict[str, Any] = {}  # of the columns, where they are not plain ones
 
     def with_wishes(self, *, columns: Any = None, likelihood: str = "auto") -> Binned:
         """Return a copy that takes the model's wishes where the wrapper has none of its own."""
@@ -80,8 +85,9 @@ class Binned(Kind):
         return why_no_table(raw)
 
     def fit(self, raw: Any) -> Binned:
-        self.coding.fit(raw)
-        self.n_rows = len(raw)
+        self.n_rows = len(self.coding.fit(raw))
+        self.names = names_of(raw)
+        warn_notes([self.coding.notes])
         if not self.coding.coded:
             raise DataError("no column is left to learn from. Drop fewer columns.")
         self._lay_out()
@@ -118,7 +124,21 @@ class Binned(Kind):
             if place.is_own and place.bins.sort == "number":
                 own = bins.get(place.name, np.zeros(len(cells), dtype=np.int64))
                 numbers[place.name] = place.bins.numbers(own, random) + place.offset
-        return decoded(self.coding, bins, numbers, random)
+        return self.written(bins, numbers, random)
+
+    def written(
+        self,
+        bins: Mapping[str, Array],
+        numbers: Mapping[str, Array],
+        random: np.random.Generator,
+        given: Mapping[str, list[Any]] = NONE,
+    ) -> pd.DataFrame:
+        """Return rows of bins and numbers as the rows at fit were, see `decoded`; ``given`` cells, by column, as they are."""
+        rows = decoded(self.coding, bins, numbers, random)
+        for name, cells in given.items():
+            column = self.coding.field(name)
+            rows[column.name] = as_given(column, cells)
+        return with_names(rows, self.names)
 
     def likelihood(self) -> Likelihood:
         """Return one category for each column, given logits for each bin."""
@@ -138,6 +158,7 @@ class Binned(Kind):
     def findings(self) -> list[str]:
         coding = self.coding
         found = [*self.notes, *(f"{note} ({count})" for note, count in coding.notes.items() if note != MARKED)]
+        found += told_as_texts(coding.fields, self.names)
         new = [repr(c.name) for c in coding.fields if c.type in RENEWED]
         if new:
             shown = ", ".join(new[:NAMED]) + f" and {len(new) - NAMED} more" * (len(new) > NAMED)
@@ -162,12 +183,13 @@ class Binned(Kind):
         return str(c.describe())
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self.coding.to_dict(), "rows": self.n_rows, "header": self.header}
+        names = {"names": self.names} if self.names else {}
+        return {**self.coding.to_dict(), "rows": self.n_rows, "header": self.header, **names}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Binned:
         found = cls(header=state["header"])
         found.coding = Coding.from_dict(state)
-        found.n_rows = state["rows"]
+        found.n_rows, found.names = state["rows"], state.get("names", {})
         found._lay_out()
         return found

@@ -246,7 +246,8 @@ def _step(there: Array) -> float:
     """Return the largest of 1/10^p, or of whole numbers, that all numbers are multiples of; 0 for none."""
     if not len(there) or np.abs(there).max() > 2.0**53:
         return 0.0
-    close = CLOSE * np.maximum(1, np.abs(there))
+    size = np.abs(there)
+    close = CLOSE * np.maximum(min(1.0, size.max()), size)  # a column far below 1 is not made of zeros
     for places in range(MOST_PLACES + 1):
         if (np.abs(there - np.round(there, places)) <= close).all():
             return float(np.gcd.reduce(np.round(there).astype(np.int64)) or 1) if places == 0 else float(f"1e-{places}")

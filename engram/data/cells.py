@@ -108,6 +108,11 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
+def are_plain(cells: Array) -> bool:
+    """Whether all cells are texts, numbers or flags of Python."""
+    return all(issubclass(sort, str | int | float | bool) for sort in set(map(type, cells)))
+
+
 def plain_cells(series: pd.Series[Any]) -> pd.Series[Any]:
     """Return the cells as plain values in an object column, None where missing."""
     if isinstance(series.dtype, pd.CategoricalDtype):
@@ -115,7 +120,7 @@ def plain_cells(series: pd.Series[Any]) -> pd.Series[Any]:
         return pd.Series(names[series.cat.codes.to_numpy()], index=series.index, name=series.name, dtype=object)
     cells = series.to_numpy(dtype=object)
     missing = pd.isna(cells)
-    if not all(issubclass(sort, str | int | float | bool) for sort in set(map(type, cells[~missing]))):
+    if not are_plain(cells[~missing]):
         cells = np.array(
             [cell if gone else plain(cell) for cell, gone in zip(cells, missing, strict=True)], dtype=object
         )

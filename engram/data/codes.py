@@ -41,7 +41,7 @@ def with_codes(frame: pd.DataFrame, content: Path | bytes, separator: str, parse
 def _places(content: Path | bytes, separator: str, numbers: list[int], parse: Callable[..., Any]) -> list[int]:
     """Return which of these columns may hold codes; where cells are quoted, rows have to be parsed to know."""
     shown: set[int] = set()
-    for block in _blocks(content):
+    for block in blocks(content):
         zeros = _zeros(block, separator)
         if len(zeros) and (block == ord('"')).any():
             return _parsed_places(numbers, parse)
@@ -62,7 +62,7 @@ def _parsed_places(numbers: list[int], parse: Callable[..., Any]) -> list[int]:
     return sorted(found)
 
 
-def _blocks(content: Path | bytes) -> Iterator[Array]:
+def blocks(content: Path | bytes) -> Iterator[Array]:
     """Yield the bytes of a file, some whole lines after the other, with an end of a line before and behind."""
     with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
         rest = b""

@@ -103,12 +103,6 @@ class Coding:
     def fit(self, raw: Any) -> Array:
         """Learn from rows; return them coded, (rows, places) int64."""
         frame = as_frame(raw)
-        names = [str(c) for c in frame.columns]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(
-                f"two columns are written {twice!r}, one as a number and one as a text. Give them names that differ."
-            )
         unknown = [wish for wish in self.wishes if wish not in map(str, frame.columns)]
         if unknown:
             raise UsageError(
@@ -264,6 +258,8 @@ class Coding:
     def _keep(c: Column, kept: list[Any], *, pooled: bool) -> None:
         c.values = kept
         c.form.pop("rest", None)
+        if "cells" in c.form:
+            c.form["cells"] = {text: cell for text, cell in c.form["cells"].items() if text in set(kept)}
         if "categories" in c.form:
             named = [v for v in c.form["categories"] if v in set(kept)]
             c.form["categories"] = named + [OTHER] * (pooled and says_other(c) and OTHER not in named)
@@ -373,7 +369,7 @@ def as_frame(raw: Any) -> pd.DataFrame:
 
 def says_other(c: Column) -> bool:
     """Whether a rare cell of a category can be written as `OTHER`: where cells are texts without an order."""
-    return all(isinstance(v, str) for v in c.values) and not c.form.get("ordered")
+    return all(isinstance(v, str) for v in c.values) and not (c.form.get("ordered") or "cells" in c.form)
 
 
 def _varies(c: Column) -> bool:

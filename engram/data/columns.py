@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engram.data import labels
 from engram.data.cells import (
     Array,
     as_numbers,
@@ -22,7 +23,7 @@ from engram.data.cells import (
     plain_cells,
 )
 from engram.data.dates import ASKED, DateForm
-from engram.data.dtypes import WHOLE, as_dtype, dtype_of, native
+from engram.data.dtypes import WHOLE, as_decimals, as_dtype, dtype_of, native
 from engram.data.texts import MARKS, SURE_MARKS, NumberStyle, is_mark, stripped, values
 
 TYPES = ("number", "count", "boolean", "category", "date", "drop")  # what a user may ask for
@@ -57,7 +58,9 @@ class Column:
         Categories in order, or the one value of a constant.
     form : dict
         How cells are read and written where the dtype does not say it: "date", "number" (a style of texts), "words" (of a
-        flag), "whole" (floats that are whole numbers), "categories" and "ordered", "rest" (categories left out).
+        flag), "whole" (floats that are whole numbers), "decimal" (places of Python's decimals), "categories" and "ordered", "rest"
+        (categories left out), "cells" (categories that are no texts, by their text), "texts" (why some come back as texts), "fixed"
+        (numbers that are all the same).
     likelihood : str
         The distribution of a number where it is the column's own; "" is that of all the table's numbers.
     trials : float
@@ -257,6 +260,8 @@ def decoded_column(c: Column, x: Array) -> Array:
     """Return the values of a count, boolean, date or category column from their encoded form."""
     if c.type == "category":
         return np.asarray(np.array(c.values, dtype=object)[x.argmax(1)])
+    if "fixed" in c.form:
+        return np.full(len(x), c.low)
     if c.type == "date" and c.date is not None:
         return c.date.moments(x[:, 0].astype(np.float64) * c.scale + c.mean, x[:, 1:].astype(np.float64))
     return np.asarray(x[:, 0] >= 0.5 if c.type == "boolean" else x[:, 0])
@@ -285,8 +290,13 @@ def _in_form(c: Column, found: Array) -> Any:
         cells = [style.written(value) for value in found.astype(np.float64).tolist()]
     elif "words" in c.form:
         cells = np.array(c.form["words"], dtype=object)[found.astype(int)]
+    elif "decimal" in c.form:
+        cells = as_decimals(found.astype(np.float64), c.form["decimal"])
     elif "categories" in c.form:
-        cells, dtype = pd.Categorical(found, c.form["categories"], ordered=c.form["ordered"]), "category"
+        own = labels.cells(c.form, found)
+        cells, dtype = pd.Categorical(own, labels.categories(c.form), ordered=c.form["ordered"]), "category"
+    elif "cells" in c.form:
+        cells = list(labels.cells(c.form, found))
     if cells is None:
         return None
     series: Any = pd.Series(cells, name=c.name, dtype=object if isinstance(cells, list) else None)

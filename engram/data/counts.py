@@ -12,7 +12,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from engram.data.documents import Reading, are_texts, as_texts, read_folder
+from engram.data.cells import Array
+from engram.data.documents import Reading, are_texts, as_texts, is_hole, read_folder
 from engram.data.kind import Kind, warn_notes
 from engram.data.rows import Rows
 from engram.data.source import Source, read
@@ -124,11 +125,7 @@ class Counts(Kind):
         if isinstance(raw, list | tuple | pd.Series) and are_texts(raw):
             return None
         array = np.asarray(raw) if not isinstance(raw, Tensor) else raw.numpy()
-        if array.dtype.kind in "OUST" and array.ndim == 1 and are_texts(array):
-            return None
-        if array.ndim != 2:
-            return f"counts have two dimensions (rows, words), these data have {array.ndim}; documents are texts, one a row"
-        return None if array.dtype.kind in "fuib" else f"counts are numbers, these are of type {array.dtype}"
+        return _why_no_texts(array) if array.ndim == 1 else _why_no_counts(array)
 
     # --- fitting ---
 
@@ -356,6 +353,20 @@ def _checked_words(words: Sequence[str]) -> list[str]:
         twice = next((word for word in found if found.count(word) > 1), "")
         raise DataError(f"vocabulary has the word {twice!r} twice." if found else "vocabulary has no words.")
     return found
+
+
+def _why_no_texts(array: Array) -> str | None:
+    if all(map(is_hole, array)):
+        return "all documents are missing" if len(array) else "there are no documents"
+    if array.dtype.kind in "OUST" and are_texts(array):
+        return None
+    return "counts have two dimensions (rows, words), these data have 1; documents are texts, one a row"
+
+
+def _why_no_counts(array: Array) -> str | None:
+    if array.ndim != 2:
+        return f"counts have two dimensions (rows, words), these data have {array.ndim}; documents are texts, one a row"
+    return None if array.dtype.kind in "fuib" else f"counts are numbers, these are of type {array.dtype}"
 
 
 def _checked(matrix: Any) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engram.data import labels
 from engram.data.bins import Bins
-from engram.data.cells import Array
+from engram.data.cells import Array, plain_cells
 from engram.data.coding import NUMBERS, OTHER, RENEWED, Coding, says_other
 from engram.data.columns import Column, restored
 from engram.data.dtypes import NO_DTYPE, dtype_of
@@ -121,8 +122,8 @@ def as_given(c: Column, cells: list[Any]) -> pd.Series[Any]:
     try:
         dtype = dtype_of(c.dtype)
         if "categories" in c.form:
-            known = own[~gone].isin(c.form["categories"]).all()
-            dtype = pd.CategoricalDtype(c.form["categories"], c.form["ordered"]) if known else None
+            known = plain_cells(own)[~gone].isin(c.form["categories"]).all()
+            dtype = pd.CategoricalDtype(labels.categories(c.form), c.form["ordered"]) if known else None
         found: pd.Series[Any] = pd.Series(own.mask(gone, None).tolist(), name=c.name, dtype=dtype)
     except (*NO_DTYPE, OverflowError):
         return plain

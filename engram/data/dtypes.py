@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 DECIMAL = re.compile(r"(decimal(?:32|64|128|256))\((\d+), (-?\d+)\)\[pyarrow\]")
 WHOLE = re.compile(r"[Uu]?[Ii]nt\d+|u?int\d+\[pyarrow\]")
+MOST_PLACES = 400  # of decimals that are made of floats
 CLOCK = ("time32", "time64")  # times of day
 NO_DTYPE = (ValueError, TypeError, NotImplementedError)  # a name that says no dtype, or cells that a dtype cannot hold
 
@@ -44,6 +46,12 @@ def _are_durations(series: pd.Series[Any]) -> bool:
     if not isinstance(series.iloc[int(series.notna().to_numpy().argmax())], datetime.timedelta):
         return False
     return all(issubclass(sort, datetime.timedelta) for sort in set(map(type, series.dropna().to_numpy())))
+
+
+def as_decimals(values: Any, places: int) -> list[decimal.Decimal]:
+    """Return numbers, (rows,) float64, as Python's decimals with so many places."""
+    step, exact = decimal.Decimal(1).scaleb(-places), decimal.Context(prec=2000)
+    return [decimal.Decimal(repr(value)).quantize(step, context=exact) + 0 for value in values.tolist()]
 
 
 def holds_others(dtype: Any) -> bool:

@@ -19,8 +19,25 @@ COMPLEX, PARTS = "Complex data not supported:", "Give real and imaginary parts a
 DENSE_LIMIT = 2 << 30  # bytes a sparse matrix may take when made dense
 
 
+def framed(raw: Any) -> Any:
+    """Return columns by name, rows that are dicts and structured arrays as a DataFrame, all else as it is."""
+    is_records = isinstance(raw, list | tuple) and len(raw) > 0 and all(isinstance(row, dict) for row in raw)
+    is_structured = isinstance(raw, np.ndarray) and raw.ndim == 1 and raw.dtype.names is not None
+    is_columns = isinstance(raw, dict) and not sparse.issparse(raw)  # a dok_array is a dict
+    if not (is_records or is_structured or is_columns):
+        return raw
+    try:
+        return pd.DataFrame(raw)
+    except (ValueError, TypeError) as error:
+        told = f"a {type(raw).__name__} is taken as columns by name, and pandas makes no table of it: {error}"
+        raise DataTypeError(f"{told.rstrip('.')}. Give one list for each column, a DataFrame or an array.") from None
+
+
 def why_no_table(raw: Any) -> str | None:
     """Return None if ``raw`` can be a table, else the reason why not."""
+    if raw is None:
+        return "nothing was given, but None"
+    raw = framed(raw)
     if isinstance(raw, pd.DataFrame | RowStream) or sparse.issparse(raw) or hasattr(raw, "to_pandas"):
         return None
     n = len(np.shape(raw))
@@ -38,21 +55,36 @@ def as_table(raw: Any) -> Any:
             raise DataError(f"Found array with 0 {what} (shape={raw.shape}) while a minimum of 1 is required.")
     if isinstance(raw, np.ndarray):
         return _numeric(raw)
-    raw = _named(raw)
+    raw = plainly_named(raw)
     for name, dtype in raw.dtypes.items():
         if getattr(dtype, "kind", "") == "c":
             raise DataError(f"{COMPLEX} column {str(name)!r} holds complex numbers. {PARTS}")
-    twice = raw.columns[raw.columns.duplicated()]
-    if len(twice):
-        raise DataError(f"two columns are called {twice[0]!r}; give every column its own name.")
     return raw
 
 
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with names that JSON has: dates, tuples and the like as texts."""
+def plainly_named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with names that JSON has: dates, tuples and the like as texts; raise `DataError` for two of one text."""
     names = [plain(name) for name in frame.columns]
+    unique = set(map(str, names))
+    if len(unique) < len(names):
+        _refuse_twice([*frame.columns])
     same = all(type(a) is type(b) for a, b in zip(names, frame.columns, strict=True))
     return frame if same and frame.columns.nlevels == 1 else frame.set_axis(pd.Index(names, dtype=object), axis=1)
+
+
+def _refuse_twice(names: list[Any]) -> None:
+    """Say which columns have the same name, or names that are the same as texts."""
+    nameless = sum(name is None or (isinstance(name, float) and np.isnan(name)) for name in names)
+    if nameless > 1:
+        raise DataError(f"{nameless} columns have no name (None or nan); give every column its own name.")
+    first: dict[str, Any] = {}
+    for name in names:
+        text = str(plain(name))
+        if text in first:
+            sorts = [type(one).__name__ for one in (first[text], name)]
+            told = f"called {text!r}" if sorts[0] == sorts[1] else f"written {text!r}, as {sorts[0]} and as {sorts[1]}"
+            raise DataError(f"two columns are {told}; give every column its own name.")
+        first[text] = name
 
 
 def check_columns(needed: Iterable[Any], frame: pd.DataFrame, reader: str) -> None:
@@ -80,8 +112,9 @@ class ConformedStream:
 
 
 def in_memory(raw: Any) -> Any:
-    """Return a DataFrame as it is and all else as a dense array."""
-    if isinstance(raw, pd.DataFrame):
+    """Return a DataFrame as it is, what `framed` makes one, and all else as a dense array."""
+    raw = framed(raw)
+    if raw is None or isinstance(raw, pd.DataFrame):
         return raw
     if hasattr(raw, "to_pandas"):
         return raw.to_pandas()

@@ -34,6 +34,12 @@ def told_together(fields: list[Column]) -> list[str]:
             found += [f"column {c.name!r} is {c.describe()}" for c in columns]
         else:
             found.append(f"{len(columns)} columns are {columns[0].describe()}: {_listed([c.name for c in columns])}")
+    fixed = [c for c in fields if "fixed" in c.form]
+    if fixed:
+        shown = f" ({fixed[0].shown(fixed[0].low)})" if len(fixed) == 1 else ""
+        found.append(
+            f"{_is([c.name for c in fixed])} constant{shown}, and nothing varies: all rows that are made are the same"
+        )
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from engram.data.cells import (
     WHOLE,
     Array,
+    are_plain,
     check_cells,
     check_finite,
     has_texts,
@@ -22,7 +24,8 @@ from engram.data.cells import (
 )
 from engram.data.columns import MAX_CATEGORIES, TYPES, Column, numbers_in, without_marks
 from engram.data.dates import DateForm, date_form
-from engram.data.dtypes import holds_others, kept_name, native
+from engram.data.dtypes import MOST_PLACES, holds_others, kept_name, native
+from engram.data.labels import keep_cells
 from engram.data.texts import MARKS, NumberStyle, flag_words, is_mark, number_style, some, stripped
 from engram.errors import DataError, UsageError, nearest
 
@@ -141,10 +144,20 @@ def _of_values(column: Column, present: pd.Series[Any], wish: str | None, *, fla
                 _name(column, present, huge=huge)
     else:
         column.type = "number" if sorts and all(_is_number(sort) for sort in sorts) else "category"
+        _keep_places(column, present)
 
 
 def _is_number(sort: type) -> bool:
     return hasattr(sort, "__float__")
+
+
+def _keep_places(column: Column, present: pd.Series[Any]) -> None:
+    """Keep how many decimals numbers have that are Python's own decimals."""
+    sorts = set(map(type, present.to_numpy()))
+    if present.dtype == np.object_ and Decimal in sorts and sorts <= {Decimal, int}:
+        exponents = (cell.as_tuple().exponent for cell in present if isinstance(cell, Decimal))
+        places = [-exponent for exponent in exponents if isinstance(exponent, int)]  # of infinity it is a letter
+        column.form["decimal"] = min(max([0, *places]), MOST_PLACES)
 
 
 def _no_dates(name: Any, present: pd.Series[Any]) -> DataError:
@@ -177,6 +190,7 @@ def _of_texts(column: Column, present: pd.Series[Any], wish: str | None) -> pd.S
             column.type, column.form["number"] = wish or "number", asdict(style)
             if present.dtype == object and not all(isinstance(cell, str) for cell in present[~marks]):
                 column.form["mixed"] = True
+                _keep_places(column, present[~marks])
             return present
     column.type = wish or "category"
     return present
@@ -265,8 +279,7 @@ def _with_values(column: Column, present: pd.Series[Any], *, asked: bool) -> Col
     counts = cells.value_counts()
     if len(counts) == 1 and not (asked and column.type == "boolean"):
         column.type, column.values = "constant", [plain(counts.index[0])]
-        if isinstance(present.dtype, pd.CategoricalDtype):
-            _keep_list(column, present)
+        _keep_list(column, present)
         return column
     if column.type == "boolean":
         if "words" not in column.form:
@@ -297,13 +310,18 @@ def _with_categories(column: Column, present: pd.Series[Any], counts: pd.Series[
     column.values = sorted(dict.fromkeys(plain(v) for v in kept), key=str)
     if len(counts) > len(kept):
         column.form["rest"] = len(counts) - len(kept)
-    if isinstance(present.dtype, pd.CategoricalDtype):
-        _keep_list(column, present)
+    _keep_list(column, present)
 
 
 def _keep_list(column: Column, present: pd.Series[Any]) -> None:
-    """Keep the list of categories that the dtype has, in its order, those without rows too."""
-    names = [plain(v) for v in present.cat.categories]
+    """Keep the list of categories that the dtype has, in its order, those without rows too; and what cells are that are not plain."""
+    if not isinstance(present.dtype, pd.CategoricalDtype):
+        if not (may_hold_texts(present) and are_plain(present.to_numpy())):
+            kept = set(column.values)
+            keep_cells(column.form, (cell for cell in present.unique() if plain(cell) in kept))
+        return
+    keep_cells(column.form, present.cat.categories)
+    names = list(dict.fromkeys(plain(v) for v in present.cat.categories))
     column.form |= {"categories": names, "ordered": bool(present.cat.ordered)}
     if len(column.values) > 1:
         kept = set(column.values)

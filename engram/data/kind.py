@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from torch import Tensor
 
+from engram.data.forms import framed
 from engram.data.rows import Rows
 from engram.data.source import Source, is_source, read
 from engram.errors import DataTypeError, UsageError, nearest
@@ -173,7 +174,10 @@ def as_kind(raw: Any, kind: str = "auto", *, constants: bool = False, **wishes: 
 
 
 def _bare(raw: Any) -> Any:
-    """Return what only looks like an array as one, a table of Arrow as a DataFrame; masked cells are missing ones."""
+    """Return what only looks like an array as one, records and tables of Arrow as a DataFrame; masked cells are missing ones."""
+    if raw is None:
+        raise DataTypeError("nothing was given: the rows are None. Give an array, a DataFrame or a path.")
+    raw = framed(raw)
     if hasattr(raw, "to_pandas") and not hasattr(raw, "to_numpy"):  # as an array it would lose its names and types
         return raw.to_pandas()
     if isinstance(raw, np.ma.MaskedArray):

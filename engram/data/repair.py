@@ -14,9 +14,15 @@ from engram.data.columns import Column, numbers_in, without_marks
 from engram.data.dtypes import NO_DTYPE
 
 
-def filled_array(values: Array, decoded: Array) -> Array:
-    """Return a copy of an array with its NaN taken from decoded rows."""
-    return np.where(np.isnan(values), decoded.astype(values.dtype), values)
+def filled(opened: Array | pd.DataFrame, decoded: Array | pd.DataFrame, fields: list[Column]) -> Any:
+    """Return a copy of a table with missing cells taken from decoded rows, in the form it was given in."""
+    if isinstance(opened, np.ndarray) and isinstance(decoded, np.ndarray):
+        return np.where(np.isnan(opened), decoded.astype(opened.dtype), opened)
+    names, of_array = [c.name for c in fields], isinstance(decoded, np.ndarray)
+    found = pd.DataFrame(decoded, columns=names) if isinstance(decoded, np.ndarray) else decoded
+    if isinstance(opened, np.ndarray):
+        return filled_frame(pd.DataFrame(opened, columns=names), found, fields).to_numpy()
+    return filled_frame(opened, found.set_axis(opened.columns, axis=1) if of_array else found, fields)
 
 
 def filled_frame(frame: pd.DataFrame, decoded: pd.DataFrame, fields: list[Column]) -> pd.DataFrame:

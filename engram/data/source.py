@@ -18,6 +18,7 @@ from engram.data.arrays import npy, npz
 from engram.data.cells import is_plain
 from engram.data.codes import holds_codes, with_codes
 from engram.data.columns import MARKED
+from engram.data.csv_lines import separator_of, short_rows, understood, unpacked
 from engram.data.picture_wishes import SUFFIXES, Wishes, wishes
 from engram.data.stream import streamed
 from engram.errors import DataError, UsageError, nearest
@@ -125,6 +126,8 @@ def _file(path: Path, header: bool | None) -> Source:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv", ".txt"):
         return _csv(path.name, path, header)
+    if suffix == ".gz" and path.with_suffix("").suffix.lower() in (".csv", ".tsv", ".txt"):
+        return _csv(path.name, _parsed(path.name, lambda: unpacked(path)), header)
     if suffix in (".parquet", ".pq"):
         stream = streamed(path)
         return Source(path.name, _parsed(path.name, lambda: pd.read_parquet(path)) if stream is None else stream)
@@ -134,19 +137,18 @@ def _file(path: Path, header: bool | None) -> Source:
         rows, labels = _parsed(path.name, lambda: npz(path))
         return Source(path.name, rows, labels)
     raise DataError(
-        f"{path.name!r} is of an unknown type {suffix!r}. Give .csv, .tsv, .parquet, .npy, .npz, or pictures."
+        f"{path.name!r} is of an unknown type {suffix!r}. Give .csv, .tsv, .csv.gz, .parquet, .npy, .npz, or pictures."
     )
 
 
 def _csv(name: str, content: Path | bytes, header: bool | None) -> Source:
-    """Read a CSV file with commas, semicolons or tabs between cells, whichever its first line has most of."""
+    """Read a CSV file with commas, semicolons, tabs or bars between cells, whichever its first line has most of."""
     head = content[:HEAD] if isinstance(content, bytes) else _parsed(name, lambda: _head(content))
     if b"\0" in head:
         raise DataError(f"{name!r} is no text in UTF-8: it holds zero bytes. Save it as UTF-8 CSV, or as Parquet.")
-    first = head.lstrip().partition(b"\n")[0]
-    separator = max(",;\t", key=lambda sign: first.count(sign.encode()))
-    settings: dict[str, Any] = {"sep": separator, "skipinitialspace": separator != "\t"}
-    if separator != "," and re.search(rb"[;\t]\s*-?\d+,\d+\s*([;\t\r\n]|$)", b";" + head.replace(b"\n", b"\n;")):
+    separator, before = separator_of(head)
+    settings: dict[str, Any] = {"sep": separator, "skipinitialspace": separator != "\t", "skiprows": before}
+    if separator != "," and re.search(rb"[;\t|]\s*-?\d+,\d+\s*([;\t|\r\n]|$)", b";" + head.replace(b"\n", b"\n;")):
         settings["decimal"] = ","  # 1,5 is a number where cells are not parted by commas
 
     def opened() -> Any:
@@ -171,9 +173,18 @@ def _csv(name: str, content: Path | bytes, header: bool | None) -> Source:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # cells beyond the header's would be cut off
-        frame: pd.DataFrame = _parsed(name, parse)
+        frame: pd.DataFrame = _parsed(name, parse, understood(head, separator, len(names)))
+    if frame.shape[1] > 1 and (gone := int(frame.iloc[:, -1].isna().sum())):
+        _tell_short(name, min(gone, short_rows(content, separator, frame.shape[1], before)))
     frame = _parsed(name, lambda: with_codes(frame, content, separator, parse))
     return Source(name, _without_marks(name, _looked_at(name, frame)), header=header)
+
+
+def _tell_short(name: str, count: int) -> None:
+    if count:
+        _note(
+            f"{name}: {count} row{'s have' if count > 1 else ' has'} fewer cells than the header; those at the end are missing"
+        )
 
 
 def _head(path: Path) -> bytes:
@@ -186,7 +197,8 @@ def _lacks_header(names: pd.Series[Any], opened: Callable[[], Any], settings: di
     from engram.data.headers import lacks_header
 
     try:
-        rows = pd.read_csv(opened(), header=None, skiprows=1, nrows=LOOKED_AT, dtype=str, **settings)
+        settings = settings | {"skiprows": settings["skiprows"] + 1}
+        rows = pd.read_csv(opened(), header=None, nrows=LOOKED_AT, dtype=str, **settings)
     except (ValueError, pd.errors.EmptyDataError):  # parser errors and wrong encodings are ValueErrors too
         return False
     return lacks_header(names, rows)
@@ -228,7 +240,7 @@ def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns=first)
 
 
-def _parsed(name: str, parse: Any) -> Any:
+def _parsed(name: str, parse: Any, seen: str = "") -> Any:
     try:
         return parse()
     except pd.errors.EmptyDataError:
@@ -238,9 +250,11 @@ def _parsed(name: str, parse: Any) -> Any:
     except (MemoryError, DataError):
         raise
     except pd.errors.ParserWarning:
-        raise DataError(f"{name!r} has rows with more cells than its header has names. Correct the header.") from None
+        raise DataError(
+            f"{name!r} has rows with more cells than its header has names{seen}. Correct the header, or take lines that are none out."
+        ) from None
     except Exception as error:
         detail = str(error).strip().partition("\n")[0] or type(error).__name__
         raise DataError(
-            f"{name!r} cannot be read: {detail}. Is it damaged, or another type of file than its name says?"
+            f"{name!r} cannot be read: {detail}{seen}. Is it damaged, or another type of file than its name says?"
         ) from None

@@ -22,12 +22,13 @@ from engram.data.columns import (
     share_a_unit,
     typed,
 )
-from engram.data.forms import ConformedStream, as_table, check_columns, why_no_table
+from engram.data.forms import ConformedStream, as_table, check_columns, in_memory, why_no_table
 from engram.data.hints import hints, told_together
 from engram.data.inference import inferred_frame, inferred_numbers
 from engram.data.kind import Kind
+from engram.data.labels import names_of, told_as_texts, with_names
 from engram.data.marginals import looked_at
-from engram.data.repair import filled_array, filled_frame
+from engram.data.repair import filled
 from engram.data.rows import Rows
 from engram.data.stream import RowStream
 from engram.errors import DataError, UsageError, nearest
@@ -83,6 +84,7 @@ class Table(Kind):
         self.dtype: str | None = None  # of the array; None for a DataFrame
         # number columns and their cells, (rows, columns), until their distributions were compared
         self._to_compare: tuple[list[Column], Array] | None = None
+        self.names: dict[str, Any] = {}  # of the columns, where they are not plain ones
         self.hints: list[str] = []  # what the rows at fit showed of how columns depend on each other
 
     def with_wishes(self, *, columns: dict[Any, str] | None = None, likelihood: str = "auto") -> Table:
@@ -101,7 +103,7 @@ class Table(Kind):
         return why_no_table(raw)
 
     def fit(self, raw: Any) -> Table:
-        opened = as_table(raw)
+        opened, self.names = as_table(raw), names_of(raw)
         self.dtype = str(opened.dtype) if isinstance(opened, np.ndarray) else None
         if isinstance(opened, np.ndarray) and not self.wishes:
             self.fields = inferred_numbers(opened)
@@ -109,7 +111,7 @@ class Table(Kind):
             self.fields = self._inferred(pd.DataFrame(opened))
         varies = any(c.type not in IGNORED for c in self.fields)
         if not varies:
-            self._keep_constants()
+            self._keep_constants(fixed=not self.constants)
         self._set_scales(opened)
         self.hints = hints(opened, self.fields)
         if varies and self.constants:
@@ -126,13 +128,14 @@ class Table(Kind):
         types = {n: "number" if wish in distributions.OF_COLUMNS else wish for n, wish in self.wishes.items()}
         return inferred_frame(frame, types, flags=self.dtype is None)
 
-    def _keep_constants(self) -> None:
-        """Learn constants, too: where they are asked for, and where nothing varies (one row, say) and they are all there is."""
+    def _keep_constants(self, *, fixed: bool = False) -> None:
+        """Learn constants, too: where they are asked for, and where nothing varies (one row, say); ``fixed`` ones come back exactly."""
         for column in self.fields:
             if column.type == "constant":
                 is_number = isinstance(column.values[0], float) and not column.form.get("categories")
                 column.type = "date" if column.date else "number" if is_number else "category"
                 column.mean = column.values[0] if is_number else 0.0
+                column.form |= {"fixed": True} if fixed and column.type != "category" else {}
         if not any(c.type not in IGNORED for c in self.fields):
             seen = "; ".join(f"{c.name}: {c.describe()}" for c in self.fields[:5])
             raise DataError(
@@ -189,6 +192,7 @@ class Table(Kind):
         )
         numbers = self._blocks["number"]
         self._mean = np.array([self.fields[i].mean for i in numbers])
+        self._fixed = np.array(["fixed" in self.fields[i].form for i in numbers], dtype=bool)
         self._rate = 1 / np.array([self.fields[i].scale for i in numbers])
         self._plain = len(numbers) == len(self.fields)
         self._moved = numbers != sorted(numbers)
@@ -281,11 +285,17 @@ class Table(Kind):
     # --- rows out ---
 
     def decode(self, x: Tensor) -> Array | pd.DataFrame:
+        found = self._decoded(x)
+        return with_names(found, self.names) if isinstance(found, pd.DataFrame) else found
+
+    def _decoded(self, x: Tensor) -> Array | pd.DataFrame:
+        """Return rows whose columns have plain names."""
         values = x.detach().cpu().numpy()
         n_numbers = len(self._blocks["number"])
         numbers = values[:, :n_numbers] / self._rate + self._mean
         if self._own:
             numbers = distributions.numbers(numbers, [self.fields[i] for i in self._blocks["number"]])
+        numbers[:, self._fixed] = self._mean[self._fixed]
         if self._plain and self.dtype is not None:
             numbers = numbers[:, np.argsort(self._blocks["number"])] if self._moved else numbers
             return np.asarray(numbers, dtype=self.dtype if self.dtype.startswith("float") else np.float64)
@@ -314,18 +324,9 @@ class Table(Kind):
     def filled(self, raw: Any, x: Tensor) -> Any:
         if isinstance(raw, RowStream):
             raise UsageError("impute needs its rows in memory. Read a part of the file with pandas and impute that.")
-        opened = as_table(raw)
-        decoded = self.decode(x)
-        if isinstance(opened, np.ndarray) and isinstance(decoded, np.ndarray):
-            return filled_array(opened, decoded)
-        names = [c.name for c in self.fields]
-        if isinstance(decoded, np.ndarray):
-            decoded = pd.DataFrame(decoded, columns=names)
-        if isinstance(opened, np.ndarray):
-            return filled_frame(pd.DataFrame(opened, columns=names), decoded, self.fields).to_numpy()
-        if self.dtype is not None:
-            decoded = decoded.set_axis(opened.columns, axis=1)
-        return filled_frame(opened, decoded, self.fields)
+        rows = in_memory(raw)
+        found = filled(as_table(rows), self._decoded(x), self.fields)
+        return found.set_axis(rows.columns, axis=1) if isinstance(rows, pd.DataFrame) else found
 
     # --- what suits the rows ---
 
@@ -363,7 +364,7 @@ class Table(Kind):
         return names if self.dtype is None and all(isinstance(n, str) for n in names) else None
 
     def findings(self) -> list[str]:
-        return [*told_together(self.fields), *self.hints]
+        return [*told_together(self.fields), *told_as_texts(self.fields, self.names), *self.hints]
 
     def describe(self) -> list[tuple[str, str]]:
         return [(str(c.name), c.describe()) for c in self.fields]
@@ -381,6 +382,7 @@ class Table(Kind):
             "columns": [c.to_dict() for c in self.fields],
             "hints": self.hints,
             "header": self.header,
+            **({"names": self.names} if self.names else {}),
         }
 
     @classmethod
@@ -388,6 +390,6 @@ class Table(Kind):
         table = cls(likelihood=state["likelihood"], header=state.get("header"))
         table.dtype = state["dtype"]
         table.fields = [distributions.checked(Column(**c)) for c in state["columns"]]
-        table.hints = state.get("hints", [])
+        table.hints, table.names = state.get("hints", []), state.get("names", {})
         table._lay_out()
         return table

@@ -11,17 +11,20 @@ import math
 import os
 import re
 import typing
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Len
+from annotated_types import Interval, Len
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from engram.data.columns import Column
 from engram.data.dates import DateForm
+from engram.data.dtypes import MOST_PLACES
+from engram.data.labels import read
 from engram.data.texts import NumberStyle
 from engram.errors import RunError
 from engram.training.nets import Nets
@@ -42,6 +45,10 @@ FORM: dict[str, Any] = {  # how cells are written, see `Column`
     "ordered": bool,
     "rest": int,
     "in doubt": int,
+    "decimal": Annotated[int, Interval(ge=0, le=MOST_PLACES)],
+    "cells": dict[str, Any],
+    "texts": str,
+    "fixed": bool,
 }
 STYLES: dict[str, type[DateForm | NumberStyle]] = {"date": DateForm, "number": NumberStyle}
 REPORT: dict[str, Any] = {"step": int, "epoch": float, "terms": dict[str, float]}
@@ -101,6 +108,7 @@ def check_state(state: Any) -> dict[str, Any]:
     if math.prod(typed("kind.json: shape", shape, list[int])) > LARGEST_ROW or any(n < 1 for n in shape):
         raise Damage(f"kind.json: rows of shape {str(shape)[:60]} cannot be")
     typed("kind.json: hints", state.get("hints", []), list[str])
+    check_names(state.get("names", {}))
     columns = typed("kind.json: columns", state.get("columns", []), list[dict[str, Any]])
     for part in [state, *columns]:
         typed("kind.json: name", part.get("name"), Cell | None)
@@ -127,8 +135,30 @@ def check_form(form: dict[str, Any]) -> None:
                 raise Damage(f"{place}: {wrong}")
         elif name in FORM:
             typed(place, value, FORM[name])
+            if name == "cells":
+                check_labels(place, value.values())
         else:
             raise Damage(f"{place} is unknown")
+
+
+def check_labels(place: str, labels: Iterable[Any]) -> None:
+    """Raise where a label stands for no cell or name."""
+    try:
+        for label in labels:
+            read(label)
+    except (ValueError, RecursionError) as error:
+        raise Damage(f"{place}: {str(error)[:60]}") from None
+
+
+def check_names(names: Any) -> None:
+    """Raise where columns cannot have been called so."""
+    place = "kind.json: names"
+    known = typed(place, names, dict[str, Any])
+    if "names" in known:
+        check_labels(place, typed(place, known["names"], dict[str, Any]).values())
+        check_labels(place, typed(place, known.get("levels"), Annotated[list[Any], Len(1)]))
+    elif known:
+        typed(place, known.get("texts"), str)
 
 
 @cache

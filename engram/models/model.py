@@ -147,6 +147,10 @@ class Model(Options, ABC):
         StoppedError
             A fit into the folder ``run`` was interrupted, and can be resumed.
         """
+        if resume and run is None:
+            raise UsageError(
+                "resume=True goes on with a fit that was interrupted in a run folder. Give run=, the folder."
+            )
         values = checked_parameters(self)
         values["conditional"] = self.conditional_on(y)
         continued = self.goes_on

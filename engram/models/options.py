@@ -96,7 +96,7 @@ class Options(BaseEstimator):
     network: Literal["auto", "mlp", "conv", "conv-pool"] = "auto"
     likelihood: Likelihoods = "auto"
     kind: Literal["auto", "table", "images", "counts"] = "auto"
-    columns: dict[str | int, str] | None = None
+    columns: dict[Any, str] | None = None
     corruption: Corruption | None = None
     corruption_level: Level | tuple[Level, Level] = 0.2
     conditional: bool = False

@@ -369,13 +369,12 @@ def test_any_name_works_from_fit_to_repair_and_back(tmp_path: Path) -> None:
     model.save(tmp_path / "saved")
     again = engram.load(tmp_path / "saved")
     pd.testing.assert_frame_equal(again.impute(frame), model.impute(frame))
-    assert list(model.reconstruct(frame).columns)[:9] == NAMES[:9]
-    assert all(isinstance(name, str) for name in list(model.reconstruct(frame).columns)[9:])
+    assert list(model.reconstruct(frame).columns) == NAMES
 
 
-def test_columns_on_two_levels_get_texts_as_names() -> None:
+def test_columns_on_two_levels_come_back() -> None:
     frame = pd.DataFrame(rng.normal(size=(30, 2)), columns=pd.MultiIndex.from_tuples([("a", 1), ("a", 2)]))
-    assert back(Table().fit(frame), frame).shape == (30, 2)
+    assert back(Table().fit(frame), frame).columns.equals(frame.columns)
 
 
 # --- findings ---
