@@ -246,6 +246,15 @@ def test_the_same_report_comes_out_whether_a_fit_was_killed_before_it_or_not(hom
     assert (tmp_path / "run" / "report.json").read_bytes() == whole
 
 
+def test_a_game_that_was_killed_before_its_report_gets_it_with_resume(tmp_path: Path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(30, 2)))
+    command = ("fit", "gan", tmp_path / "x.npy", *QUICK, "-o", tmp_path / "run")
+    engram(*command)
+    (tmp_path / "run" / "report.json").unlink()
+    assert "only its report is missing" in engram(*command, "--resume").stderr
+    assert (tmp_path / "run" / "report.json").is_file()
+
+
 # --- apply ---
 
 
