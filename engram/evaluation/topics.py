@@ -14,6 +14,7 @@ from engram.evaluation.baselines.topics import TOPIC_BASELINES
 from engram.evaluation.labels import one_label, one_per_row
 from engram.evaluation.pictures import BLUE, CLASSES, WIDTH, loss_curve, png
 from engram.evaluation.report import Report, Result
+from engram.evaluation.seen import seen_by
 from engram.metrics.metric import Array
 from engram.metrics.topics import normalised_mutual_information, npmi, purity, topic_diversity, word_pairs
 from engram.training import Finding
@@ -87,7 +88,7 @@ def judge_topics(model: Any, X: Any, y: Any = None, *, train: Any = None, random
         model=name,
         metrics=own,
         baselines=beside,
-        findings=[*model.findings_, *_worse(own, beside)],
+        findings=[*model.findings_, *seen_by(model, X, train), *_worse(own, beside)],
         protocol=protocol | {"notes": notes},
         columns=kind.describe(),
         draw=partial(_pictures, model, rows, subjects[0][2]),
