@@ -234,7 +234,7 @@ def _beaten(one: Metric, name: str, found: dict[str, tuple[Result, Array]]) -> l
     if not better:
         return []
     best = max(better, key=lambda pair: pair[0])[1]
-    values = f"{one.name} {best.text(own.decimals())} against {own.text()} {one.unit} ({one.better} is better)"
+    values = f"{one.name} {best.text(own.decimals())} against {own.text()} ({one.unit}, {one.better} is better)"
     advice = next((text for needed, text in ADVICE.items() if needed in one.needs), "Use {0} for this")
     return [(best.subject, values, advice.format(best.subject))]
 
@@ -247,7 +247,11 @@ def _worse(name: str, beaten: list[tuple[str, str, str]]) -> list[Finding]:
         said.setdefault(baseline, []).append(values)
         advised.setdefault(baseline, advice)
     return [
-        Finding("worse-than-baseline", f"{baseline} does better than {name}: {'; '.join(values)}", advised[baseline])
+        Finding(
+            "worse-than-baseline",
+            f"the baseline {baseline} does better than {name}: {'; '.join(values)}",
+            advised[baseline],
+        )
         for baseline, values in said.items()
     ]
 

@@ -241,7 +241,7 @@ def _worse(name: str, values: dict[str, dict[str, Array]]) -> Iterator[Finding]:
             continue
         mean, error = float(np.nanmean(lost)), float(np.nanstd(lost, ddof=1)) / n**0.5
         if mean > 2 * error:
-            told = f"{subject} does better than {name}: NDCG@100 is higher by {mean:.4f} ± {error:.4f}"
+            told = f"lists by {subject} are better than those of {name}: NDCG@100 is higher by {mean:.4f} ± {error:.4f}"
             yield Finding("worse-than-baseline", told, f"Use {subject}, or fit to more users")
 
 

@@ -140,11 +140,17 @@ def _similar(model: Any, rows: Any) -> Iterator[str]:
     """Yield the most similar documents of the first ones."""
     if rows.shape[0] < 2:
         return
-    found = model.similar(rows[:MOST_POINTS], n=3)
-    for row in range(min(SHOWN, rows.shape[0])):
+    some = _spread(rows.shape[0])
+    found = model.similar(rows[some], n=3)
+    for row in range(min(SHOWN, len(some))):
         own = found[found.row == row]
-        others = ", ".join(f"{one.similar} ({one.similarity:.2f})" for one in own.itertuples())
-        yield f"document {row} of these is most like {others}"
+        others = ", ".join(f"{some[one.similar]} ({one.similarity:.2f})" for one in own.itertuples())
+        yield f"document {some[row]} of these is most like {others}"
+
+
+def _spread(n: int) -> Array:
+    """Return the numbers of at most so many documents as are looked at, evenly from the first to the last: files are often sorted."""
+    return np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(np.int64)
 
 
 def _pictures(model: Any, rows: Any, shares: Array) -> dict[str, bytes]:
@@ -157,8 +163,8 @@ def topic_map(model: Any, rows: Any, shares: Array) -> bytes:
 
     from engram.maths.linear import principal_components
 
-    codes = model.codes(rows[:MOST_POINTS])
-    shares = shares[:MOST_POINTS]
+    some = _spread(rows.shape[0])
+    codes, shares = model.codes(rows[some]), shares[some]
     main = shares.argmax(1)
     found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
     mean, axes = found.mean.numpy(), found.vectors.T.numpy()

@@ -443,6 +443,9 @@ def test_inspect_tells_what_a_run_holds(home: Path):
     told = engram("inspect", home / "run").stdout
     for text in ("code_size=2", "category of 3", "findings", "pca"):
         assert text in told
+    lines = [line.split() for line in told.splitlines() if line]
+    assert ["rows", "48", "(43", "trained", "on),", "fingerprint"] in [line[:6] for line in lines]
+    assert ["kind", "table"] in lines
 
 
 @pytest.mark.parametrize("name", ["sparse-autoencoder", "vq-vae"])
