@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from engram.apps.linear_items import LinearItems, blended
 from engram.apps.one_history import OneHistory
-from engram.data.interactions import Interactions
+from engram.data.interactions import LEFT_OUT, Interactions
+from engram.data.kind import warn_notes
 from engram.errors import DataError, UsageError, nearest
 from engram.metrics.ranking import top
 from engram.models.blocks import block_size, padded
@@ -73,7 +74,7 @@ class Lists(Base):
         Raises
         ------
         UsageError
-            None of the items is known.
+            None of the items is known (of others a `DataWarning` counts the unknown ones), or this is no history: a matrix, a DataFrame.
         """
         check_is_fitted(self, "network_")
         n = checked_value("n", n, Annotated[int, Ge(1)])
@@ -102,20 +103,20 @@ class Lists(Base):
         return pd.DataFrame(found)
 
     def _numbers(self, history: Any) -> Array:
-        """Return the numbers of a history's items, each once."""
-        if isinstance(history, str | bytes):
-            raise UsageError(f"a history is a list of items or a dict of item to weight, not the text {history!r}.")
-        kind = self.interactions_
-        items = list(history)
+        """Return the numbers of a history's items, each once; items that were not in the fit are left out, and counted."""
+        kind, items = self.interactions_, _items_of(history)
         if isinstance(history, Mapping):
             weights = np.array(list(history.values()), dtype=np.float64)
             if not (np.isfinite(weights) & (weights >= 0)).all():
                 raise DataError("weights of a history must be numbers from 0 on.")
             items = [item for item, weight in history.items() if weight > 0]
-        found = sorted({place for item in items if (place := kind.number(item)) is not None})
+        places = [kind.number(item) for item in items]
+        found = sorted({place for place in places if place is not None})
         if items and not found:
             told = f"none of the {len(items)} items of this history was in the fit"
             raise UsageError(f"{told}. {nearest(str(items[0]), kind.columns)}")
+        if None in places:
+            warn_notes([{LEFT_OUT: places.count(None)}])
         return np.array(found, dtype=np.int64)
 
     def recommendations(self, X: Any, n: int = 10, *, known: bool = False, reasons: bool = False) -> pd.DataFrame:
@@ -169,6 +170,20 @@ class Lists(Base):
                 "share": counts[best] / max(1, self.data_["rows"]),
             }
         )
+
+
+def _items_of(history: Any) -> list[Any]:
+    """Return the items of a history; raise `UsageError` for what is none, such as a table or a matrix of many."""
+    many = sparse.issparse(history) or getattr(history, "ndim", 1) != 1
+    if not many and not isinstance(history, str | bytes) and isinstance(history, Iterable):
+        items = list(history)
+        if all(isinstance(item, Hashable) for item in items):
+            return items
+        many = True
+    given = f"the text {history!r}" if isinstance(history, str | bytes) else f"a {type(history).__name__}"
+    given += " of several" if isinstance(history, list | tuple) else ""
+    told = f"a history is a list of items or a dict of item to weight, not {given}."
+    raise UsageError(f"{told} For the histories of many users there is recommendations(X)." if many else told)
 
 
 def as_ones(matrix: Any) -> Any:

@@ -72,10 +72,8 @@ def in_words(run: str, found: dict[str, Any]) -> str:
     data, training = found["data"], found["training"]
     rows = [
         ("model", f"{found['model']}, written by Engram {found['written_by']}"),
-        (
-            "rows",
-            f"{data['rows']} {found['kind']} rows ({data['trained_on']} trained on), fingerprint {data['fingerprint']}",
-        ),
+        ("rows", f"{data['rows']} ({data['trained_on']} trained on), fingerprint {data['fingerprint']}"),
+        ("kind", found["kind"]),
         ("training", f"{training['n_iter']} epochs; ended by: {training['stopped']}"),
         ("weights", "not known" if found["weights"] is None else f"{found['weights']:,}"),
         ("given", ", ".join(f"{name}={value}" for name, value in found["given"].items()) or "nothing, all automatic"),

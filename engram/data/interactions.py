@@ -20,6 +20,7 @@ from engram.errors import DataError, UsageError
 from engram.likelihoods import Likelihood, Multinomial
 
 WEIGHTS = ("auto", "binary", "continuous")
+LEFT_OUT = "an item that was not in the fit, left out"
 NAMED = 5  # ids in a message
 
 
@@ -151,7 +152,7 @@ class Interactions(Kind):
             raise DataError(f"none of these items was in the fit: {other}, ... The fit had items such as {mine}.")
         lost = int((~known)[found.matrix.indices].sum())
         if lost:
-            warn_notes([{"an item that was not in the fit, left out": lost}])
+            warn_notes([{LEFT_OUT: lost}])
         target = np.array([place for place in places if place is not None], dtype=np.int64)
         shape = (len(places), len(self.items))
         chosen = sparse.csr_array((np.ones(len(target), dtype=np.float32), (np.nonzero(known)[0], target)), shape=shape)

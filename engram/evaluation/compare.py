@@ -16,11 +16,11 @@ from engram.data.stream import some
 from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, run_of
 from engram.evaluation.compare_table import Comparison, Standing
 from engram.evaluation.comparison import Outputs, encoded, flat, given_of, has_density, of_baselines, of_model
-from engram.evaluation.evaluate import seen_before
 from engram.evaluation.labels import anomalies
 from engram.evaluation.likelihood import has_likelihood, is_exact
 from engram.evaluation.purpose import only_generates
 from engram.evaluation.report import REFERENCES, UNRANKED, Result
+from engram.evaluation.seen import seen_before
 from engram.evaluation.sets import divided, generation_of
 from engram.evaluation.sets import told as said
 from engram.metrics.metric import Metric, metric

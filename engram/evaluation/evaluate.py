@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engram.data.kind import warn_notes
-from engram.data.rows import Rows, fingerprint
+from engram.data.rows import Rows
 from engram.data.stream import some
 from engram.errors import UsageError
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
@@ -23,6 +23,7 @@ from engram.evaluation.pictures import pictures
 from engram.evaluation.planted import FEWEST, TOLD, planted
 from engram.evaluation.purpose import finds_anomalies, only_generates
 from engram.evaluation.report import Report, Result
+from engram.evaluation.seen import seen_before
 from engram.evaluation.sets import Generation, divided, generation_of, told
 from engram.metrics.metric import Metric
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
@@ -233,7 +234,7 @@ def _beaten(one: Metric, name: str, found: dict[str, tuple[Result, Array]]) -> l
     if not better:
         return []
     best = max(better, key=lambda pair: pair[0])[1]
-    values = f"{one.name} {best.text(own.decimals())} against {own.text()} {one.unit} ({one.better} is better)"
+    values = f"{one.name} {best.text(own.decimals())} against {own.text()} ({one.unit}, {one.better} is better)"
     advice = next((text for needed, text in ADVICE.items() if needed in one.needs), "Use {0} for this")
     return [(best.subject, values, advice.format(best.subject))]
 
@@ -246,7 +247,11 @@ def _worse(name: str, beaten: list[tuple[str, str, str]]) -> list[Finding]:
         said.setdefault(baseline, []).append(values)
         advised.setdefault(baseline, advice)
     return [
-        Finding("worse-than-baseline", f"{baseline} does better than {name}: {'; '.join(values)}", advised[baseline])
+        Finding(
+            "worse-than-baseline",
+            f"the baseline {baseline} does better than {name}: {'; '.join(values)}",
+            advised[baseline],
+        )
         for baseline, values in said.items()
     ]
 
@@ -260,27 +265,3 @@ def _quantity(one: Metric, model: Model, told: str) -> dict[str, Any]:
     if "scores" in one.needs:
         return {"quantity": f"scores: {score}; {told}"}
     return {}
-
-
-def seen_before(model: Model, rows: Rows, trained: Rows | None) -> tuple[str, list[Finding]]:
-    """Say how the rows stand to those that the model was fitted on."""
-    findings = []
-    fitted = model.data_["fingerprint"]
-    other = trained is not None and fingerprint(trained) != fitted
-    if other:
-        told = "the rows given as train= are not those that the model was fitted on"
-        findings.append(Finding("other-training-rows", told, "Model and baselines then learned from different rows"))
-    if fingerprint(rows) == fitted:
-        told = "these are the rows that the model learned from, so its numbers say nothing of new rows; "
-        told += "the baselines learned from other rows" if trained is None else "the baselines learned from them too"
-        findings.append(Finding("training-rows", told, "Evaluate on rows that were kept apart"))
-        return "the rows that the model was fitted on", findings
-    if trained is None:
-        return "not the set that the model was fitted on", findings
-    known = {row.tobytes() for row in trained.x.numpy()}
-    again = sum(row.tobytes() in known for row in rows.x.numpy())
-    if 2 * again >= len(rows):
-        told = f"{again} of these {len(rows)} rows are training rows too, so the numbers say little of new rows"
-        findings.append(Finding("training-rows", told, "Evaluate on rows that were kept apart"))
-    told = "a row given as train=, which the model was not fitted on" if other else "a training row"
-    return f"{again} of {len(rows)} rows equal {told}", findings

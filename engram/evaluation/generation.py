@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,10 +181,13 @@ def _values(
 ) -> Iterator[tuple[str, float, float, str, str, dict[str, Any]]]:
     """Yield (metric, value, error, better, unit, what its protocol has of its own) of generated rows."""
     a, b = features.of(real), features.of(generated)
-    found = {"frechet": (frechet_distance(a, b), math.nan), "kernel": kernel_estimate(a, b)}
+    found = {
+        "frechet": _or_nan(lambda: (frechet_distance(a, b), math.nan)),
+        "kernel": _or_nan(lambda: kernel_estimate(a, b)),
+    }
     shares = manifold(a, b)
     found |= {what: (getattr(shares, what), math.nan) for what in ("precision", "recall", "density", "coverage")}
-    found["sliced-wasserstein"] = (sliced_wasserstein(a, b, random_state=seed), math.nan)
+    found["sliced-wasserstein"] = _or_nan(lambda: (sliced_wasserstein(a, b, random_state=seed), math.nan))
     for what, (value, error) in found.items():
         one = metric(what)
         yield features.frechet if what == "frechet" else what, value, error, one.better, one.unit, {}
@@ -195,6 +198,14 @@ def _values(
         yield "memorisation", memorisation(drawn, known, plain.of(real)), math.nan, one.better, one.unit, own
         what, better, unit = COPIES
         yield what, exact_copies(drawn, known), math.nan, better, unit, own
+
+
+def _or_nan(computed: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+    """Return a value and its error, no numbers where generated rows are too large for it: other metrics still say how far off they are."""
+    try:
+        return computed()
+    except DataError:
+        return math.nan, math.nan
 
 
 def _agreements(

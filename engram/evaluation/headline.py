@@ -58,11 +58,12 @@ def _generation(report: Report) -> str:
     parts = [] if name is None else [_distance(report, name)]
     covered = report.result("coverage", report.model)
     if covered is not None:
-        n = covered.protocol["rows"]
-        expected = expected_coverage(n, n)
-        parts.append(
-            f"{'coverage' if parts else 'Rows it generates have coverage'} {_short(covered.value)} of expected {_short(expected)}"
-        )
+        real, n = report.result("coverage", "real rows"), covered.protocol["rows"]
+        beside = f"fresh real rows are expected to have {_short(expected_coverage(n, n))}"
+        if real is not None:
+            beside = f"{BESIDE_GENERATED['real rows']} {_short(real.value)}"
+        what = "coverage" if parts else "Rows it generates have coverage"
+        parts.append(f"{what} {_short(covered.value)} ({beside})")
     return f"{', '.join(parts)}." if parts else ""
 
 

@@ -24,6 +24,7 @@ from engram.evaluation.baselines.weight_bias import WeightBias
 from engram.evaluation.facts import Look, learning
 from engram.evaluation.held_back import HeldBack, hold_back
 from engram.evaluation.report import Report, Result
+from engram.evaluation.seen import seen_by
 from engram.metrics.ranking import hits_of, ndcg_at, recall_at, reciprocal_rank
 from engram.training import Finding
 from engram.training.session import seed_from
@@ -99,11 +100,12 @@ def judge_recommendations(
     results += list(_of_weights(model, parts, known, common))
     name = type(model).__name__
     notes = [] if "ease" in values else [f"ease: left out, more than {MOST_FOR_EASE:,} items and users"]
+    seen = seen_by(model, X, train, partial(_seen, weights[judged], known))
     return Report(
         model=name,
         metrics=[r for r in results if r.subject == name],
         baselines=[r for r in results if r.subject != name],
-        findings=[*model.findings_, *_seen(weights[judged], known), *_worse(name, values)],
+        findings=[*model.findings_, *seen, *_worse(name, values)],
         protocol=common | {"notes": notes},
         columns=model.kind_.describe(),
         gather=partial(_look, model, histories[judged][:EXAMPLES]),
@@ -210,14 +212,16 @@ def _at(predict: Callable[[Any], Array], parts: HeldBack, at: int) -> Array:
     return found
 
 
-def _seen(weights: Any, known: Any) -> Iterator[Finding]:
-    """Yield that users to be judged are those of the fit, where they are."""
+def _seen(weights: Any, known: Any, of_the_fit: bool) -> Iterator[Finding]:
+    """Yield that users to be judged are among the ``known`` ones, where they are."""
     if known is None:
         return
     there = set(_item_sets(known))
     again = sum(items in there for items in _item_sets(weights))
     if 2 * again >= weights.shape[0]:
-        told = f"{again} of these {weights.shape[0]} users have the very items of a user of the fit, so the numbers say little of new users"
+        told = f"{again} of these {weights.shape[0]} users have the very items of a user "
+        told += "of the fit" if of_the_fit else "given as train=, of whom baselines learned"
+        told += ", so the numbers say little of new users"
         yield Finding("training-rows", told, "Evaluate on users that were kept apart")
 
 
@@ -237,7 +241,7 @@ def _worse(name: str, values: dict[str, dict[str, Array]]) -> Iterator[Finding]:
             continue
         mean, error = float(np.nanmean(lost)), float(np.nanstd(lost, ddof=1)) / n**0.5
         if mean > 2 * error:
-            told = f"{subject} does better than {name}: NDCG@100 is higher by {mean:.4f} ± {error:.4f}"
+            told = f"lists by {subject} are better than those of {name}: NDCG@100 is higher by {mean:.4f} ± {error:.4f}"
             yield Finding("worse-than-baseline", told, f"Use {subject}, or fit to more users")
 
 

@@ -84,10 +84,12 @@ def _cell(told: str, best: bool) -> str:
 
 
 def protocol(report: Report) -> str:
-    """How the numbers came about."""
+    """How the numbers came about; a note that a metric's quantity tells already is not told once more."""
     pairs = [(WORDS.get(key, key), value) for key, value in report.protocol.items() if key != "notes"]
-    pairs += [(r.name, r.protocol["quantity"]) for r in report.metrics if "quantity" in r.protocol]
-    pairs += [("Note", note) for note in report.protocol.get("notes", [])]
+    quantities = {r.name: r.protocol["quantity"] for r in report.metrics if "quantity" in r.protocol}
+    notes = [(note, *note.split(": ", 1)) for note in report.protocol.get("notes", [])]
+    pairs += quantities.items()
+    pairs += [("Note", note) for note, name, *rest in notes if not quantities.get(name, "").endswith((*rest, "\n"))]
     return f"<dl>{''.join(f'<dt>{escape(str(key))}</dt><dd>{escape(str(value))}</dd>' for key, value in pairs)}</dl>"
 
 
@@ -165,15 +167,16 @@ def table_rows(told: dict[str, Any]) -> str:
     """A few rows of a table side by side, one line per column, and distributions."""
     real, back, drawn = (told["rows"].get(what, []) for what in ("real", "reconstructed", "generated"))
     heads, under, columns = [], [], []
-    for i, row in enumerate(real):
+    for i, row in enumerate(real if back else []):
         pair = [row, *back[i : i + 1]]
         heads.append(f'<th colspan="{len(pair)}" class="pair">row {i + 1}</th>')
         under += ['<th class="pair">real</th>', "<th>back</th>"][: len(pair)]
         columns += [("pair", row), *(("back", other) for other in pair[1:])]
-    if drawn:
-        heads.append(f'<th colspan="{len(drawn)}" class="pair">generated</th>')
-        under += [f'<th class="{"" if i else "pair"}">row {i + 1}</th>' for i in range(len(drawn))]
-        columns += [("" if i else "pair", row) for i, row in enumerate(drawn)]
+    for what, rows in (("real", [] if back else real), ("generated", drawn)):
+        if rows:
+            heads.append(f'<th colspan="{len(rows)}" class="pair">{what}</th>')
+        under += [f'<th class="{"" if i else "pair"}">row {i + 1}</th>' for i in range(len(rows))]
+        columns += [("" if i else "pair", row) for i, row in enumerate(rows)]
     body = []
     for i, name in enumerate(told["columns"]):
         cells = "".join(f'<td class="cell {kind}">{escape(row[i])}</td>' for kind, row in columns)

@@ -24,6 +24,7 @@ from engram.evaluation.baselines.sampler import Sampler
 from engram.evaluation.baselines.smote import SMOTE
 from engram.evaluation.facts import safely
 from engram.evaluation.report import REAL, Report, Result
+from engram.evaluation.seen import seen_by
 from engram.evaluation.synthetic_look import look_at
 from engram.evaluation.table_learners import detection, task_of, utility
 from engram.metrics.manifold import coverage
@@ -100,11 +101,12 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
     beside = [r for r in results if r.subject != type(model).__name__]
     notes = [] if parts.is_training else ["exact-copies, nearer-to-training, membership: not computed: pass train="]
     notes += [] if at is not None else ["utility: not computed: pass target="]
+    seen = seen_by(model, X, train, partial(_seen, parts))
     return Report(
         model=type(model).__name__,
         metrics=own,
         baselines=beside,
-        findings=[*model.findings_, *_findings(own, beside), *_seen(parts), Finding("privacy", NO_PROOF)],
+        findings=[*model.findings_, *_findings(own, beside), *seen, Finding("privacy", NO_PROOF)],
         protocol=protocol | {"notes": notes},
         columns=model.kind_.describe(),
         gather=partial(safely, partial(look_at, model, subjects[type(model).__name__], parts.known, parts.reference)),
@@ -197,11 +199,12 @@ def _mean(values: Array) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def _seen(parts: Parts) -> Iterator[Finding]:
+def _seen(parts: Parts, of_the_fit: bool) -> Iterator[Finding]:
     """Yield that the reference is made of training rows, where it is."""
     share = exact_copies(_as_told(parts.reference), _as_told(parts.known)) if parts.is_training else 0.0
     if share > SEEN:
-        told = f"{share:.0%} of the rows to compare with are training rows: nearness and membership say nothing, copies look good"
+        which = "training rows" if of_the_fit else "rows given as train="
+        told = f"{share:.0%} of the rows to compare with are {which}: nearness and membership say nothing, copies look good"
         yield Finding("training-rows", told, "Hold rows out before the fit, and give these")
 
 

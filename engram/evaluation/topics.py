@@ -14,6 +14,7 @@ from engram.evaluation.baselines.topics import TOPIC_BASELINES
 from engram.evaluation.labels import one_label, one_per_row
 from engram.evaluation.pictures import BLUE, CLASSES, WIDTH, loss_curve, png
 from engram.evaluation.report import Report, Result
+from engram.evaluation.seen import seen_by
 from engram.metrics.metric import Array
 from engram.metrics.topics import normalised_mutual_information, npmi, purity, topic_diversity, word_pairs
 from engram.training import Finding
@@ -87,7 +88,7 @@ def judge_topics(model: Any, X: Any, y: Any = None, *, train: Any = None, random
         model=name,
         metrics=own,
         baselines=beside,
-        findings=[*model.findings_, *_worse(own, beside)],
+        findings=[*model.findings_, *seen_by(model, X, train), *_worse(own, beside)],
         protocol=protocol | {"notes": notes},
         columns=kind.describe(),
         draw=partial(_pictures, model, rows, subjects[0][2]),
@@ -139,11 +140,17 @@ def _similar(model: Any, rows: Any) -> Iterator[str]:
     """Yield the most similar documents of the first ones."""
     if rows.shape[0] < 2:
         return
-    found = model.similar(rows[:MOST_POINTS], n=3)
-    for row in range(min(SHOWN, rows.shape[0])):
+    some = _spread(rows.shape[0])
+    found = model.similar(rows[some], n=3)
+    for row in range(min(SHOWN, len(some))):
         own = found[found.row == row]
-        others = ", ".join(f"{one.similar} ({one.similarity:.2f})" for one in own.itertuples())
-        yield f"document {row} of these is most like {others}"
+        others = ", ".join(f"{some[one.similar]} ({one.similarity:.2f})" for one in own.itertuples())
+        yield f"document {some[row]} of these is most like {others}"
+
+
+def _spread(n: int) -> Array:
+    """Return the numbers of at most so many documents as are looked at, evenly from the first to the last: files are often sorted."""
+    return np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(np.int64)
 
 
 def _pictures(model: Any, rows: Any, shares: Array) -> dict[str, bytes]:
@@ -156,8 +163,8 @@ def topic_map(model: Any, rows: Any, shares: Array) -> bytes:
 
     from engram.maths.linear import principal_components
 
-    codes = model.codes(rows[:MOST_POINTS])
-    shares = shares[:MOST_POINTS]
+    some = _spread(rows.shape[0])
+    codes, shares = model.codes(rows[some]), shares[some]
     main = shares.argmax(1)
     found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
     mean, axes = found.mean.numpy(), found.vectors.T.numpy()

@@ -16,7 +16,7 @@ import numpy as np
 
 from engram.errors import DataError
 from engram.metrics.metric import Array
-from engram.metrics.rows import feature_rows
+from engram.metrics.rows import feature_rows, within_range
 from engram.registry import METRICS
 
 EPSILON = float(np.finfo(np.float64).eps)
@@ -72,7 +72,7 @@ def frechet_distance(real: Array, generated: Array) -> float:
     Raises
     ------
     DataError
-        Arrays of other shapes, too few rows, different widths, values that are not finite.
+        Arrays of other shapes, too few rows, different widths, values that are not finite or too large to be multiplied.
     """
     x, y = feature_rows(2, real=real, generated=generated)
     return frechet_from_statistics(_statistics(x), _statistics(y))
@@ -95,18 +95,21 @@ def frechet_from_statistics(a: GaussianStatistics, b: GaussianStatistics) -> flo
     Raises
     ------
     DataError
-        Statistics of different numbers of features.
+        Statistics of different numbers of features, or of values that are too large to be multiplied.
     """
     if a.mean.shape != b.mean.shape:
         raise DataError(
             f"the statistics must be of the same features, these have {len(a.mean)} and {len(b.mean)} features."
         )
-    variance = a.variance + b.variance
-    between = float(np.square(a.mean - b.mean).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = a.variance + b.variance
+        between = float(np.square(a.mean - b.mean).sum())
+        within_range(between, variance * variance)  # which bounds the products of the covariances
     # a squared distance: what is below 0 is rounding
     return max(between + variance - 2 * _root_trace(a, b, allowed=NEGLIGIBLE * variance), 0.0)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # told where a distance is computed
 def _statistics(rows: Array) -> GaussianStatistics:
     from scipy.linalg.blas import dsyrk
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from engram.metrics.metric import Array
-from engram.metrics.rows import feature_rows
+from engram.metrics.rows import feature_rows, within_range
 from engram.registry import METRICS
 
 BLOCK = 1024  # rows whose kernel values are computed at a time
@@ -36,10 +35,12 @@ def kernel_distance(real: Array, generated: Array, *, block: int = BLOCK) -> flo
     Raises
     ------
     DataError
-        Arrays of other shapes, too few rows, different widths, values that are not finite.
+        Arrays of other shapes, too few rows, different widths, values that are not finite or too large to be multiplied.
     """
     x, y = feature_rows(2, real=real, generated=generated)
-    return _value(*_all_sums(x, y, block))
+    value = _value(*_all_sums(x, y, block))
+    within_range(value)
+    return value
 
 
 def kernel_standard_error(real: Array, generated: Array, *, block: int = BLOCK) -> float:
@@ -50,19 +51,27 @@ def kernel_standard_error(real: Array, generated: Array, *, block: int = BLOCK) 
 def kernel_estimate(real: Array, generated: Array, *, block: int = BLOCK) -> tuple[float, float]:
     """Return `kernel_distance` and its standard error, at the cost of the distance alone.
 
-    The variance is that of the U-statistic by Hoeffding's decomposition, its parts without bias but for terms of order 1 / rows
-    of themselves: the first-order part that a jackknife sees, and the second-order part that is all there is for equal
-    distributions, of which a jackknife sees twice as much. Parameters and errors are those of `kernel_distance`, but that it takes
-    at least four rows each.
+    The variance is that of the U-statistic by Hoeffding's decomposition (Serfling, Approximation Theorems of Mathematical Statistics,
+    1980, section 5.2.1; for this statistic Sutherland et al., ICLR 2017, arXiv:1611.04488): the first-order part that a jackknife sees,
+    and the second-order part that is all there is for equal distributions, of which a jackknife sees twice as much. Each part is
+    estimated without bias but for terms of order 1 / rows of itself; the second is a sum of squares. The first is a difference that may
+    come out negative, and is then taken as 0, so that the error of rows that differ is never 0. Parameters and errors are those
+    of `kernel_distance`, but that it takes at least four rows each.
     """
     x, y = feature_rows(4, real=real, generated=generated)
-    xx, yy, xy = _all_sums(x, y, block)
-    n, m = len(x), len(y)
+    found = _estimate(*_all_sums(x, y, block))
+    within_range(*found)
+    return found
+
+
+@np.errstate(over="ignore", invalid="ignore")  # told by `within_range`
+def _estimate(xx: _Sums, yy: _Sums, xy: _Sums) -> tuple[float, float]:
+    n, m = len(xx.rows), len(yy.rows)
     of_real = np.var(xx.rows / (n - 1) - xy.rows / m, ddof=1)
     of_generated = np.var(yy.rows / (m - 1) - xy.columns / n, ddof=1)
     pairs = _within(xx) / (n * (n - 1)) + 2 * _across(xy) / (n * m) + _within(yy) / (m * (m - 1))
-    variance = float(4 * of_real / n + 4 * of_generated / m - 2 * pairs)
-    return _value(xx, yy, xy), math.sqrt(max(variance, 0.0))
+    first = np.maximum(4 * of_real / n + 4 * of_generated / m - 4 * pairs, 0.0)
+    return _value(xx, yy, xy), float(np.sqrt(first + 2 * np.maximum(pairs, 0.0)))  # less than 0: rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +88,13 @@ def _all_sums(x: Array, y: Array, block: int) -> tuple[_Sums, _Sums, _Sums]:
     return _sums(x, x, block), _sums(y, y, block), _sums(x, y, block)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _value(xx: _Sums, yy: _Sums, xy: _Sums) -> float:
     n, m = len(xx.rows), len(yy.rows)
     return float(xx.rows.sum() / (n * (n - 1)) + yy.rows.sum() / (m * (m - 1)) - 2 * xy.rows.sum() / (n * m))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _sums(a: Array, b: Array, block: int) -> _Sums:
     """Return the sums over blocks; where both are the same array, each pair is computed once and a row not with itself."""
     rows, columns, squares = np.zeros(len(a)), np.zeros(len(b)), 0.0

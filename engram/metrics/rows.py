@@ -56,6 +56,14 @@ def _checked(name: str, array: Array, least: int) -> Array:
     return flat
 
 
+def within_range(*values: float) -> None:
+    """Raise `DataError` where what was computed of rows is no number: they were finite, so that they were too large."""
+    if not np.isfinite(values).all():
+        raise DataError(
+            "the values of these rows are too large for this metric: their products overflow. Scale both sets alike."
+        )
+
+
 def row_scalars(name: str, array: Array) -> Array:
     """Return an array that must have one value per row, (rows,), at least one of them."""
     values = np.asarray(array)

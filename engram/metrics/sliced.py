@@ -6,7 +6,7 @@ import numpy as np
 
 from engram.errors import UsageError
 from engram.metrics.metric import Array
-from engram.metrics.rows import feature_rows
+from engram.metrics.rows import feature_rows, within_range
 from engram.registry import METRICS
 
 BLOCK = 32  # projections at a time
@@ -33,7 +33,7 @@ def sliced_wasserstein(real: Array, generated: Array, n_projections: int = 256, 
     Raises
     ------
     DataError
-        Arrays of other shapes, no rows, different widths, values that are not finite.
+        Arrays of other shapes, no rows, different widths, values that are not finite or too large to be squared.
     UsageError
         No lines.
     """
@@ -46,8 +46,10 @@ def sliced_wasserstein(real: Array, generated: Array, n_projections: int = 256, 
     total = 0.0
     for first in range(0, n_projections, BLOCK):
         some = lines[:, first : first + BLOCK]
-        a, b = np.sort(x @ some, axis=0), np.sort(y @ some, axis=0)
-        total += float((weights @ np.square(a[i] - b[j])).sum())
+        with np.errstate(over="ignore", invalid="ignore"):
+            a, b = np.sort(x @ some, axis=0), np.sort(y @ some, axis=0)
+            total += float((weights @ np.square(a[i] - b[j])).sum())
+    within_range(total)
     return float(np.sqrt(total / n_projections))
 
 

@@ -101,15 +101,6 @@ def seen(kind: Kind, nets: Nets, batch: Batch, x: Tensor) -> Tensor:
     return found
 
 
-def limit(network: nn.Module) -> None:
-    """Let no layer stretch anything: divide weights by their largest singular value (Miyato et al. 2018, arXiv:1802.05957, equation 11)."""
-    for module in list(network.modules()):
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            if not module.weight.is_meta and not bool(module.weight.any()):  # of no direction in particular
-                nn.init.normal_(module.weight)
-            nn.utils.parametrizations.spectral_norm(module)
-
-
 def condition_loss(conditions: Conditions, told: Tensor, y: Tensor) -> Tensor:
     """Return - log p(y) per row, up to a constant: of classes their cross-entropy, of numbers half the squared error.
 

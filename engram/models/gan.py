@@ -22,7 +22,7 @@ from engram.data.rows import Rows
 from engram.errors import UsageError, nearest
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.augmentation import augmented, draw
-from engram.models.game import BETAS, Losses, begin, condition_loss, faded, limit, recipe, refuse_modules, seen
+from engram.models.game import BETAS, Losses, begin, condition_loss, faded, recipe, refuse_modules, seen
 from engram.models.game_findings import looked_at, too_few_turns
 from engram.models.model import Model
 from engram.models.options import Auto
@@ -31,6 +31,7 @@ from engram.models.sampling import sampled
 from engram.networks import Network
 from engram.networks.discriminator import Discriminator
 from engram.networks.players import PLAYERS, players
+from engram.networks.spectral import limit
 from engram.registry import MODELS
 from engram.training import Batch, Finding, Turn
 from engram.training.nets import Nets
@@ -165,8 +166,9 @@ class GAN(Model):
         return BINARY if self.max_epochs == "auto" else FEWER
 
     def described(self) -> dict[str, Any]:
-        """Dimensions that "auto" no longer stands for, since a fit went on with another `max_epochs`."""
-        return {} if self._binary(self.shapes_) == self._n_binary else {"binary": self._n_binary}
+        """Dimensions that "auto" no longer stands for, since a fit went on with another `max_epochs`; before a fit there are none."""
+        is_known = hasattr(self, "shapes_") and self._binary(self.shapes_) != self._n_binary
+        return {"binary": self._n_binary} if is_known else {}
 
     def turns(self, step: int) -> Sequence[Turn]:
         """The discriminator's turn, and after every so many of them the generator's."""

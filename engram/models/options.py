@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Interval
 from sklearn.base import BaseEstimator
 from torch import nn
+
+from engram.errors import nearest
 
 Auto = Literal["auto"]
 Likelihoods = Literal[
@@ -121,6 +124,16 @@ class Options(BaseEstimator):
     warm_start: bool = False
     encoder: nn.Module | None = None
     decoder: nn.Module | None = None
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """Tell a parameter that there is not with the nearest ones, by Python's own kind of error."""
+        unknown = [name for name in given if name not in cls.__dataclass_fields__]
+        accepted = inspect.signature(cls.__init__).parameters if unknown else {}
+        for name in unknown:
+            if name not in accepted and all(p.kind != p.VAR_KEYWORD for p in accepted.values()):
+                raise TypeError(f"{cls.__name__} has no parameter {name!r}. {nearest(name, cls.__dataclass_fields__)}")
+        made: Self = super().__new__(cls)
+        return made
 
     @contextmanager
     def going_on(self) -> Iterator[None]:

@@ -246,6 +246,15 @@ def test_the_same_report_comes_out_whether_a_fit_was_killed_before_it_or_not(hom
     assert (tmp_path / "run" / "report.json").read_bytes() == whole
 
 
+def test_a_game_that_was_killed_before_its_report_gets_it_with_resume(tmp_path: Path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(30, 2)))
+    command = ("fit", "gan", tmp_path / "x.npy", *QUICK, "-o", tmp_path / "run")
+    engram(*command)
+    (tmp_path / "run" / "report.json").unlink()
+    assert "only its report is missing" in engram(*command, "--resume").stderr
+    assert (tmp_path / "run" / "report.json").is_file()
+
+
 # --- apply ---
 
 
@@ -434,6 +443,9 @@ def test_inspect_tells_what_a_run_holds(home: Path):
     told = engram("inspect", home / "run").stdout
     for text in ("code_size=2", "category of 3", "findings", "pca"):
         assert text in told
+    lines = [line.split() for line in told.splitlines() if line]
+    assert ["rows", "48", "(43", "trained", "on),", "fingerprint"] in [line[:6] for line in lines]
+    assert ["kind", "table"] in lines
 
 
 @pytest.mark.parametrize("name", ["sparse-autoencoder", "vq-vae"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,12 @@ def test_the_headline_names_distance_floor_and_coverage(of_table: Report) -> Non
     assert told.startswith("Rows it generates are at Frechet distance ")
     assert "real rows among themselves: " in told
     assert "a Gaussian mixture: " in told
-    assert f"of expected {expected_coverage(30, 30):.2f}".replace("0.", ".") in told
+    model, real = (of_table.result("coverage", subject) for subject in (of_table.model, "real rows"))
+    shares = (f"{result.value:.2f}".replace("0.", ".") for result in (model, real))
+    assert "coverage {} (real rows among themselves: {})".format(*shares) in told
+    alone = replace(of_table, baselines=[])
+    expected = f"{expected_coverage(30, 30):.2f}".replace("0.", ".")
+    assert f"(fresh real rows are expected to have {expected})" in headline(alone)
 
 
 def test_labels_bring_agreement_and_a_judge(of_pictures: Report) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import engram
 from engram.data import DataWarning
 from engram.errors import DataError, RunError, UsageError
 from engram.models.codes import Codes
+from engram.models.resolve import checked_parameters
 from engram.training.run import SAMPLES
 
 # --- drawing rows ---
@@ -99,6 +101,33 @@ def test_a_loaded_model_draws_the_same_rows(sampler: Any, same: Any, tmp_path: P
     sampler.fitted.save(tmp_path / "run")
     loaded = engram.load(tmp_path / "run")
     assert same(loaded.sample(5, random_state=1), sampler.fitted.sample(5, random_state=1))
+
+
+def test_a_pickled_model_answers_to_the_bit_as_before(each_model: Any, draws: Any, same: Any) -> None:
+    """As joblib's processes need it: under every name, since networks differ and scikit-learn's check knows the plain one alone."""
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    copied = pickle.loads(pickle.dumps(each_model.fitted))
+    assert torch.equal(torch.get_rng_state(), state)
+    for name in each_model.results:
+        assert same(getattr(copied, name)(each_model.X), getattr(each_model.fitted, name)(each_model.X))
+    if draws(each_model):
+        assert same(copied.sample(5, random_state=1), each_model.fitted.sample(5, random_state=1))
+    own = each_model.fitted.network_.state_dict()
+    for name, value in copied.network_.state_dict().items():
+        assert torch.equal(value, own.pop(name))
+    assert not own
+    for name in ("train", "eval"):
+        assert pickle.loads(pickle.dumps(getattr(copied.network_, name)())).training is (name == "train")
+
+
+def test_what_a_model_is_told_as_is_known_before_a_fit_and_the_same_after_it(each_model: Any, tmp_path: Path) -> None:
+    """A resumed fit that is finished is compared with the command by this."""
+    unfitted = each_model.create()
+    assert unfitted.described() == {}
+    each_model.fitted.save(tmp_path / "run")
+    loaded = engram.load(tmp_path / "run")
+    assert checked_parameters(loaded) | loaded.described() == checked_parameters(unfitted)
 
 
 def test_a_loaded_model_can_be_saved_and_fitted_again(each_model: Any, same: Any, tmp_path: Path) -> None:

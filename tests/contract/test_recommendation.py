@@ -361,6 +361,22 @@ def test_a_saved_matrix_is_read_and_what_is_wrong_with_it_is_told(tmp_path: Path
                 kind.read(tmp_path / "damaged.npz")
 
 
+def test_unknown_items_of_a_history_are_counted_and_what_is_no_history_is_told(fitted: engram.Recommender) -> None:
+    with pytest.warns(DataWarning, match=r"not in the fit, left out \(2 cells\)"):
+        found = fitted.recommend(["i01", "new", "newer"], 3)
+    pd.testing.assert_frame_equal(found, fitted.recommend(["i01"], 3))
+    matrix = sparse.csr_array(np.ones((1, N_ITEMS)))
+    many: list[Any] = [matrix, sparse.coo_matrix(matrix), np.ones((2, 3)), events(), [["i01"], ["i02"]], np.array(1)]
+    for history in many:
+        with pytest.raises(UsageError, match=r"a history is a list of items.*not a .*recommendations\(X\)"):
+            fitted.recommend(history)
+    for history in (None, 7):
+        with pytest.raises(UsageError, match="a history is a list of items"):
+            fitted.recommend(history)
+    for same in (("i01",), {"i01"}, np.array(["i01"]), pd.Series(["i01"]), iter(["i01"])):
+        pd.testing.assert_frame_equal(fitted.recommend(same, 3), fitted.recommend(["i01"], 3))
+
+
 def test_users_of_the_fit_are_noticed_and_users_of_one_item_cannot_be_judged(fitted: engram.Recommender) -> None:
     assert any(f.kind == "training-rows" for f in fitted.evaluate(events(), train=events()).findings)
     with pytest.raises(DataError, match="no user has two items"):

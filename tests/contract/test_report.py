@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits, load_wine
 
-from engram.evaluation import Report, evaluate
+import engram
+from engram.evaluation import Report, evaluate, sections
 from engram.evaluation.examples import text
 from engram.evaluation.report import Result
 from engram.evaluation.svg import Frame, number, ticks
@@ -179,6 +180,40 @@ def test_the_headline_says_how_it_went() -> None:
     assert told.endswith("No findings." if not count else f"{count} finding{'s' * (count > 1)}.")
     assert "AUROC" in judged("messy").headline()
     assert "AUROC" not in told
+
+
+@pytest.mark.parametrize(
+    ("rows", "top", "under"),
+    [
+        (
+            ("real", "reconstructed", "generated"),
+            ["row 1", "row 2", "generated"],
+            ["real", "back", "real", "back", "row 1"],
+        ),
+        (("real", "generated"), ["real", "generated"], ["row 1", "row 2", "row 1"]),
+        (("real",), ["real"], ["row 1", "row 2"]),
+    ],
+)
+def test_both_lines_of_the_head_of_rows_say_the_same_things(
+    rows: tuple[str, ...], top: list[str], under: list[str]
+) -> None:
+    cells = {"real": [["1"], ["2"]], "reconstructed": [["3"], ["4"]], "generated": [["5"]]}
+    told = {"rows": {what: cells[what] for what in rows}, "columns": ["a"], "columns_in_all": 1, "distributions": []}
+    first, second, body = re.findall(r"<tr>(.*?)</tr>", sections.table_rows(told))
+    heads = re.findall(r'<th(?: colspan="(\d+)")? ?[^>]*>([^<]*)</th>', first)[1:]
+    assert [head for _, head in heads] == top
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", second)[1:] == under
+    assert sum(int(span) for span, _ in heads) == len(under) == body.count("<td ") - 1
+
+
+def test_a_note_stands_once_in_a_page_and_a_baseline_is_no_capital_letter() -> None:
+    X, _ = wine()
+    detector = engram.AnomalyDetector(max_epochs=1, n_models=2, random_state=0).fit(X[:80])
+    report = evaluate(detector, X[80:], train=X[:80])
+    told = sections.protocol(report)
+    assert told.count("rows were planted") == 1
+    better = [f for f in report.findings if f.kind == "worse-than-baseline"]
+    assert all(sections.sentence(f.message).startswith("The baseline ") for f in better)
 
 
 def test_findings_come_first_with_their_advice() -> None:

@@ -162,6 +162,8 @@ def test_12_a_parameter_that_does_not_exist_is_refused(name: str) -> None:
         engram.create(name, code_sise=5)
     with pytest.raises(TypeError):
         MODELS[name].value(recon_loss="bce")
+    with pytest.raises(TypeError, match=r"has no parameter 'code_sise'.*'code_size'"):
+        MODELS[name].value(code_sise=5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from engram import TopicModel
 from engram.cli import program
 from engram.data import Counts, DataWarning
 from engram.errors import DataError, RunError, UsageError
+from engram.evaluation import topics
 from engram.metrics.topics import npmi, word_pairs
 
 rng = np.random.default_rng(0)
@@ -162,6 +164,21 @@ def test_a_report_has_topics_beside_baselines_and_a_map(model: Any, tmp_path: Pa
     assert "pass y=" in unlabelled.to_text()
     with pytest.raises(DataError, match="one document"):
         engram.evaluate(model, TEXTS[:1])
+
+
+def test_of_many_documents_those_that_are_looked_at_are_spread_over_all(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are often sorted."""
+    monkeypatch.setattr(topics, "MOST_POINTS", 4)
+    asked: list[Any] = []
+    monkeypatch.setattr(model, "codes", lambda X: asked.append(X) or np.eye(4, 3, dtype=np.float32))
+    numbers = np.arange(10)
+    topics.topic_map(model, numbers, np.ones((10, model.n_topics)))
+    told = list(topics._similar(model, numbers))
+    assert [np.asarray(X).tolist() for X in asked] == [[0, 3, 6, 9]] * 2
+    assert [note.split(" of these")[0] for note in told] == ["document 0", "document 3", "document 6"]
+    assert all(int(other) in (0, 3, 6, 9) for note in told for other in re.findall(r"(\d+) \(", note))
 
 
 def test_a_damaged_run_is_said(model: Any, tmp_path: Path) -> None:

@@ -192,6 +192,21 @@ def test_the_standard_error_of_the_kernel_distance_is_that_of_repeated_draws(shi
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(values.std(), rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("n", "m", "size", "shift"),
+    [(25, 25, 5, 0.0), (100, 100, 5, 0.0), (25, 25, 5, 0.5), (100, 100, 5, 0.2), (4, 4, 5, 0.0), (30, 60, 2, 0.0)],
+)
+def test_the_standard_error_of_the_kernel_distance_is_never_zero_and_right_on_average(
+    n: int, m: int, size: int, shift: float
+) -> None:
+    """An error of 0 would read as certainty; the unbiased variance is negative in one of ten comparisons of equal distributions."""
+    generator = np.random.default_rng(1)
+    pairs = [(generator.normal(size=(n, size)), shift + generator.normal(size=(m, size))) for _ in range(300)]
+    values, errors = np.array([kernel_estimate(*pair) for pair in pairs]).T
+    assert errors.min() > 0.1 * values.std()
+    assert errors.mean() == pytest.approx(values.std(), rel=0.3)
+
+
 def test_kernel_distance_is_a_distance_that_neither_order_nor_rotation_move() -> None:
     a, b = two_sets()
     value, turned = kernel_distance(a, b), rotation(7)
@@ -329,6 +344,17 @@ def test_clear_errors(one) -> None:
         one(a, b)
     with pytest.raises(DataTypeError, match="complex"):
         one(a.astype(complex), b)
+
+
+@pytest.mark.parametrize("one", [frechet_distance, kernel_estimate, kernel_distance, sliced_wasserstein])
+@pytest.mark.parametrize("rows", [4, 40])
+@pytest.mark.parametrize("size", [1e155, 1e200, 1e308])
+@pytest.mark.filterwarnings("error")
+def test_values_that_are_too_large_are_told_and_no_number_is_made_up(one, rows: int, size: float) -> None:
+    a = np.random.default_rng(0).uniform(0.5, 1, size=(rows, 6))
+    for pair in ((a * size, a), (a, -a * size), (a * size, -a * size)):
+        with pytest.raises(DataError, match="too large"):
+            one(*pair)
 
 
 def test_more_clear_errors() -> None:
