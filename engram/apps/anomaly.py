@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.copies import Copies, described, model_from
-from engram.apps.ensemble import Ensemble, filled_rows, fold_of, measured_values, numbers_of, residuals_of, seen_values
+from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of, whole_cells
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise
 from engram.apps.views import Views, as_at_use
@@ -210,15 +210,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def _seen(self, nets: Nets, x: Tensor, mask: Tensor | None) -> tuple[Views, Tensor]:
         """Return standardised rows as the score sees them, and what members make of them, (members, rows, values)."""
-        members, seen = self._members, seen_values(mask, self.kind_.groups)
-        own = members.own_rows(x, seen)
-        if seen is None or not self._score.fills:
-            made, filled = members.means(nets, own, mask), own if own.dim() == 3 else None
-        else:
-            filled = filled_rows(lambda rows: members.means(nets, rows), self.n_models, own, seen)
-            made = members.means(nets, filled)
-        residuals = residuals_of(members.likelihood, nets.standard.measured, own, made)
-        return Views(x, mask, residuals if mask is None else residuals * mask[:, members.owners], filled), made
+        return self._members.seen(nets, x, mask, fills=self._score.fills)
 
     def standardised(self, nets: Nets, batch: Batch) -> Tensor:
         """Return rows on the scale that members see, (rows, values)."""
@@ -229,6 +221,10 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         views, made = self._seen(nets, x, None)
         scale = self._members.own_scale
         return self._score.settled(views, made.mean(0), None if scale is None else scale.spread)
+
+    def whole(self, x: Tensor) -> Tensor:
+        """Return standardised rows with the most probable flags and categories in place of their probabilities."""
+        return whole_cells(self._members.likelihood, x)
 
     def departure(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
         """Return how far standardised rows depart from what members make of them, (rows,): squared Mahalanobis distances on average."""

@@ -21,11 +21,13 @@ def columns_of(values: int, groups: Tensor | None) -> Tensor:
     return owner == torch.arange(int(owner.max()) + 1)[:, None]
 
 
-def expected_cells(x: Tensor, groups: Tensor | None, settled: Settled, seen: Tensor | None = None) -> Tensor:
+def expected_cells(
+    x: Tensor, groups: Tensor | None, settled: Settled, seen: Tensor | None = None, whole: Settled | None = None
+) -> Tensor:
     """Return rows in which one cell was replaced by what the others lead one to expect, (columns, rows, values).
 
     The cell is hidden (set to its mean), filled with what it is expected to be, and filled again until it hardly moves. Values
-    that are not ``seen`` (rows, values) are filled beside it.
+    that are not ``seen`` (rows, values) are filled beside it. ``whole`` then makes flags and categories of probabilities, as rows have them.
     """
     owned = columns_of(x.shape[1], groups)[:, None, :]
     owned = owned if seen is None else owned | ~seen
@@ -33,10 +35,12 @@ def expected_cells(x: Tensor, groups: Tensor | None, settled: Settled, seen: Ten
     for _ in range(ROUNDS):
         made = settled(filled.flatten(0, 1)).view_as(filled)
         filled = torch.where(owned, made, filled)
-    return filled
+    return filled if whole is None else torch.where(owned, whole(filled), filled)
 
 
-def shares_of(x: Tensor, expected: Tensor, departure: Departure, holes: Tensor | None = None) -> Tensor:
+def shares_of(
+    x: Tensor, expected: Tensor, departure: Departure, groups: Tensor | None, holes: Tensor | None = None
+) -> Tensor:
     """Return each column's share in how far a row departs, (rows, columns): 0 to 1, summing to 1 where there is anything.
 
     A column's part is how much less the row departs with the expected cell in its place; of a missing cell what ``holes`` say of it,
@@ -44,8 +48,9 @@ def shares_of(x: Tensor, expected: Tensor, departure: Departure, holes: Tensor |
     """
     base = departure(x)
     without = departure(expected.flatten(0, 1)).view(len(expected), len(x))
-    gain = (base - without).clamp(min=0).T
-    moved = (expected - x).square().sum(-1).T  # where no cell helps by itself, how far each is from what is expected
+    own = columns_of(x.shape[1], groups)[:, None, :]
+    moved = ((expected - x) * own).square().sum(-1).T  # where no cell helps by itself, how far each is from what is expected
+    gain = torch.where(moved > 0, (base - without).clamp(min=0).T, 0.0)
     if holes is not None:
         gain, moved = torch.where(holes.isnan(), gain, holes), torch.where(holes.isnan(), moved, 0.0)
     gain = torch.where(gain.sum(1, keepdim=True) > 0, gain, moved)

@@ -52,8 +52,8 @@ def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: 
         mask = None if rows.mask is None else rows.mask.repeat(times, 1)
         return detector.departure(nets, changed, mask)
 
-    expected = expected_cells(x, kind.groups, lambda changed: detector.settled(nets, changed), seen)
-    shares = shares_of(x, expected, departure, detector.score_parts.holes(rows.mask))
+    expected = expected_cells(x, kind.groups, lambda changed: detector.settled(nets, changed), seen, detector.whole)
+    shares = shares_of(x, expected, departure, kind.groups, detector.score_parts.holes(rows.mask))
     groups = torch.arange(columns) if kind.groups is None else kind.groups
     together = expected[groups, :, torch.arange(x.shape[1])].T  # every cell as its others lead one to expect
     own, means = _frame(kind, part), _frame(kind, kind.decode(nets.standard.back(together)))
