@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.copies import Copies, described, model_from
-from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of, whole_cells
+from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise
 from engram.apps.views import Views, as_at_use
@@ -222,14 +222,10 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         scale = self._members.own_scale
         return self._score.settled(views, made.mean(0), None if scale is None else scale.spread)
 
-    def whole(self, x: Tensor) -> Tensor:
-        """Return standardised rows with the most probable flags and categories in place of their probabilities."""
-        return whole_cells(self._members.likelihood, x)
-
-    def departure(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Return how far standardised rows depart from what members make of them, (rows,): squared Mahalanobis distances on average."""
+    def departures(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return how strange standardised rows are, (2, rows): by the measures of `engram.apps.explanation`."""
         views, _ = self._seen(nets, x, mask)
-        return self._score.departure(views).mean(0)
+        return torch.stack([self._score.departure(views).mean(0).double(), -2 * self._score.log_p(views)])
 
     @property
     def score_parts(self) -> Surprise:
@@ -331,8 +327,9 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     def explain(self, X: Any, top: int | None = None) -> pd.DataFrame:
         """Return which cells make each row strange: columns row, column, share, value, expected; of a row the largest share first.
 
-        A cell's share is how much less the row would depart from its reconstruction, in squared Mahalanobis distance, with the value that
-        its other cells lead one to expect; of all columns together.
+        A cell's share, of all columns together, is how much less strange the row would be with the value that its other cells lead one to
+        expect: in squared Mahalanobis distance from its reconstruction or in - 2 log of its p-value, whichever falls more. A cell that is
+        what is expected has none.
 
         Parameters
         ----------
