@@ -47,7 +47,7 @@ def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: 
     rows = kind.encode(part)
     n = len(rows)
     x = detector.standardised(nets, Batch(rows.x, rows.mask))
-    columns, seen = len(kind.columns), seen_values(rows.mask, kind.groups)
+    seen = seen_values(rows.mask, kind.groups)
 
     def departure(changed: Tensor) -> Tensor:
         times = len(changed) // n
