@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.copies import Copies, described, model_from
-from engram.apps.ensemble import Ensemble, filled_rows, fold_of, measured_values, numbers_of, residuals_of, seen_values
+from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise
 from engram.apps.views import Views, as_at_use
@@ -210,15 +210,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def _seen(self, nets: Nets, x: Tensor, mask: Tensor | None) -> tuple[Views, Tensor]:
         """Return standardised rows as the score sees them, and what members make of them, (members, rows, values)."""
-        members, seen = self._members, seen_values(mask, self.kind_.groups)
-        own = members.own_rows(x, seen)
-        if seen is None or not self._score.fills:
-            made, filled = members.means(nets, own, mask), own if own.dim() == 3 else None
-        else:
-            filled = filled_rows(lambda rows: members.means(nets, rows), self.n_models, own, seen)
-            made = members.means(nets, filled)
-        residuals = residuals_of(members.likelihood, nets.standard.measured, own, made)
-        return Views(x, mask, residuals if mask is None else residuals * mask[:, members.owners], filled), made
+        return self._members.seen(nets, x, mask, fills=self._score.fills)
 
     def standardised(self, nets: Nets, batch: Batch) -> Tensor:
         """Return rows on the scale that members see, (rows, values)."""
@@ -230,10 +222,10 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         scale = self._members.own_scale
         return self._score.settled(views, made.mean(0), None if scale is None else scale.spread)
 
-    def departure(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Return how far standardised rows depart from what members make of them, (rows,): squared Mahalanobis distances on average."""
+    def departures(self, nets: Nets, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return how strange standardised rows are, (2, rows): by the measures of `engram.apps.explanation`."""
         views, _ = self._seen(nets, x, mask)
-        return self._score.departure(views).mean(0)
+        return torch.stack([self._score.departure(views).mean(0).double(), -2 * self._score.log_p(views)])
 
     @property
     def score_parts(self) -> Surprise:
@@ -335,8 +327,9 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
     def explain(self, X: Any, top: int | None = None) -> pd.DataFrame:
         """Return which cells make each row strange: columns row, column, share, value, expected; of a row the largest share first.
 
-        A cell's share is how much less the row would depart from its reconstruction, in squared Mahalanobis distance, with the value that
-        its other cells lead one to expect; of all columns together.
+        A cell's share, of all columns together, is how much less strange the row would be with the value that its other cells lead one to
+        expect: in squared Mahalanobis distance from its reconstruction or in - 2 log of its p-value, whichever falls more. A cell that is
+        what is expected has none.
 
         Parameters
         ----------

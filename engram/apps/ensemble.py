@@ -14,7 +14,9 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from engram.apps.views import Views
 from engram.data.kind import Kind
 from engram.data.rows import Rows
 from engram.likelihoods import Bernoulli, Blocks, Categorical, Grouped, Likelihood, Normal
@@ -276,6 +278,26 @@ class Ensemble:
         found: Tensor = nets.decoder.likelihood.mean(output.flatten(0, 1))
         return found.view_as(output)
 
+    def seen(self, nets: Nets, x: Tensor, mask: Tensor | None, *, fills: bool) -> tuple[Views, Tensor]:
+        """Return standardised rows x as the score sees them, and what members make of them, (members, rows, values).
+
+        Where it ``fills`` holes, a number leaves nothing there, and a category what the most probable one leaves: a deviance residual
+        has no mean of 0, and none at all would be strange.
+        """
+        there, counted = seen_values(mask, self.kind.groups), None if mask is None else mask[:, self.owners]
+        own = self.own_rows(x, there)
+        if there is None or not fills:
+            made, filled = self.means(nets, own, mask), own if own.dim() == 3 else None
+        else:
+            filled = filled_rows(lambda rows: self.means(nets, rows), self.members, own, there, self.likelihood)
+            made = self.means(nets, filled)
+        measured = nets.standard.measured
+        residuals = residuals_of(self.likelihood, measured, own if filled is None else filled, made)
+        if counted is not None:
+            discrete = torch.arange(counted.shape[1], device=x.device) >= measured.sum()
+            residuals = residuals * (counted | discrete if fills else counted)
+        return Views(x, mask, residuals, filled), made
+
 
 def numbers_of(rows: Rows) -> Tensor:
     """Return the numbers of rows in what they were taken from."""
@@ -289,13 +311,13 @@ def hidden_columns(x: Tensor, groups: Tensor | None, share: float = DROPPED) -> 
     return x * (keep if groups is None else keep[:, groups])
 
 
-def filled_rows(means: Callable[[Tensor], Tensor], members: int, x: Tensor, seen: Tensor) -> Tensor:
+def filled_rows(means: Callable[[Tensor], Tensor], members: int, x: Tensor, seen: Tensor, whole: Likelihood) -> Tensor:
     """Return rows x with their holes filled by what each member makes of the rest, (members, rows, values).
 
     The rows are (rows, values), or (members, rows, values) where each member has its own.
 
     ``means`` are what members make of rows (members, rows, values). Only rows with holes are looked at, in multiples of 16, so that what
-    is filled depends on nothing but the row.
+    is filled depends on nothing but the row. Of flags and categories of ``whole`` the most probable one is taken at the end.
     """
     found = x.expand(members, -1, -1).clone()
     which = (~seen).any(1).nonzero()[:, 0]
@@ -305,7 +327,20 @@ def filled_rows(means: Callable[[Tensor], Tensor], members: int, x: Tensor, seen
     own, there = found[:, which], seen[which]
     for _ in range(FILLS):
         own = torch.where(there, own, means(own))
-    found[:, which] = own
+    found[:, which] = torch.where(there, own, whole_cells(whole, own))
+    return found
+
+
+def whole_cells(likelihood: Likelihood, x: Tensor) -> Tensor:
+    """Return rows x (..., values) with the most probable flags and categories in place of their probabilities, the first where some tie.
+
+    No row has a third of each of three categories: such a cell would be far from every row that there is.
+    """
+    found = x.clone()
+    for part, values in _discrete(likelihood):
+        own = x[..., values]
+        one = functional.one_hot(own.argmax(-1), own.shape[-1]) if isinstance(part, Categorical) else own > 0.5
+        found[..., values] = one.to(x.dtype)
     return found
 
 
@@ -330,7 +365,7 @@ def owners_of(likelihood: Blocks, measured: Tensor, groups: Tensor | None) -> Te
     return torch.cat([owner[measured], *rest])
 
 
-def _discrete(likelihood: Blocks) -> list[tuple[Likelihood, slice]]:
+def _discrete(likelihood: Likelihood) -> list[tuple[Likelihood, slice]]:
     """Return the distributions of flags and categories, each with its values."""
     found, at = [], 0
     for part in likelihood.side_by_side():

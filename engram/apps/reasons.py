@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engram.apps.anomaly import AnomalyDetector
 
 VALUES = 1 << 21  # in a block of rows with a cell replaced
+MOST = 400  # prototypes that a row's distances are computed to
 RATE = 0.05  # of false discoveries among the columns that drifted
 
 
@@ -31,7 +32,8 @@ def explained(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFram
     with detector.fitted() as nets:
         conformed = kind.conform(kind.opened(X), reader=type(detector).__name__)
         columns = len(kind.columns)
-        size = max(1, VALUES // max(1, int(kind.shape[0]) * columns * detector.n_models))
+        widest = max(int(kind.shape[0]) * detector.n_models, MOST)
+        size = max(1, VALUES // max(1, widest * columns))
         found = [
             _of_rows(detector, nets, conformed[at : at + size], at, top or columns)
             for at in range(0, len(conformed), size)
@@ -45,18 +47,17 @@ def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: 
     rows = kind.encode(part)
     n = len(rows)
     x = detector.standardised(nets, Batch(rows.x, rows.mask))
-    columns, seen = len(kind.columns), seen_values(rows.mask, kind.groups)
+    seen = seen_values(rows.mask, kind.groups)
 
     def departure(changed: Tensor) -> Tensor:
         times = len(changed) // n
         mask = None if rows.mask is None else rows.mask.repeat(times, 1)
-        return detector.departure(nets, changed, mask)
+        return detector.departures(nets, changed, mask)
 
     expected = expected_cells(x, kind.groups, lambda changed: detector.settled(nets, changed), seen)
-    shares = shares_of(x, expected, departure, detector.score_parts.holes(rows.mask))
-    groups = torch.arange(columns) if kind.groups is None else kind.groups
-    together = expected[groups, :, torch.arange(x.shape[1])].T  # every cell as its others lead one to expect
-    own, means = _frame(kind, part), _frame(kind, kind.decode(nets.standard.back(together)))
+    expected, shown = _whole(detector, nets, expected)
+    shares = shares_of(x, expected, departure, kind.groups, detector.score_parts.holes(rows.mask))
+    own, means = _frame(kind, part), _frame(kind, shown)
     order = shares.argsort(dim=1, descending=True, stable=True)[:, :top]
     numbers, which = torch.arange(n).repeat_interleave(order.shape[1]), order.flatten()
     return pd.DataFrame(
@@ -68,6 +69,24 @@ def _of_rows(detector: AnomalyDetector, nets: Nets, part: Any, first: int, top: 
             "expected": _cells(means, kind.columns, numbers, which),
         }
     )
+
+
+def _whole(detector: AnomalyDetector, nets: Nets, expected: Tensor) -> tuple[Tensor, Any]:
+    """Return rows with an expected cell each, (columns, rows, values), as a table has such cells, and all these cells as decoded rows.
+
+    A mixture of categories, or the mean of whole numbers, is no cell: no row has it, and it would be strange itself.
+    """
+    kind = detector.kind_
+    assert isinstance(kind, Table)
+    owner = torch.arange(expected.shape[2]) if kind.groups is None else kind.groups
+    values = torch.arange(expected.shape[2])
+    cells = expected[owner, :, values].T
+    shown = kind.decode(nets.standard.back(cells))
+    rows = kind.encode(kind.conform(shown))
+    found, there = detector.standardised(nets, Batch(rows.x, rows.mask)), seen_values(rows.mask, kind.groups)
+    whole = expected.clone()
+    whole[owner, :, values] = (found if there is None else torch.where(there, found, cells)).T
+    return whole, shown
 
 
 def _frame(kind: Table, cells: Any) -> pd.DataFrame:

@@ -52,6 +52,15 @@ def test_a_share_of_less_than_one_row_stands_for_none() -> None:
     assert of_shares(np.array([1 - 0.5 / 401, 0.5 / 401]), 400, np.array([150, 50]))[1] < 1e-9  # a new category is one
 
 
+def test_of_one_row_and_of_none_there_are_shares_too() -> None:
+    """Of one row a share is kept off 1 by a quarter, which is no row less."""
+    assert of_shares(np.array([0.75, 0.25]), 1, np.array([3, 0])) == (0.0, 1.0)
+    distance, p = of_shares(np.array([0.75, 0.25]), 1, np.array([0, 1]))
+    assert distance == 1
+    assert p == pytest.approx(chi2_contingency([[1, 0], [0, 1]], correction=False).pvalue)
+    assert of_shares(np.array([0.5, 0.5]), 0, np.array([1, 2])) == (0.0, 1.0)
+
+
 def test_scores_are_compared_with_the_held_out_ones() -> None:
     rng = np.random.default_rng(0)
     held = [np.sort(rng.normal(size=20_000))]
