@@ -29,10 +29,8 @@ def of_numbers(grid: Array, known: int, values: Array) -> tuple[float, float]:
 
 def of_shares(shares: Array, known: int, counts: Array) -> tuple[float, float]:
     """Return the total variation distance between known shares and new counts, and the p-value of a chi-squared test of homogeneity."""
-    n, before = (
-        counts.sum(),
-        np.rint(shares * known),
-    )  # less than half a row is what stands for none, or is kept off one
+    n = counts.sum()
+    before = np.rint(shares * known)  # less than half a row is what stands for none, or is kept off one
     if not n or not before.any():
         return 0.0, 1.0
     known, shares = before.sum(), before / before.sum()

@@ -54,7 +54,7 @@ def shares_of(
     owned = columns_of(x.shape[1], groups)[:, None, :]
     moved = (
         ((expected - x) * owned).square().sum(-1).T
-    )  # how far each is from what is expected, where no cell helps by itself
+    )  # how far each is from what is expected: the share if no cell helps
     gain = (base[:, None] - without).clamp(min=0).amax(0).T
     gain = torch.where(moved > 0, gain, 0.0)
     if holes is not None:
