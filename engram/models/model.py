@@ -173,7 +173,7 @@ class Model(Options, ABC):
         try:
             with as_before_a_failure(self):
                 self._learn(given, values, seed, continued=continued, checkpoints=Checkpoints(folder))
-                finish(folder, run_files(self))
+            finish(folder, run_files(self))  # what was learned is there, also where this fails
         except BaseException as error:
             abandon(folder, hopeless=isinstance(error, DivergedError) and not resume)
             raise

@@ -127,9 +127,9 @@ def plugged(disk: Disk) -> Iterator[None]:
 
 
 def crash_everywhere(
-    work: Callable[[Path], Any], before: Callable[[Path], Any], home: Path
+    work: Callable[[Path], Any], before: Callable[[Path], Any], home: Path, every: int = 1
 ) -> Iterator[tuple[int, Path]]:
-    """Do the work on a fresh copy of a folder once for every step that it makes, and die at that step."""
+    """Do the work on a fresh copy of a folder once for every step that it makes, or every so many, and die at that step."""
     at, ended = 0, False
     while not ended:
         folder = home / str(at) / "run"
@@ -143,7 +143,7 @@ def crash_everywhere(
                 pass
         yield at, folder
         shutil.rmtree(folder.parent)
-        at += 1
+        at += every
 
 
 def finished(folder: Path, whole: Autoencoder) -> None:

@@ -17,6 +17,9 @@ from engram.errors import RunError
 from engram.training import checkpoint, staging
 from engram.training.checkpoint import Checkpoints
 
+EVERY = pytest.mark.parametrize(
+    "every", [pytest.param(1, marks=pytest.mark.slow), 3]
+)  # steps: one lasts as long as a fit
 KILL = Path(__file__).parents[1] / "proofs" / "kill.py"
 
 
@@ -41,15 +44,21 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- a crash at every step that changes the disk ---
 
 
-def test_a_fit_that_crashes_at_any_step_on_disk_loads_or_resumes_to_the_bit(tmp_path: Path, whole: Autoencoder) -> None:
+@EVERY
+def test_a_fit_that_crashes_at_any_step_on_disk_loads_or_resumes_to_the_bit(
+    tmp_path: Path, whole: Autoencoder, every: int
+) -> None:
     steps = 0
-    for at, folder in crash_everywhere(lambda path: model().fit(X, run=path), lambda path: None, tmp_path):
+    for at, folder in crash_everywhere(lambda path: model().fit(X, run=path), lambda path: None, tmp_path, every):
         finished(folder, whole)
         steps = at
     assert steps > 60  # three checkpoints of three files, five files at the end
 
 
-def test_a_resumed_fit_that_crashes_at_any_step_loads_or_resumes_to_the_bit(tmp_path: Path, whole: Autoencoder) -> None:
+@EVERY
+def test_a_resumed_fit_that_crashes_at_any_step_loads_or_resumes_to_the_bit(
+    tmp_path: Path, whole: Autoencoder, every: int
+) -> None:
     begun = tmp_path / "begun"
     with plugged(Disk(45)), pytest.raises(PlugPulledError):
         model().fit(X, run=begun)
@@ -58,7 +67,7 @@ def test_a_resumed_fit_that_crashes_at_any_step_loads_or_resumes_to_the_bit(tmp_
     def resumed(path: Path) -> Any:
         return model().fit(X, run=path, resume=True)
 
-    for _, folder in crash_everywhere(resumed, lambda path: shutil.copytree(begun, path), tmp_path):
+    for _, folder in crash_everywhere(resumed, lambda path: shutil.copytree(begun, path), tmp_path, every):
         finished(folder, whole)
 
 
@@ -116,7 +125,7 @@ def killed(*args: str) -> str:
 
 def test_fits_killed_at_random_moments_end_to_the_bit_as_if_they_had_not_been() -> None:
     assert "all weights are those of the fits that were not killed" in killed(
-        "--kills", "3", "--fork", "--variant", "two-turns"
+        "--kills", "1", "--fork", "--variant", "two-turns"
     )
 
 

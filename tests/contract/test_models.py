@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import inspect
 import subprocess
 import sys
@@ -89,21 +90,20 @@ def test_the_global_random_state_does_not_reach_the_weights(each_model: Any) -> 
     assert equal_weights(each_model.create().fit(each_model.X), each_model.fitted)
 
 
-FIT = """
-import hashlib, numpy as np, engram
-X = np.random.default_rng(0).normal(size=(60, 5))
-state = engram.create({name!r}, max_epochs=3, random_state=3).fit(X).network_.state_dict()
-print(hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values())).hexdigest())
-"""
+def digest(name: str) -> str:
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    state = engram.create(name, max_epochs=3, random_state=3).fit(X).network_.state_dict()
+    return hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values())).hexdigest()
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "vae"])
-def test_the_same_seed_gives_the_same_weights_in_two_processes(name: str) -> None:
-    command = [sys.executable, "-c", FIT.format(name=name)]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    first, second = (process.communicate()[0] for process in running)
-    assert len(first.strip()) == 64
-    assert first == second
+ELSEWHERE = (
+    f"import hashlib, numpy as np, engram\n{inspect.getsource(digest)}\nprint(digest('autoencoder'), digest('vae'))"
+)
+
+
+def test_the_same_seed_gives_the_same_weights_in_two_processes() -> None:
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.split() == [digest("autoencoder"), digest("vae")]
 
 
 def test_random_states_of_numpy_are_taken_as_seeds(each_class: Any) -> None:
@@ -121,7 +121,7 @@ def test_a_fitted_model_says_what_happened(case: Any) -> None:
     assert model.kind_.name == ("images" if case.data == "pictures" else "table")
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 11, 37])
+@pytest.mark.parametrize("n", [1, 2, 11])
 def test_any_number_of_rows_can_be_learned_from(case: Any, n: int, rows_of: Any) -> None:
     X = rows_of(case.X, slice(0, n))
     model = case.create(batch_size=16).fit(X)
