@@ -173,12 +173,13 @@ class _Fit:
                 continue
             optimiser = self._optimiser(turn)
             kept = [buffer.clone() for buffer in self.frozen]
-            terms, loss = self._gradient(turn, batch)
-            if self.settings.clip is not None:
-                nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
-            skipped = optimiser.step(share, loss)
-            self.player.after_step(turn, self.nets, batch)
-            self.log.add(turn.name, self.step, terms, skipped)
+            for _ in range(turn.repeats):
+                terms, loss = self._gradient(turn, batch)
+                if self.settings.clip is not None:
+                    nn.utils.clip_grad_norm_(optimiser.parameters, self.settings.clip)
+                skipped = optimiser.step(share, loss)
+                self.player.after_step(turn, self.nets, batch)
+                self.log.add(turn.name, self.step, terms, skipped)
             for buffer, before in zip(self.frozen, kept, strict=True):
                 buffer.copy_(before)
         if self.average is not None:

@@ -24,6 +24,8 @@ class Turn:
         The networks that learn in it; all others are frozen.
     every : int
         It is taken at every so many steps.
+    repeats : int
+        How often it is taken in a row.
     learning_rate : float or None
         Its own learning rate; None takes the fit's.
     betas : tuple of float
@@ -33,6 +35,7 @@ class Turn:
     name: str
     roles: tuple[str, ...]
     every: int = 1
+    repeats: int = 1
     learning_rate: float | None = None
     betas: tuple[float, float] = (0.9, 0.99)
 

@@ -215,12 +215,12 @@ def test_a_turn_moves_its_own_role_and_leaves_weights_and_buffers_of_the_other(n
     assert moved == {key for key in before if key.startswith(role)}
 
 
-def test_every_says_how_often_a_turn_is_taken() -> None:
-    often = Turn("discriminate", ("discriminator",))
-    seldom = Turn("generate", ("generator",), every=3)
+def test_every_and_repeats_say_how_often_a_turn_is_taken() -> None:
+    often = Turn("discriminate", ("discriminator",), repeats=3)
+    seldom = Turn("generate", ("generator",), every=2)
     game, history, _ = played(often, seldom)
-    both, one = ["discriminate", "generate"], ["discriminate"]
-    assert [name for name, _ in game.moves] == [*both, *one, *one, *both]
+    three = ["discriminate"] * 3
+    assert [name for name, _ in game.moves] == [*three, "generate", *three, *three, "generate", *three]
     assert all(math.isfinite(value) for value in history.reports[-1]["terms"].values())
 
 

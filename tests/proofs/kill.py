@@ -73,7 +73,7 @@ def register_game() -> type:
 
         def turns(self, step: int) -> list[Turn]:
             return [
-                Turn("discriminate", ("discriminator",), betas=(0.0, 0.9)),
+                Turn("discriminate", ("discriminator",), repeats=2, betas=(0.0, 0.9)),
                 Turn("generate", ("generator",), every=2, betas=(0.0, 0.9)),
             ]
 
