@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engram.data.stream import some
+from engram.evaluation import examples
 
 SHOWN, CELLS = 10, 3  # rows, and cells of each
 
@@ -42,10 +43,8 @@ def _cells(told: Any) -> list[dict[str, Any]]:
 
 
 def text(value: Any) -> str:
-    """Return a cell as people write it."""
-    if value is None or pd.isna(value):
-        return "missing"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Return a cell as other tables of a report have it, but for a missing one."""
+    return "missing" if value is None or pd.isna(value) else examples.text(value)
 
 
 def section(told: dict[str, Any]) -> str:

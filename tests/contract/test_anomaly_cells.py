@@ -115,3 +115,13 @@ def test_a_detector_of_one_row_tells_of_drift() -> None:
     told = AnomalyDetector(random_state=0, max_epochs=2).fit(X[:1]).drift(X)
     assert told["pvalue"].between(0, 1).all()
     assert not told["drifted"].any()
+
+
+def test_cells_to_blame_are_written_as_in_other_tables_of_a_report() -> None:
+    assert [strange.text(cell) for cell in (94_000.0, 60.8, True, None, "Arts")] == [
+        "94,000",
+        "60.8",
+        "yes",
+        "missing",
+        "Arts",
+    ]
