@@ -11,6 +11,7 @@ import pytest
 
 from engram import AnomalyDetector
 from engram.data import DataWarning
+from engram.evaluation import strange
 
 CLEAN = (True, "auto", False)
 
