@@ -138,7 +138,7 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             self._members = Ensemble(self.kind_, self._n_models, shapes.code_size, shapes.widths)
         else:
             model = model_from(self.model)
-            self._members = Copies(model, self.kind_, self._n_models, shapes.code_size, self._n_learned)
+            self._members = Copies(model, self.kind_, self._n_models, shapes.code_size, self.data_["trained_on"])
         return self._members.roles()
 
     def start(self, nets: Nets, rows: Rows) -> bool:

@@ -71,8 +71,8 @@ class Copies(Ensemble):
         self.copies = [cast("Model", clone(model)) for _ in range(n_models)]
         for copy in self.copies:
             values = settled(checked_parameters(copy), copy.automatic(kind) | {"code_size": code_size})
-            copy.kind_, copy.given_ = kind, None
-            copy.prepare(values, n_rows)
+            copy.kind_, copy.given_, copy.data_ = kind, None, {"trained_on": n_rows}
+            copy.prepare(values)
         self._roles: list[tuple[str, ...]] = []  # of each copy
         self._seen: Nets | None = None  # the networks that `_views` shows, copy by copy
         self._views: list[Nets] = []

@@ -166,9 +166,7 @@ class Recommender(Lists, Model):
         nets.ranker.settle()
         known, items = self._known, self._known.shape[1]
         is_held = held_out is not None
-        everybody = known
-        if held_out is not None:
-            everybody = sparse.vstack([known, sparse.csr_array(held_out.x.numpy())]).tocsr()
+        everybody = known if held_out is None else sparse.vstack([known, sparse.csr_array(held_out.x.numpy())]).tocsr()
         held = sparse.csr_array(rows_to_check(rows, held_out).x.numpy())
         self._counts = torch.from_numpy(np.bincount(everybody.indices, minlength=items))
         parts = hold_back(held, "strong", self.settings_.seed)

@@ -62,7 +62,8 @@ def plan(model: Model, rows: Any, y: Any = None) -> dict[str, Any]:
         # which of them does not change shapes
         part = replace(part, y=model.given_.encode(y, len(encoded), said=False)[: len(part)])
     device = auto_device() if model.device == "auto" else model.device
-    model.prepare(values, n_train)
+    model.data_ = {"trained_on": n_train}
+    model.prepare(values)
     shapes = model.shapes_
     with seeded(seed):
         nets = Nets(model.roles(shapes))

@@ -226,13 +226,12 @@ class Images(Kind):
 
     def decode(self, x: Tensor) -> Any:
         array, kind = x.detach().cpu().clamp(0, 1).numpy(), np.dtype(self.dtype)
-        array = array.astype(np.float64) if kind.kind in "ui" else array  # float32 rounds the largest of 32 bits up
-        array = array * (self.high - self.low) + self.low
-        array = (
-            as_whole(array, kind.name)
-            if kind.kind in "ui"
-            else (array >= 0.5 if kind.kind == "b" else array).astype(kind)
-        )
+        size = self.high - self.low
+        if kind.kind in "ui":  # not in float32, which rounds the largest of 32 bits up
+            array = as_whole(array.astype(np.float64) * size + self.low, kind.name)
+        else:
+            array = array * size + self.low
+            array = (array >= 0.5 if kind.kind == "b" else array).astype(kind)
         if self.tensor:
             return torch.from_numpy(array[:, 0] if self.grey else array)
         return array[:, 0] if self.grey else np.ascontiguousarray(array.transpose(0, 2, 3, 1))

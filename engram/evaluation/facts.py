@@ -138,7 +138,7 @@ def code_map(codes: Array, labels: pd.Series[Any] | None, most: int = MOST_PLACE
     found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))
     rest = max(codes.shape[1] - len(found.vectors), 0)
     total = float(found.residual * rest + found.variances.sum())
-    index = _evenly(len(codes), most)
+    index = evenly(len(codes), most)
     places = (codes[index] - found.mean.numpy()) @ found.vectors.T.numpy()
     shares = [float(v) / total if total > 0 else 0.0 for v in found.variances]
     told: dict[str, Any] = {"places": _rounded(places), "share": shares, "size": codes.shape[1], "labels": None}
@@ -208,13 +208,14 @@ def spread(X: Any, most: int = MOST_ROWS) -> tuple[Any, Array]:
     X = some(X)
     if not hasattr(X, "shape"):
         X = np.asarray(X)
-    index = _evenly(X.shape[0], most)
+    index = evenly(X.shape[0], most)
     if len(index) == X.shape[0]:
         return X, index
     return (X.iloc[index] if hasattr(X, "iloc") else X[index]), index
 
 
-def _evenly(n: int, most: int) -> Array:
+def evenly(n: int, most: int) -> Array:
+    """Return the numbers of at most so many of n rows, evenly from the first to the last: files are often sorted."""
     return np.linspace(0, n - 1, min(n, most)).astype(int)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from engram.errors import DataError
 from engram.evaluation.baselines.topics import TOPIC_BASELINES
+from engram.evaluation.facts import evenly
 from engram.evaluation.labels import one_label, one_per_row
 from engram.evaluation.pictures import BLUE, CLASSES, WIDTH, loss_curve, png
 from engram.evaluation.report import Report, Result
@@ -140,17 +141,12 @@ def _similar(model: Any, rows: Any) -> Iterator[str]:
     """Yield the most similar documents of the first ones."""
     if rows.shape[0] < 2:
         return
-    some = _spread(rows.shape[0])
+    some = evenly(rows.shape[0], MOST_POINTS)
     found = model.similar(rows[some], n=3)
     for row in range(min(SHOWN, len(some))):
         own = found[found.row == row]
         others = ", ".join(f"{some[one.similar]} ({one.similarity:.2f})" for one in own.itertuples())
         yield f"document {some[row]} of these is most like {others}"
-
-
-def _spread(n: int) -> Array:
-    """Return the numbers of at most so many documents as are looked at, evenly from the first to the last: files are often sorted."""
-    return np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(np.int64)
 
 
 def _pictures(model: Any, rows: Any, shares: Array) -> dict[str, bytes]:
@@ -163,7 +159,7 @@ def topic_map(model: Any, rows: Any, shares: Array) -> bytes:
 
     from engram.maths.linear import principal_components
 
-    some = _spread(rows.shape[0])
+    some = evenly(rows.shape[0], MOST_POINTS)
     codes, shares = model.codes(rows[some]), shares[some]
     main = shares.argmax(1)
     found = principal_components(torch.from_numpy(codes), min(2, codes.shape[1]))

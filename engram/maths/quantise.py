@@ -21,9 +21,8 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     products of matrices, which lose ties and codes far from the origin; of some rows at a time.
     """
     size = max(1, VALUES // max(1, codebook.numel()))
-    found = torch.empty(
-        z.shape[:2], dtype=torch.long, device=z.device
-    )  # made first: memory between the blocks would not be used again
+    # made first: memory between the blocks would not be used again
+    found = torch.empty(z.shape[:2], dtype=torch.long, device=z.device)
     for rows, numbers in zip(torch.split(z, size), torch.split(found, size), strict=True):
         numbers.copy_((rows[:, :, None] - codebook[None]).square().sum(-1).argmin(-1))
     return found

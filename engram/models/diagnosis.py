@@ -125,9 +125,8 @@ def nothing_learned(fit: Examined) -> Iterator[Finding]:
     steps, rate = reports[-1]["step"], f"{fit.settings.learning_rate:.2g}"
     names = dict.fromkeys(name for report in reports for name in report["terms"])
     curves = {name: [report["terms"][name] for report in reports if name in report["terms"]] for name in names}
-    ends = {
-        n: (curve[0], curve[-1]) for n, curve in curves.items() if len(curve) > 1
-    }  # a rare turn is not in all of them
+    # a rare turn is not in all of them
+    ends = {n: (curve[0], curve[-1]) for n, curve in curves.items() if len(curve) > 1}
     if ends and all(abs(last - first) <= 1e-5 * max(abs(first), 1e-3) for first, last in ends.values()):
         told = "; ".join(f"{n} {first:.5g} at first, {last:.5g} at the end" for n, (first, last) in ends.items())
         advice = f"Try a learning_rate above {rate}; rows that are all alike also look so"

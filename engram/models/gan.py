@@ -242,7 +242,7 @@ class GAN(Model):
 
     def _augmented(self, x: Tensor) -> Tensor:
         """Return pictures where asked with changes drawn anew for each, real or generated; of a single pixel nothing would be left."""
-        small = self.augment == "auto" and self._n_learned < SMALL_SET
+        small = self.augment == "auto" and self.data_["trained_on"] < SMALL_SET
         if x.dim() < 4 or x.shape[2:].numel() == 1 or not (small or self.augment == "all"):
             return x
         return augmented(x, draw(len(x), *x.shape[2:], device=x.device))

@@ -214,9 +214,8 @@ class Model(Options, ABC):
             "seed": seed,
         }
 
-    def prepare(self, values: dict[str, Any], n_rows: int, *, continued: bool = False) -> None:
+    def prepare(self, values: dict[str, Any], *, continued: bool = False) -> None:
         """Set what networks and terms must know of the rows, by their kind; networks that go on learning keep their shapes."""
-        self._n_learned = n_rows
         if not continued:
             n_given = 0 if self.given_ is None else self.given_.size
             self.shapes_ = resolve_shapes(self.kind_, values, self.families, n_given)
@@ -236,7 +235,7 @@ class Model(Options, ABC):
         rows, held_out = given.rows, given.held_out
         device = usable_device(self.device)
         values = settled(values, self.automatic(self.kind_) | self.suited(rows))
-        self.prepare(values, given.trained_on(), continued=continued)
+        self.prepare(values, continued=continued)
         self.check_rows(rows)
         with seeded(seed, device):
             nets = copy.deepcopy(self.network_) if continued else Nets(self.roles(self.shapes_))

@@ -151,7 +151,6 @@ def _rebuilt(folder: Path, config: Config, modules: dict[str, nn.Module]) -> Mod
     model.given_ = given_from(folder, values["conditional"])
     model.settings_ = settings_of(config.settings)
     model.data_ = fields_of("data", config.data, DATA)
-    model._n_learned = model.data_["trained_on"]
     fitted = fields_of("fitted", config.fitted, FITTED)
     model.history_ = History(check_reports(read_log(folder)), fitted["stopped"], fitted["best_step"])
     model.loss_curve_ = model.history_.losses

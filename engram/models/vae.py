@@ -208,7 +208,8 @@ class VAE(Codes, Model):
         """Compare the codes of at most `TOGETHER` rows: (rows,) or ()."""
         parts = [torch.split(t, TOGETHER) for t in (z, mean, log_var)]
         if self.penalty == "tc":
-            return torch.cat([total_correlation(a, m, v, self._n_learned) for a, m, v in zip(*parts, strict=True)])
+            n_rows: int = self.data_["trained_on"]
+            return torch.cat([total_correlation(a, m, v, n_rows) for a, m, v in zip(*parts, strict=True)])
         drawn = torch.split(draw_prior(len(z), z.shape[1], components, batch.generator).to(z.device), TOGETHER)
         pairs = zip(parts[0], drawn, strict=True)
         return torch.stack([mean_discrepancy(a, b) * (len(a) / len(z)) for a, b in pairs]).sum()
