@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from engram.data import labels
 from engram.data.cells import (
@@ -225,7 +226,9 @@ def without_marks(cells: pd.Series[Any], notes: Notes) -> pd.Series[Any]:
 def typed(c: Column, series: pd.Series[Any]) -> pd.Series[Any]:
     """Return cells as what they stand for: numbers, dates, flags and categories; missing where they stand for nothing."""
     if c.type in ("number", "count", "boolean"):
-        return pd.Series(numbers_in(c, series, {}), series.index, name=c.name)
+        numbers = pd.Series(numbers_in(c, series, {}), series.index, name=c.name)
+        in_numbers = is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype)  # a flag may be written 0 and 1
+        return numbers if c.type != "boolean" or in_numbers else numbers.where(numbers.isin((0, 1))).astype("boolean")
     if c.type == "date":
         moments = pd.Series(numbers_in(c, series, {}), series.index, name=c.name)
         return pd.to_datetime(moments, unit="s")

@@ -19,6 +19,7 @@ import engram
 from engram.data import DataWarning, Table, read
 from engram.data.columns import categories_in
 from engram.errors import DataError, DataTypeError, UsageError
+from engram.evaluation.examples import text as shown
 from engram.likelihoods import Grouped, Normal
 
 N = 240
@@ -193,6 +194,17 @@ STYLES: dict[str, list[str]] = {
     "decimal comma": [f"{a:.3f}".replace(".", ",") for a in rng.normal(size=N)],
     "plain": [f"{a:.4f}" for a in rng.normal(size=N)],
 }
+
+
+def test_flags_are_shown_as_flags_where_they_are_not_written_in_numbers() -> None:
+    frame = pd.DataFrame(
+        {"own": [True, False, True, False] * 5, "texts": ["no", "yes", None, "yes"] * 5, "numbers": [0, 1, 1, 0] * 5}
+    )
+    kind = Table().fit(frame)
+    found = kind.typed(kind.conform(frame))
+    assert {str(found[name].dtype) for name in ("own", "texts")} == {"boolean"}
+    assert found["texts"].isna().sum() == 5
+    assert [shown(found[name].iloc[1]) for name in found] == ["no", "yes", "1"]
 
 
 @pytest.mark.parametrize("name", STYLES)
