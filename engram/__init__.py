@@ -23,6 +23,7 @@ _HOME = {
     "compare": "engram.evaluation",
     "create": "engram.loading",
     "data": "engram.data",
+    "errors": "engram.errors",
     "evaluate": "engram.evaluation",
     "load": "engram.loading",
     "metrics": "engram.metrics",
@@ -38,13 +39,14 @@ __all__ = [
     "compare",
     "create",
     "data",
+    "errors",
     "evaluate",
     "load",
     "metrics",
 ]
 
 if TYPE_CHECKING:
-    from engram import data, metrics
+    from engram import data, errors, metrics
     from engram.apps.anomaly import AnomalyDetector
     from engram.apps.recommendation import Recommender
     from engram.apps.synthesis import Synthesizer

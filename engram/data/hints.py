@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engram.data.cells import Array, is_plain, plain_cells
-from engram.data.columns import Column
+from engram.data.columns import Column, numbers_in
 
 NAMED = 8  # columns that a finding names
 MOSTLY = 0.9  # of the cells missing
@@ -22,6 +22,9 @@ LINES = 200  # columns of numbers that are compared with each other
 ROWS = 20_000  # that are compared
 DIFFERENT = 50  # values that a number may have to decide over a category
 OTHERS = 10  # rows that a column must have beside its most frequent value
+APART = 3  # standard deviations of a value from the mean, from which on it may be a wild one
+WILD = 50  # standard deviations of a column in units of its middle half's, from which on few values set its scale
+QUARTILES = 1.349  # standard deviations of a normal distribution between them
 Hint = Iterator[str]
 
 
@@ -54,7 +57,7 @@ def _is(names: list[Any]) -> str:
 
 def hints(rows: Array | pd.DataFrame, fields: list[Column]) -> list[str]:
     """Return findings on how columns look and depend on each other, from the rows at fit."""
-    found = list(_on_missing(fields, len(rows)))
+    found = [*_on_missing(fields, len(rows)), *_on_wild_values(rows, fields)]
     if isinstance(rows, np.ndarray):
         return [*found, *_on_copies({c.name: rows[:, i] for i, c in _alike(fields)})]
     found += _on_doubt(fields)
@@ -84,6 +87,26 @@ def _on_missing(fields: list[Column], n: int) -> Hint:
     names = [c.name for c in fields if c.missing > MOSTLY * n and c.type not in ("empty", "drop")]
     if names:
         yield f"{_is(names)} missing in more than {MOSTLY:.0%} of the rows: what is learned there rests on few"
+
+
+def _on_wild_values(rows: Array | pd.DataFrame, fields: list[Column]) -> Hint:
+    """Numbers of which a few are so far out that, in standard deviations, all the others look alike."""
+    told = []
+    for i, c in enumerate(fields):
+        if c.type != "number" or c.likelihood or max(c.high - c.mean, c.mean - c.low) <= APART * c.scale:
+            continue
+        cells = rows[:, i] if isinstance(rows, np.ndarray) else numbers_in(c, rows[c.name], {})
+        low, middle, high = np.nanpercentile(cells, [25, 50, 75])
+        if 0 < (high - low) / QUARTILES < c.scale / WILD:
+            told.append((c, c.high if c.high - middle > middle - c.low else c.low, low, high))
+    for c, end, low, high in told[:NAMED]:
+        right = f"; if they are right, say columns={{{c.name!r}: 'lognormal'}}" * (c.low > 0)
+        yield (
+            f"column {c.name!r}: half of its values lie between {c.shown(low)} and {c.shown(high)}, but a few, such as "
+            f"{c.shown(end)}, set its scale, so that all others look alike: correct or drop them{right}"
+        )
+    if len(told) > NAMED:
+        yield f"{len(told) - NAMED} more columns have such values"
 
 
 def _on_doubt(fields: list[Column]) -> Hint:

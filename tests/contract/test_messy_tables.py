@@ -410,6 +410,24 @@ def test_columns_that_depend_on_each_other_are_findings() -> None:
     assert "chance" not in told
 
 
+@pytest.mark.parametrize("form", ["frame", "texts", "array"])
+def test_a_few_wild_values_that_set_the_scale_of_a_column_are_a_finding(form: str) -> None:
+    x = np.random.default_rng(0).normal(50, 8, size=(600, 2)).round(2)
+
+    def told(x: np.ndarray) -> list[str]:
+        frame = pd.DataFrame(x, columns=["ordinary", "wild"])
+        given: Any = {"frame": frame, "texts": frame.map(lambda v: f"€ {v:.2f}"), "array": x}[form]
+        return [text for text in Table().fit(given).findings() if "scale" in text]
+
+    assert told(x) == []
+    assert told(np.where(np.arange(1200).reshape(600, 2) == 601, 120.0, x)) == []  # far, yet of this scale
+    x[300:303, 1] = 999_999
+    (text,) = told(x)
+    assert text.startswith("column 1: half" if form == "array" else "column 'wild': half")
+    assert "such as 999999, set its scale" in text
+    assert "lognormal" in text
+
+
 def test_copies_in_an_array_are_findings_and_many_ignored_columns_are_one() -> None:
     X = rng.normal(size=(50, 3))[:, [0, 1, 0, 2]]
     assert [text for text in Table().fit(X).findings() if "column 2 is a copy of column 0" in text]
