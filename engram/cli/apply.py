@@ -1,4 +1,4 @@
-"""``engram apply RUN SOURCE -o FILE``: codes, reconstructions or scores of rows, by a fitted model."""
+"""``engram apply RUN SOURCE -o FILE``: what a fitted model or application makes of rows."""
 
 from __future__ import annotations
 
