@@ -202,6 +202,7 @@ def code_map(model: Model, X: Any, y: Any = None) -> bytes | None:
 def png(draw: Callable[[Figure], None], size: tuple[float, float]) -> bytes:
     """Draw on a figure of its own: pyplot and its global state are never touched, and nothing is left to close."""
     import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     content = io.BytesIO()
@@ -209,7 +210,7 @@ def png(draw: Callable[[Figure], None], size: tuple[float, float]) -> bytes:
         warnings.simplefilter("ignore")  # a sign that the font lacks, in a column's name
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         draw(figure)
-        figure.savefig(content, format="png", metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})  # savefig would draw everything twice
     return content.getvalue()
 
 
