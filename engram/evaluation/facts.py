@@ -18,7 +18,7 @@ from engram.data.table import Table
 from engram.errors import EngramError
 from engram.evaluation.chosen import chosen
 from engram.evaluation.drawn import drawn
-from engram.evaluation.examples import picture_rows, table_rows
+from engram.evaluation.examples import numbered, picture_rows, table_rows
 from engram.evaluation.labels import anomalies, beside, one_label, one_per_row
 from engram.evaluation.neighbours import picture_neighbours, picture_ways, table_neighbours
 from engram.evaluation.profile import profile
@@ -63,7 +63,7 @@ def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state
     """Gather what there is to say of a model and of rows; what a model or a kind does not have is left out."""
     kind = model.kind_
     X, kept = spread(kind.opened(X))
-    n_rows = len(kept) if y is None else len(y)
+    n_rows, called = len(kept) if y is None else len(y), numbered(X, kept)
     labels = None if one_label(y) is None else one_per_row(y, n_rows).iloc[kept].reset_index(drop=True)
     given = beside(model, y, kept).get("y")
     found = Look({"data": profile(model, X, given), "chosen": chosen(model), "learning": learning(model)})
@@ -76,22 +76,22 @@ def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state
         if isinstance(kind, Images) and not only_generates(model):
             found.images |= picture_rows(model, X, random_state, given)
         elif isinstance(kind, Table):
-            found.facts["rows"] = table_rows(model, X, random_state, given)
+            found.facts["rows"] = table_rows(model, X, random_state, given, called)
         if isinstance(model, Codes):
             codes = model.transform(X, **beside(model, given))
             found.facts["codes"] = code_map(codes, labels)
             found.facts["units"] = units(model, codes)
             if given is None:
-                _add_traversals(found, model, X, codes)
+                _add_traversals(found, model, X, codes, called)
         if finds_anomalies(model):
-            found.facts["strangest"] = strangest(model, X)
+            found.facts["strangest"] = strangest(model, X, called)
         if isinstance(model, Scores) and given is None:
             trained = None if train is None else spread(kind.opened(train))[0]
             found.facts["scores"] = scores(model, X, labels, trained)
     return found
 
 
-def _add_traversals(found: Look, model: Codes, X: Any, codes: Array) -> None:
+def _add_traversals(found: Look, model: Codes, X: Any, codes: Array, called: dict[str, Any]) -> None:
     order = [unit["unit"] for unit in found.facts["units"] if unit["active"]]
     if not order or len(codes) < 2:
         return
@@ -100,7 +100,7 @@ def _add_traversals(found: Look, model: Codes, X: Any, codes: Array) -> None:
         found.images |= images | picture_ways(model, X, codes) | picture_neighbours(model, X, codes)
     elif isinstance(model.kind_, Table):
         found.facts["traversals"] = table_traversals(model, codes, order)
-        found.facts["neighbours"] = table_neighbours(model, X, codes)
+        found.facts["neighbours"] = table_neighbours(model, X, codes, called)
 
 
 def learning(model: Model) -> dict[str, Any]:

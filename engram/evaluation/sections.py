@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from engram.evaluation import charts
+from engram.evaluation.examples import BY
 from engram.evaluation.headline import NO_METRIC
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ ENDED = {
     "early": "it ended early: nothing improved on held-out rows any more",
     "time": "it ended when its time was up",
 }
+LETTERS = "abcdef"  # of rows that stand in no table
 WORDS = {
     "features": "Computed on",
     "rows": "Rows",
@@ -167,15 +169,16 @@ def table_rows(told: dict[str, Any]) -> str:
     """A few rows of a table side by side, one line per column, and distributions."""
     real, back, drawn = (told["rows"].get(what, []) for what in ("real", "reconstructed", "generated"))
     heads, under, columns = [], [], []
+    called = [f"row {number}" for number in told.get("numbers", [])] or list(LETTERS)
     for i, row in enumerate(real if back else []):
         pair = [row, *back[i : i + 1]]
-        heads.append(f'<th colspan="{len(pair)}" class="pair">row {i + 1}</th>')
+        heads.append(f'<th colspan="{len(pair)}" class="pair">{escape(called[i])}</th>')
         under += ['<th class="pair">real</th>', "<th>back</th>"][: len(pair)]
         columns += [("pair", row), *(("back", other) for other in pair[1:])]
-    for what, rows in (("real", [] if back else real), ("generated", drawn)):
+    for what, rows, names in (("real", [] if back else real, called), ("generated", drawn, list(LETTERS))):
         if rows:
             heads.append(f'<th colspan="{len(rows)}" class="pair">{what}</th>')
-        under += [f'<th class="{"" if i else "pair"}">row {i + 1}</th>' for i in range(len(rows))]
+        under += [f'<th class="{"" if i else "pair"}">{escape(names[i])}</th>' for i in range(len(rows))]
         columns += [("" if i else "pair", row) for i, row in enumerate(rows)]
     body = []
     for i, name in enumerate(told["columns"]):
@@ -185,10 +188,12 @@ def table_rows(told: dict[str, Any]) -> str:
     rest = (
         f'<p class="say">The first {len(told["columns"])} columns; {more:,} more are not shown.</p>' if more > 0 else ""
     )
-    head = f"<thead><tr><th></th>{''.join(heads)}</tr><tr><th></th>{''.join(under)}</tr></thead>"
+    above = f"<tr><th></th>{''.join(heads)}</tr>" if back or drawn else ""  # one group alone needs no name
+    head = f"<thead>{above}<tr><th></th>{''.join(under)}</tr></thead>"
     table = f'<div class="scroll"><table class="dense">{head}<tbody>{"".join(body)}</tbody></table></div>'
     shown = f"<h3>Distributions</h3>{charts.distribution_charts(told)}" if told["distributions"] else ""
-    return table + rest + shown
+    by = f'<p class="say">{BY[told["by"]]}</p>' if "by" in told else ""
+    return by + table + rest + shown
 
 
 def picture_rows(images: dict[str, bytes]) -> str:
@@ -245,7 +250,7 @@ def picture_ways(images: dict[str, bytes]) -> str:
 def picture_neighbours(images: dict[str, bytes]) -> str:
     """Pictures and those nearest to them."""
     say = "Behind the first picture of a line stand those of the other rows with the nearest codes, the nearest first."
-    return f'<p class="say">{say}</p>{_lines(images, "row")}'
+    return f'<p class="say">{say}</p>{_lines(images, "picture")}'
 
 
 def _lines(images: dict[str, bytes], what: str) -> str:
@@ -257,17 +262,15 @@ def _lines(images: dict[str, bytes], what: str) -> str:
 def table_neighbours(told: dict[str, Any]) -> str:
     """Rows of a table and those nearest to them, one line per column."""
     heads, under, columns = [], [], []
-    for i, found in enumerate(told["rows"]):
-        heads.append(f'<th colspan="{1 + len(found["nearest"])}" class="pair">row {i + 1}</th>')
+    for found in told["rows"]:
+        heads.append(f'<th colspan="{1 + len(found["nearest"])}" class="pair">row {escape(str(found["number"]))}</th>')
         under += ['<th class="pair">itself</th>', *(f"<th>{d:.2g}</th>" for d in found["distances"])]
         columns += [("pair", found["row"]), *(("back", other) for other in found["nearest"])]
     body = []
     for i, name in enumerate(told["columns"]):
         cells = "".join(f'<td class="cell {kind}">{escape(row[i])}</td>' for kind, row in columns)
         body.append(f'<tr><td class="name">{escape(name)}</td>{cells}</tr>')
-    say = (
-        "Rows, each beside those of the other rows whose codes are nearest; above them the distance between the codes."
-    )
+    say = f"Rows, each beside those of the other rows whose codes are nearest; above them the distance between the codes. {BY[told['by']]}"
     head = f"<thead><tr><th></th>{''.join(heads)}</tr><tr><th></th>{''.join(under)}</tr></thead>"
     table = f'<div class="scroll"><table class="dense">{head}<tbody>{"".join(body)}</tbody></table></div>'
     return f'<p class="say">{say}</p>{table}'

@@ -75,8 +75,11 @@ def test_of_ratings_the_last_one_counts() -> None:
 
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
 def test_weights_that_are_negative_or_no_numbers_are_refused_with_their_place(bad: float) -> None:
-    with pytest.raises(DataError, match="line 1 of column 'hours'"):
+    with pytest.raises(DataError, match="column 'hours', row 1 "):
         Interactions().fit(made(user=[1, 2], item=[1, 2], hours=[1, bad]))
+    events = made(user=[1, 2, 3], item=[1, 2, 3], hours=[1, 1, bad]).iloc[1:]
+    with pytest.raises(DataError, match=r"row 2 .*counted from 0, without the header"):
+        Interactions().fit(events)
     with pytest.raises(DataError, match="row 1, column 0"):
         Interactions().fit(np.array([[1.0, 0], [bad, 1]]))
 
