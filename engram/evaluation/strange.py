@@ -52,8 +52,8 @@ def section(told: dict[str, Any]) -> str:
     """The strangest rows, each with its cells to blame."""
     say = (
         f"{told['alerts']} of the {told['of']} rows of this report are anomalies at an alert rate of {told['alert_rate']:g}; p-values are "
-        f"measured by {told['held']} rows that were held out. The strangest, and the cells that make them so: the value, and the one that the row's "
-        f"other cells lead one to expect. {examples.BY[told['by']]}"
+        f"measured by {told['held']} rows that were held out. The strangest, and the cells that make them so: the value, and the one "
+        f"that the row's other cells lead one to expect. {examples.BY[told['by']]}"
     )
     lines = []
     for row in told["rows"]:

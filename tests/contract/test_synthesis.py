@@ -13,6 +13,7 @@ from commands import engram as command
 from sklearn.base import clone
 
 import engram
+from engram.cli.inspect import contents, in_words
 from engram.errors import DataError, UsageError
 from engram.training.run import read_tensors
 
@@ -153,6 +154,9 @@ def test_what_is_saved_holds_no_row_no_key_and_no_rare_text(fitted: engram.Synth
         assert not [row for row in numbers if row.astype(dtype).tobytes() in texts]
     assert all(len(rows) not in tensor.shape for tensor in read_tensors(tmp_path / "run").values())
     assert json.loads((tmp_path / "run" / "config.json").read_text())["parameters"]["model"] == "vae"
+    told = contents(tmp_path / "run")
+    assert "model" not in told["given"]  # it was "auto"
+    assert "model, given or chosen  vae" in " ".join(in_words("run", told).split("   "))
 
 
 def test_rows_that_break_a_constraint_and_rules_that_are_none_are_told() -> None:
