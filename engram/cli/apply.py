@@ -68,8 +68,9 @@ def apply(
 ) -> None:
     """Apply a fitted model to rows and write a file.
 
-    Codes have the columns code0, code1, ..., topics topic0, topic1, ...; scores the columns row (from 0) and score (in nats, higher is more
-    normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the largest share first;
+    Codes have the columns code0, code1, ..., topics topic0, topic1, ...; scores the columns row (from 0) and score (in nats, of `anomaly`
+    the log of the p-value; higher is more normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the
+    largest share first;
     recommendations a line for each user and item, the best first; a reconstruction has the columns that the model
     was fitted on. For picture files the column file comes first; they are made equal as for the fit. Pictures come
     back as .npy or a .png sheet.

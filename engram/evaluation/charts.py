@@ -166,7 +166,7 @@ def score_chart(scores: dict[str, Any]) -> str:
         for i, (name, values) in enumerate(groups.items())
     ]
     entries = [(f"{name} ({scores['counts'][name]:,})", GROUPS.get(name, "c0")) for name in groups]
-    axes = frame.axes("score, nats: the further left, the more unusual", "share of rows")
+    axes = frame.axes(f"score, {scores['score']}: the further left, the more unusual", "share of rows")
     return legend(entries) + frame.svg("Scores of rows", axes, *parts)
 
 

@@ -22,7 +22,7 @@ from engram.evaluation.examples import numbered, picture_rows, table_rows
 from engram.evaluation.labels import anomalies, beside, one_label, one_per_row
 from engram.evaluation.neighbours import picture_neighbours, picture_ways, table_neighbours
 from engram.evaluation.profile import profile
-from engram.evaluation.purpose import finds_anomalies, is_for_generation, only_generates
+from engram.evaluation.purpose import LOG_P_VALUE, finds_anomalies, is_for_generation, only_generates
 from engram.evaluation.strange import strangest
 from engram.evaluation.traversal import picture_traversals, table_traversals
 from engram.maths.linear import principal_components
@@ -59,7 +59,7 @@ class Look:
     images: dict[str, bytes] = field(default_factory=dict)
 
 
-def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state: int = 0) -> Look:
+def look(model: Model, X: Any, y: Any = None, train: Any = None, *, detect: bool = True, random_state: int = 0) -> Look:
     """Gather what there is to say of a model and of rows; what a model or a kind does not have is left out."""
     kind = model.kind_
     X, kept = spread(kind.opened(X))
@@ -87,7 +87,7 @@ def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state
             found.facts["strangest"] = strangest(model, X, called)
         if isinstance(model, Scores) and given is None:
             trained = None if train is None else spread(kind.opened(train))[0]
-            found.facts["scores"] = scores(model, X, labels, trained)
+            found.facts["scores"] = scores(model, X, labels if detect else None, trained)
     return found
 
 
@@ -181,7 +181,7 @@ def units(model: Codes, codes: Array) -> list[dict[str, Any]]:
 
 def scores(model: Model, X: Any, labels: pd.Series[Any] | None, train: Any) -> dict[str, Any]:
     """Histograms of scores on common edges: training rows, these rows, and apart the anomalies where labels say which."""
-    own = model.score_samples(X)
+    own, what = model.score_samples(X), LOG_P_VALUE if finds_anomalies(model) else "nats"
     groups = {} if train is None else {"training rows": model.score_samples(train)}
     found = None if labels is None else anomalies(labels.to_numpy(), len(own))[0]
     if found is None:
@@ -191,11 +191,12 @@ def scores(model: Model, X: Any, labels: pd.Series[Any] | None, train: Any) -> d
     together = np.concatenate(list(groups.values()))
     together = together[np.isfinite(together)]
     if not len(together):
-        return {"edges": [], "groups": {}, "counts": {}}
+        return {"score": what, "edges": [], "groups": {}, "counts": {}}
     low, high = (float(v) for v in np.quantile(together, [0.005, 1.0]))
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     shares = {name: np.histogram(np.clip(v, low, None), edges)[0] / max(len(v), 1) for name, v in groups.items()}
     return {
+        "score": what,
         "edges": [float(e) for e in edges],
         "groups": {name: [float(s) for s in share] for name, share in shares.items()},
         "counts": {name: len(values) for name, values in groups.items()},

@@ -26,7 +26,7 @@ WORDS = {
     "baseline_rows": "Baselines are",
     "generated": "Generated rows",
     "seed": "Seed",
-    "errors": "± is the standard error by",
+    "errors": "± is the standard error",
 }
 
 
@@ -87,7 +87,8 @@ def _cell(told: str, best: bool) -> str:
 
 def protocol(report: Report) -> str:
     """How the numbers came about; a note that a metric's quantity tells already is not told once more."""
-    pairs = [(WORDS.get(key, key), value) for key, value in report.protocol.items() if key != "notes"]
+    left_out = ("notes",) if report.has_errors else ("notes", "errors")
+    pairs = [(WORDS.get(key, key), value) for key, value in report.protocol.items() if key not in left_out]
     quantities = {r.name: r.protocol["quantity"] for r in report.metrics if "quantity" in r.protocol}
     notes = [(note, *note.split(": ", 1)) for note in report.protocol.get("notes", [])]
     pairs += quantities.items()
@@ -301,7 +302,10 @@ def scores(told: dict[str, Any]) -> str:
         return '<p class="say">No score is finite.</p>'
     below = told["below"]
     rows = f" {below} row{'s' * (below > 1)} further left: drawn at the left edge." if below else ""
-    say = f"A row that the model finds likely has a high score.{rows}"
+    what = "The score is the log of the p-value: the more usual a row, the higher it is."
+    if told["score"] == "nats":
+        what = "A row that the model finds likely has a high score."
+    say = f"{what}{rows}"
     return f'<p class="say">{say}</p><figure>{charts.score_chart(told)}</figure>'
 
 

@@ -79,6 +79,16 @@ def test_the_strangest_rows_have_their_numbers_in_the_file_and_the_page_says_so(
     assert '<th class="words">cells to blame</th>' in page  # above cells that are aligned to the left
 
 
+def test_scores_are_told_as_logs_of_p_values_not_as_densities(home: Path) -> None:
+    found = report(home / "plain")
+    assert found["metrics"][0]["protocol"]["quantity"].startswith("scores: log of the p-value; ")
+    page = (home / "plain" / "report.html").read_text(encoding="utf-8")
+    assert "score, log of the p-value" in page
+    assert "log p(x)" not in page
+    assert "nats" not in page[page.index('id="scores"') : page.index('id="learning"')]
+    assert "the log of the p-value" in " ".join(engram("apply", "--help").stdout.split())
+
+
 def test_apply_writes_scores_p_values_and_anomalies_where_nothing_is_asked_for(home: Path) -> None:
     engram("apply", home / "run", home / "t.csv", "-o", home / "scored.csv", "--label", "fraud")
     found, model = pd.read_csv(home / "scored.csv"), library.load(home / "run")

@@ -341,6 +341,7 @@ def test_a_report_stands_beside_simple_methods_with_its_protocol(fitted: engram.
     assert own.value > popular.value
     assert "a fifth of each user's items held back" in report.to_text()
     assert "recall divides by min(k, held back)" in report.to_text()
+    assert "over users; of weights-rmse over held-back cells" in report.to_html()
     page = report.to_html()
     assert "Popular items" in page
     assert "because of" in page

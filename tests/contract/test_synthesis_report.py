@@ -32,6 +32,17 @@ def report() -> Report:
     return engram.Synthesizer(max_epochs=2, random_state=0).fit(rows[:80]).evaluate(rows[80:], train=rows[:80])
 
 
+def test_half_is_best_where_it_is_and_no_error_is_told_where_there_is_none(report: Report) -> None:
+    better = {r.name: r.better for r in (*report.metrics, *report.baselines)}
+    half = {name for name, told in better.items() if told == "nearer to .5"}
+    assert half == {"detection", "nearer-to-training", "membership"}
+    assert "detection → .5" in report.to_text()
+    page = report.to_html()
+    assert "nearer to .5 is better" in page
+    assert "standard error" not in report.to_text()
+    assert "standard error" not in page
+
+
 def test_rows_are_shown_in_the_users_form(report: Report) -> None:
     rows = report.look.facts["rows"]
     assert rows["columns"] == list(table(1).columns)
