@@ -112,6 +112,7 @@ def evaluate(
         metrics=[r for r in results if r.subject == name],
         baselines=[r for r in results if r.subject != name],
         findings=[*model.findings_, *findings, *worse, *made.findings],
+        of_fit=len(model.findings_),
         protocol={**_protocol(common, results, made), "notes": notes + made.notes},
         columns=kind.describe(),
         draw=partial(pictures, model, X, y, random_state=seed),

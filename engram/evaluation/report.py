@@ -94,6 +94,8 @@ class Report:
         Finds out what else there is to say of the model and the rows; called when `look` is first read.
     sheets : dict of bytes
         PNG sheets of generated pictures by step, drawn while the model learned.
+    of_fit : int
+        How many of the findings, the first ones, are those of the fit: their numbers are of its rows, or of some that it held out.
     """
 
     model: str
@@ -105,6 +107,7 @@ class Report:
     draw: Callable[[], dict[str, bytes]] = field(default=dict, repr=False, compare=False)
     gather: Callable[[], Look] = field(default=Look, repr=False, compare=False)
     sheets: Mapping[int, bytes] = field(default_factory=dict, repr=False, compare=False)
+    of_fit: int = 0
 
     @cached_property
     def pictures(self) -> dict[str, bytes]:
@@ -189,7 +192,8 @@ class Report:
         told = [legend if self.metrics else f"{rows}. {NO_METRIC}; the notes say why."]
         told += [f"generated rows: {self.protocol['generated']}"] if "generated" in self.protocol else []
         told += [f"note  {note}" for note in self.protocol.get("notes", [])]
-        return told + [f"finding  {finding}" for finding in self.findings]
+        when = [" at the fit" * (i < self.of_fit) for i in range(len(self.findings))]
+        return told + [f"finding{at}  {finding}" for at, finding in zip(when, self.findings, strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; what is not finite becomes null when it is written."""
@@ -200,6 +204,7 @@ class Report:
             "metrics": [asdict(result) for result in self.metrics],
             "baselines": [asdict(result) for result in self.baselines],
             "findings": [finding.to_dict() for finding in self.findings],
+            "findings_of_fit": self.of_fit,
             "protocol": self.protocol,
             "columns": [list(column) for column in self.columns],
             "headline": self.headline(),

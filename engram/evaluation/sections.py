@@ -18,6 +18,8 @@ ENDED = {
     "early": "it ended early: nothing improved on held-out rows any more",
     "time": "it ended when its time was up",
 }
+MOST_WIDTH, GAP = 100, 1.7  # letters of a table that stand beside each other on a page, and between two columns
+AT_FIT = ", at the fit"
 LETTERS = "abcdef"  # of rows that stand in no table
 WORDS = {
     "features": "Computed on",
@@ -34,10 +36,15 @@ def findings(report: Report) -> str:
     """Findings with their advice."""
     if not report.findings:
         return '<p class="say">Nothing unusual was noticed.</p>'
-    return "\n".join(
-        f'<div class="finding"><small>{escape(f.kind)}</small><b>{escape(sentence(f.message))}</b> {escape(f.advice)}</div>'
-        for f in report.findings
-    )
+    told = [
+        f'<div class="finding"><small>{escape(f.kind)}{AT_FIT * (i < report.of_fit)}</small>'
+        f"<b>{escape(sentence(f.message))}</b> {escape(f.advice)}</div>"
+        for i, f in enumerate(report.findings)
+    ]
+    if report.of_fit:
+        say = "At the fit: of the rows that it learned from, or of some that it held out itself, not of the rows of the results below."
+        told.append(f'<p class="say">{say}</p>')
+    return "\n".join(told)
 
 
 def sentence(text: str) -> str:
@@ -50,8 +57,14 @@ def results(report: Report) -> str:
     """The model and the baselines by metric, and the protocol."""
     if not report.metrics:
         return f'<p class="say">{NO_METRIC}; the notes below say why.</p>' + protocol(report)
-    table = _below(report) if report.is_wide else _beside(report)
+    table = _beside(report) if _width(report) <= MOST_WIDTH else _below(report)
     return f'<div class="scroll">{table}</div>' + protocol(report)
+
+
+def _width(report: Report) -> float:
+    """Return how wide a table with a column per metric is at least, in letters: the units in its heads go over several lines."""
+    columns = [max(len(r.name), *(len(told) for told, _ in report.cells(r.name).values())) for r in report.metrics]
+    return max(map(len, report.subjects())) + sum(columns) + GAP * len(columns)
 
 
 def _beside(report: Report) -> str:
@@ -77,7 +90,7 @@ def _below(report: Report) -> str:
         cells = report.cells(r.name)
         values = "".join(_cell(*cells.get(subject, ("–", False))) for subject in report.subjects())
         unit = f'<small class="soft">{escape(r.unit)}, {escape(r.better)} is better</small>'
-        body.append(f"<tr><td><b>{escape(r.name)}</b><br>{unit}</td>{values}</tr>")
+        body.append(f'<tr><td class="name unit"><b>{escape(r.name)}</b><br>{unit}</td>{values}</tr>')
     return f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 

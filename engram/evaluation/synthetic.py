@@ -107,6 +107,7 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
         metrics=own,
         baselines=beside,
         findings=[*model.findings_, *_findings(own, beside), *seen, Finding("privacy", NO_PROOF)],
+        of_fit=len(model.findings_),
         protocol=protocol | {"notes": notes},
         columns=model.kind_.describe(),
         gather=partial(safely, partial(look_at, model, subjects[type(model).__name__], parts.known, parts.reference)),

@@ -342,6 +342,6 @@ def test_a_browser_draws_the_page_without_an_error(name: str, tmp_path: Path) ->
 
 def test_the_best_detection_is_the_one_nearest_to_chance() -> None:
     values = {"Model": 0.49, "smote": 0.35, "real rows": 0.5, "copula": 0.52}
-    results = [Result("detection", name, value, 0.01, "lower", "area", {}) for name, value in values.items()]
+    results = [Result("detection", name, value, 0.01, "nearer to .5", "area", {}) for name, value in values.items()]
     report = Report("Model", results[:1], results[1:], [], {"rows": 10, "split": "all", "baseline_rows": 10})
     assert [name for name, (_, is_best) in report.cells("detection").items() if is_best] == ["Model"]

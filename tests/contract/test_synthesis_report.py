@@ -43,6 +43,20 @@ def test_half_is_best_where_it_is_and_no_error_is_told_where_there_is_none(repor
     assert "standard error" not in page
 
 
+def test_findings_of_the_fit_are_told_as_such_since_their_rows_are_others(report: Report) -> None:
+    rows = table(120)
+    model = engram.Synthesizer(max_epochs=2, validation_fraction=0.3, random_state=0).fit(rows)
+    found = model.evaluate(table(40))
+    told = {f.kind: i < found.of_fit for i, f in enumerate(found.findings)}
+    assert told["told-apart"]
+    assert not told["privacy"]
+    assert "finding at the fit  boosted trees" in found.to_text()
+    assert "finding  privacy" in found.to_text()
+    assert "told-apart, at the fit</small>" in found.to_html()
+    assert ">privacy</small>" in found.to_html()
+    assert found.to_dict()["findings_of_fit"] == found.of_fit == len(model.findings_)
+
+
 def test_rows_are_shown_in_the_users_form(report: Report) -> None:
     rows = report.look.facts["rows"]
     assert rows["columns"] == list(table(1).columns)
