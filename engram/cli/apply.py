@@ -16,7 +16,7 @@ from engram.cli.options import (
     label_parameter,
     with_parameters,
 )
-from engram.errors import UsageError
+from engram.errors import UsageError, with_article
 
 if TYPE_CHECKING:
     from engram.cli.sources import Given
@@ -102,7 +102,7 @@ def apply(
         if to.suffix == ".npy" and label is not None:
             raise UsageError("--label cannot stand in a .npy file, which holds numbers only. Write .csv or .parquet.")
     if not _has(model, get):
-        raise UsageError(f"a {type(model).__name__} has no {get}. {can(model, run)}")
+        raise UsageError(f"{with_article(type(model).__name__)} has no {get}. {can(model, run)}")
     given = opened(source, label=label, keep=True, kind=model.kind_, header=header)
     in_pieces = isinstance(given.rows, Stream) and to is not None and to.suffix != ".png"
     if resume and (not in_pieces or output == "-"):

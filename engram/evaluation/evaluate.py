@@ -14,7 +14,7 @@ import numpy as np
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows
 from engram.data.stream import some
-from engram.errors import UsageError
+from engram.errors import UsageError, with_article
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import CLASSES, anomalies
@@ -87,7 +87,7 @@ def evaluate(
     if hasattr(model, "report_on"):  # an application with measures of its own
         if metrics is not None:
             raise UsageError(
-                f"a {type(model).__name__} is judged by measures of its own: leave metrics= (--metric) out."
+                f"{with_article(type(model).__name__)} is judged by measures of its own: leave metrics= (--metric) out."
             )
         report: Report = model.report_on(X, y, train=train, random_state=random_state)
         return report

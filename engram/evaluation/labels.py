@@ -32,7 +32,8 @@ def anomalies(y: Any, n_rows: int) -> tuple[Array | None, str]:
         found = f"{len(counts)} different values" if len(counts) > 1 else only[0]
         return None, f"the labels y have {found}; anomaly or normal takes two"
     if labels.isna().any():
-        return None, f"{int(labels.isna().sum())} of the labels y are missing"
+        gone = int(labels.isna().sum())
+        return None, f"{gone} of the labels y {'is' if gone == 1 else 'are'} missing"
     values, anomaly, which = set(counts.index), counts.index[-1], "the rarer one"
     if counts.iloc[0] == counts.iloc[1]:
         if values not in ({0, 1}, {-1, 1}):

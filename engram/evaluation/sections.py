@@ -125,7 +125,8 @@ def data(told: dict[str, Any]) -> str:
         )
         return f"<p>{size} {facts}</p>"
     gaps = told.get("missing_cells", 0)
-    missing = f" {gaps:,} cells are missing." if gaps else " No cell is missing."
+    of = " in the columns that are learned from" if told.get("columns_learned") != told.get("columns_in_all") else ""
+    missing = f" {gaps:,} cell{'s are' if gaps > 1 else ' is'} missing{of}." if gaps else f" No cell is missing{of}."
     count = told.get("columns_in_all", len(told["columns"]))
     intro = (
         f"<p>A {escape(told['kind'])} of {count:,} columns. {facts}{missing if 'columns_in_all' in told else ''}</p>"

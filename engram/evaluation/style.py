@@ -22,7 +22,8 @@ STYLE = """
           --warn: #d9953b; --shade: #5d687a; }
 }
 @media print {
-  :root { color-scheme: light; --ink: #000; --soft: #444; --line: #ccc; --paper: #fff; --tint: #fff; --best: #eef6f0; --shade: transparent; }
+  :root { color-scheme: light; --ink: #000; --soft: #444; --line: #ccc; --paper: #fff; --tint: #fff; --best: #eef6f0;
+          --shade: transparent; }
   body { margin: 0; max-width: none; font-size: 11pt; }
   figure, .finding, .small, tr, dl { break-inside: avoid; }
   h2 { break-after: avoid; }

@@ -92,7 +92,8 @@ class Metric:
 def metric(name: str) -> Metric:
     """Return a registered metric by name; an unknown name raises `UsageError` with the nearest known ones."""
     entry = METRICS[name]
-    better, unit = entry.parameters.get("better"), entry.parameters.get("unit")
+    better: Any = entry.parameters.get("better")
+    unit = entry.parameters.get("unit")
     if better not in get_args(Better) or not unit:
         known = ", ".join(map(repr, get_args(Better)))
         raise UsageError(f"the metric {name!r} must be registered with better= one of {known}, and with a unit.")

@@ -372,7 +372,7 @@ def test_unknown_items_of_a_history_are_counted_and_what_is_no_history_is_told(f
     matrix = sparse.csr_array(np.ones((1, N_ITEMS)))
     many: list[Any] = [matrix, sparse.coo_matrix(matrix), np.ones((2, 3)), events(), [["i01"], ["i02"]], np.array(1)]
     for history in many:
-        with pytest.raises(UsageError, match=r"a history is a list of items.*not a .*recommendations\(X\)"):
+        with pytest.raises(UsageError, match=r"a history is a list of items.*not an? .*recommendations\(X\)"):
             fitted.recommend(history)
     for history in (None, 7):
         with pytest.raises(UsageError, match="a history is a list of items"):

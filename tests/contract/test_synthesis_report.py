@@ -97,7 +97,7 @@ def test_columns_that_are_missing_are_told() -> None:
     rows = table(120).assign(key=[f"K{i:03d}" for i in range(120)])
     found = engram.Synthesizer(max_epochs=2, random_state=0).fit(rows[:80])
     less = rows.drop(columns="price")
-    told = "1 of the columns that Synthesizer was fitted on are missing: price"
+    told = "1 of the columns that Synthesizer was fitted on is missing: price"
     for judged, train in ((less, None), (less, rows), (rows, less)):
         with pytest.raises(DataError, match=told):
             found.evaluate(judged, train=train)
