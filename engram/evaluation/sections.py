@@ -91,7 +91,7 @@ def _below(report: Report) -> str:
         values = "".join(_cell(*cells.get(subject, ("–", False))) for subject in report.subjects())
         unit = f'<small class="soft">{escape(r.unit)}, {escape(r.better)} is better</small>'
         body.append(f'<tr><td class="name unit"><b>{escape(r.name)}</b><br>{unit}</td>{values}</tr>')
-    return f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return f'<table class="dense"><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
 
 def _cell(told: str, best: bool) -> str:
