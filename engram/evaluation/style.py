@@ -54,7 +54,7 @@ thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th:first-child, td:first-child, .words, td.left { text-align: left; }
 td.words { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; max-width: 28rem; }
 td.name { white-space: normal; overflow-wrap: break-word; max-width: 14rem; }
-td.unit { min-width: 11rem; }
+td.unit { min-width: 11rem; } td.unit small { font-size: .75rem; }
 th small { display: block; font-weight: normal; white-space: normal; }
 tr.model td:first-child { font-weight: 600; }
 table.dense { font-size: .8rem; }
