@@ -16,8 +16,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 
 class EngramError(Exception):
@@ -81,6 +81,17 @@ class StoppedError(EngramError, KeyboardInterrupt):
 
     def __reduce__(self) -> tuple[type[StoppedError], tuple[str, int]]:
         return type(self), (str(self), self.number)
+
+
+def with_article(name: str) -> str:
+    """Return the name of a class with its article: a VAE, an AnomalyDetector, an ndarray."""
+    return f"{'an' if name[:1] in 'AEIOaeio' or name == 'ndarray' else 'a'} {name}"
+
+
+def lacks_columns(missing: Sequence[Any], reader: str, known: Iterable[str]) -> str:
+    """Return what is said where columns are missing that ``reader`` was fitted on."""
+    told = f"{len(missing)} of the columns that {reader} was fitted on {'is' if len(missing) == 1 else 'are'} missing"
+    return f"{told}: {', '.join(map(str, missing[:5]))}. {nearest(str(missing[0]), known)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from engram.apps import members
 from engram.apps.copies import Copies, described, model_from
 from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of
 from engram.apps.reasons import drifted, explained
@@ -32,7 +33,6 @@ from engram.data.rows import Rows
 from engram.data.stream import Stream
 from engram.errors import UsageError
 from engram.maths.conformal import discoveries
-from engram.maths.linear import directions
 from engram.models.blocks import over_blocks
 from engram.models.intake import Intake
 from engram.models.model import Model
@@ -50,11 +50,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Share = Annotated[float, Gt(0), Lt(1)]
-SPECTRUM = 0.9  # share of the variance that the code keeps
-MOST_CODE = 64  # dimensions
 MOST_ROWS = 100_000  # that are learned from: 400 steps see no more
-STEPS = (150, 400)  # of a fit: of the smallest tables, of all others
-FEW = 500  # rows, from which on a fit takes the larger number
 LOOKED_AT = 4 * (ROWS + HELD)  # rows that the score is estimated from
 UNLIKE = 1e-4  # probability of as many alerts among rows like the known ones, below which new rows are others
 LEAST = -1e9  # offset where nothing can be an anomaly
@@ -96,19 +92,20 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
 
     def automatic(self, kind: Kind) -> dict[str, Any]:
         """One hidden layer, and a learning rate that suits it; a given model has its own."""
-        if self.model is None:
-            return {"hidden": (64,), "learning_rate": 2e-3, "weight_decay": 0.0}
-        member = model_from(self.model)
-        found = member.automatic(kind) | {"warmup": getattr(member, "warmup", 0.0)}
-        return {name: value for name, value in found.items() if name not in ("code_size", "hidden")}
+        return members.automatic(None if self.model is None else model_from(self.model), kind)
 
     def suited(self, rows: Rows) -> dict[str, Any]:
         """A code that keeps nine tenths of the variance; a few hundred steps, fewer for small tables."""
-        n, size = len(rows), {"code_size": spectral_size(rows)}
-        if self.model is not None:
-            return size
-        steps = round(STEPS[0] + (STEPS[1] - STEPS[0]) * min(1.0, n / FEW))
-        return size | {"steps": steps, "batch_size": min(256, max(16, n // 4))}
+        return members.suited(rows, is_own=self.model is None)
+
+    def reasons(self) -> dict[str, str]:
+        """Why `automatic` and `suited` choose what they do."""
+        return members.reasons(None if self.model is None else model_from(self.model), self.kind_)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """A given model has its own layers and, where it says so, its own code size."""
+        return () if self.model is None else members.unused(model_from(self.model))
 
     @property
     def most_rows(self) -> int | None:
@@ -383,11 +380,3 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             "they are unlike the earlier ones, and rows like those may alert from now on"
         )
         return [Finding("other-rows", told, "Fit again on earlier and new rows together")]
-
-
-def spectral_size(rows: Rows) -> int:
-    """Return how many principal components keep nine tenths of the variance, at most `MOST_CODE` and fewer than there are values."""
-    x = rows.spread(ROWS).x.flatten(1).double()
-    spread = x.std(0, correction=0)
-    size = directions((x - x.mean(0)) / torch.where(spread > 1e-6, spread, 1.0), SPECTRUM)
-    return max(1, min(size, MOST_CODE, x.shape[1] - 1))

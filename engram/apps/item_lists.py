@@ -17,7 +17,7 @@ from engram.apps.linear_items import LinearItems, blended
 from engram.apps.one_history import OneHistory
 from engram.data.interactions import LEFT_OUT, Interactions
 from engram.data.kind import warn_notes
-from engram.errors import DataError, UsageError, nearest
+from engram.errors import DataError, UsageError, nearest, with_article
 from engram.metrics.ranking import top
 from engram.models.blocks import block_size, padded
 from engram.parameters import checked_value
@@ -114,6 +114,7 @@ class Lists(Base):
         found = sorted({place for place in places if place is not None})
         if items and not found:
             told = f"none of the {len(items)} items of this history was in the fit"
+            told = "the item of this history was not in the fit" if len(items) == 1 else told
             raise UsageError(f"{told}. {nearest(str(items[0]), kind.columns)}")
         if None in places:
             warn_notes([{LEFT_OUT: places.count(None)}])
@@ -180,7 +181,7 @@ def _items_of(history: Any) -> list[Any]:
         if all(isinstance(item, Hashable) for item in items):
             return items
         many = True
-    given = f"the text {history!r}" if isinstance(history, str | bytes) else f"a {type(history).__name__}"
+    given = f"the text {history!r}" if isinstance(history, str | bytes) else f"{with_article(type(history).__name__)}"
     given += " of several" if isinstance(history, list | tuple) else ""
     told = f"a history is a list of items or a dict of item to weight, not {given}."
     raise UsageError(f"{told} For the histories of many users there is recommendations(X)." if many else told)

@@ -105,6 +105,16 @@ class Recommender(Lists, Model):
         """One hidden layer, which is the code; the paper's learning rate."""
         return {"code_size": CODE_SIZE, "hidden": (), "learning_rate": 1e-3, "weight_decay": 0.0}
 
+    def reasons(self) -> dict[str, str]:
+        """Why `automatic` and `suited` choose what they do."""
+        return {
+            "code_size": f"{CODE_SIZE}: the one hidden layer is the code",
+            "hidden": "none beside the code, as in the paper",
+            "batch_size": f"{SMALL} users, {LARGE} from {MANY:,} on",
+            "max_epochs": f"{STEPS} steps, or {PASSES} passes where these are more ({REFRESHED[0]}, or {REFRESHED[1]}, to go on)",
+            "learning_rate": "1e-3, the paper's",
+        }
+
     def suited(self, rows: Rows) -> dict[str, Any]:
         """Larger batches and, in passes, no more for many users than for few."""
         n = getattr(self, "_n_rows", len(rows))

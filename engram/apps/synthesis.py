@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from engram.apps.augmentation import Augmented, augment
 from engram.data.binned import Binned
-from engram.data.coding import Coding
+from engram.data.coding import MANY, Coding
 from engram.data.kind import Kind
 from engram.data.known_cells import Given, known_cells
 from engram.data.matrix import Matrix
@@ -107,6 +107,15 @@ class Synthesizer(Model):
         width = WIDTHS[len(rows) >= WIDE]
         code = 0 if self.coding_.is_large else CODE_SIZE
         return {"code_size": code, "hidden": (width,) * 2, "steps": min(STEPS, max(200, STEPS_A_ROW * len(rows)))}
+
+    def reasons(self) -> dict[str, str]:
+        """Why `automatic` and `suited` choose what they do."""
+        return {
+            "code_size": f"{CODE_SIZE}, none from {MANY:,} rows on: its noise keeps few rows from being learned by heart",
+            "hidden": f"two layers of one width: {WIDTHS[0]}, {WIDTHS[1]} from {WIDE:,} rows on",
+            "max_epochs": f"{STEPS_A_ROW} steps for each row, 200 to {STEPS:,}",
+            "learning_rate": "3e-3, which suits a small code",
+        }
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """The masked VAE's networks and, for a GAN, a generator and a discriminator."""

@@ -124,6 +124,16 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         size = min(256, max(16, n // 4))
         return {"batch_size": size, "steps": min(max(EPOCHS * -(-n // size), STEPS[0]), STEPS[1])}
 
+    def reasons(self) -> dict[str, str]:
+        """Why `automatic` and `suited` choose what they do."""
+        return {
+            "code_size": f"{CODE_SIZE}, fewer for few words",
+            "hidden": f"one layer of {WIDTH}",
+            "batch_size": "a quarter of the documents, 16 to 256: enough to tell one among others",
+            "max_epochs": f"{EPOCHS} passes, at least {STEPS[0]} and at most {STEPS[1]:,} steps",
+            "learning_rate": "2e-3, which suits one hidden layer",
+        }
+
     def may_change(self) -> set[str]:
         """The contrast, too."""
         return super().may_change() | {"temperature"}

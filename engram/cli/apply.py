@@ -16,7 +16,7 @@ from engram.cli.options import (
     label_parameter,
     with_parameters,
 )
-from engram.errors import UsageError
+from engram.errors import UsageError, with_article
 
 if TYPE_CHECKING:
     from engram.cli.sources import Given
@@ -68,8 +68,9 @@ def apply(
 ) -> None:
     """Apply a fitted model to rows and write a file.
 
-    Codes have the columns code0, code1, ..., topics topic0, topic1, ...; scores the columns row (from 0) and score (in nats, higher is more
-    normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the largest share first;
+    Codes have the columns code0, code1, ..., topics topic0, topic1, ...; scores the columns row (from 0) and score (in nats, of `anomaly`
+    the log of the p-value; higher is more normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the
+    largest share first;
     recommendations a line for each user and item, the best first; a reconstruction has the columns that the model
     was fitted on. For picture files the column file comes first; they are made equal as for the fit. Pictures come
     back as .npy or a .png sheet.
@@ -101,7 +102,7 @@ def apply(
         if to.suffix == ".npy" and label is not None:
             raise UsageError("--label cannot stand in a .npy file, which holds numbers only. Write .csv or .parquet.")
     if not _has(model, get):
-        raise UsageError(f"a {type(model).__name__} has no {get}. {can(model, run)}")
+        raise UsageError(f"{with_article(type(model).__name__)} has no {get}. {can(model, run)}")
     given = opened(source, label=label, keep=True, kind=model.kind_, header=header)
     in_pieces = isinstance(given.rows, Stream) and to is not None and to.suffix != ".png"
     if resume and (not in_pieces or output == "-"):

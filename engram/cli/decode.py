@@ -11,7 +11,7 @@ from engram.cli.apply import can
 from engram.cli.console import console
 from engram.cli.options import common, dry_run_parameter, force_parameter, header_parameter, with_parameters
 from engram.cli.sample import destination, given_label, hand_over
-from engram.errors import DataError, UsageError
+from engram.errors import DataError, UsageError, with_article
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ def decode(
     voice = console()
     model: Any = load_model(run)
     if not hasattr(model, "inverse_transform"):
-        raise UsageError(f"a {type(model).__name__} has no codes to decode. {can(model, run)}")
+        raise UsageError(f"{with_article(type(model).__name__)} has no codes to decode. {can(model, run)}")
     to = destination(model, output, force=force, dry_run=dry_run)
     found = numbers(opened(codes, header=header), model.shapes_.code_size)
     y = given_label(run, model, label, len(found))

@@ -32,18 +32,21 @@ def contents(folder: Path) -> dict[str, Any]:
     from engram.models.saving import load_model
     from engram.training.run import read_config, read_json
 
-    config = read_config(folder)
+    config, chosen = read_config(folder), dict[str, Any]()
     if config.modules:
         described = read_json(folder, "kind.json")
         kind = kind_class(described["kind"]).from_dict(described["state"])
         weights = config.fitted.get("weights")  # the networks are the user's own; earlier versions did not note it
     else:
         model = load_model(folder)  # builds the networks and checks the weights against them
-        kind, weights = model.kind_, model.network_.n_weights
+        kind, weights, chosen = model.kind_, model.network_.n_weights, model.described()
+    parameters = given_parameters(config.model, config.parameters)
+    unsure = {name for name in parameters if name in chosen and default_of(config.model, name) == "auto"}
     return {
         "model": config.model,
         "written_by": config.engram,
-        "given": given_parameters(config.model, config.parameters),
+        "given": {name: value for name, value in parameters.items() if name not in unsure},
+        "given_or_chosen": {name: parameters[name] for name in unsure},  # a fit writes down what "auto" became
         "own_networks": config.modules,
         "automatic": {**config.shapes, **config.settings},
         "weights": weights,
@@ -56,6 +59,14 @@ def contents(folder: Path) -> dict[str, Any]:
         "report": read_json(folder, "report.json") if (folder / "report.json").is_file() else None,
         "files": sorted(path.name for path in folder.iterdir()),
     }
+
+
+def default_of(model: str, name: str) -> Any:
+    """Return the default of a parameter."""
+    from engram.parameters import parameters_of
+    from engram.registry import fitting
+
+    return parameters_of(fitting(model).value)[name].default
 
 
 def given_parameters(model: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +88,7 @@ def in_words(run: str, found: dict[str, Any]) -> str:
         ("training", f"{training['n_iter']} epochs; ended by: {training['stopped']}"),
         ("weights", "not known" if found["weights"] is None else f"{found['weights']:,}"),
         ("given", ", ".join(f"{name}={value}" for name, value in found["given"].items()) or "nothing, all automatic"),
+        *((f"{name}, given or chosen", _text(value)) for name, value in found["given_or_chosen"].items()),
         *((name.replace("_", " "), _text(value)) for name, value in found["automatic"].items()),
     ]
     columns = [(column["name"], column["type"]) for column in found["columns"]]

@@ -85,6 +85,11 @@ def as_numbers(series: pd.Series[Any], name: Any) -> Array:
         raise not_a_number(name, row, cell, len(bad)) from None
 
 
+def named_row(index: pd.Index[Any], at: int) -> str:
+    """Return what a message calls the row at a place: by the table's index, which of a file counts its rows."""
+    return f"row {index[at]} (by the table's index; rows of a file are counted from 0, without the header)"
+
+
 def not_a_number(name: Any, row: Any, cell: Any, count: int) -> DataError:
     """Return the error for a column of numbers with other cells."""
     return DataError(

@@ -118,13 +118,13 @@ class Coding:
         found += [self._combined(c.columns, frame) for c in self.constraints.combinations]
         self._lay_out([place for place, _ in found])
         cells = {place.name: numbers for place, numbers in found}
-        found += [self._gap(order, cells, cut) for order in self.constraints.orders]
+        found += [self._gap(order, cells, cut, frame.index) for order in self.constraints.orders]
         found += self._pattern(found)
         self._lay_out([place for place, _ in found])
         for limit in self.constraints.limits:
             if self.field(limit.column).type not in ("number", "count"):
                 raise _no_number(f"{limit.column!r} limits numbers", self.field(limit.column))
-            check_limit(limit, cells[limit.column])
+            check_limit(limit, cells[limit.column], frame.index)
         self._blank()
         cells = {place.name: numbers for place, numbers in found}
         coded = [place.bins.of(cells[place.name]) for place in self.coded]
@@ -212,14 +212,14 @@ class Coding:
             (Place(self._free(PATTERN), bins, tuple(place.name for place, _ in several), cells, pattern=True), which)
         ]
 
-    def _gap(self, order: Order, cells: dict[str, Array], cut: Cut) -> tuple[Place, Array]:
+    def _gap(self, order: Order, cells: dict[str, Array], cut: Cut, index: pd.Index[Any]) -> tuple[Place, Array]:
         """Return the place of how much one column is above another."""
         low, high = self.field(order.low), self.field(order.high)
         for c, other in ((low, high), (high, low)):
             if c.type not in NUMBERS or (c.date is None) != (other.date is None):
                 raise _no_number(f"{order.low!r} and {order.high!r} compares numbers or dates", c)
         a, b = (cells[str(c.name)] + self._place(str(c.name)).offset for c in (low, high))
-        check_order(order, a, b)
+        check_order(order, a, b, index)
         steps = [self._place(str(c.name)).bins.step for c in (low, high)]
         bins = cut(b - a, step=_gap_step(steps) if low.date is not None else None)
         return Place(self._free(f"{order.high} - {order.low}"), bins, (order.low, order.high)), b - a

@@ -10,10 +10,12 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from engram.data.cells import Array
+from engram.data.cells import Array, named_row
 from engram.errors import DataError, UsageError, nearest
 
 SIGNS = re.compile(r"\s*(<=|>=|<|>)\s*")
@@ -111,27 +113,27 @@ def _comparisons(text: str, names: Sequence[str]) -> list[Order | Limit]:
     return found
 
 
-def check_order(order: Order, low: Array, high: Array) -> None:
-    """Raise `DataError` where rows break an order; NaN is a missing cell."""
+def check_order(order: Order, low: Array, high: Array, index: pd.Index[Any]) -> None:
+    """Raise `DataError` where rows break an order; NaN is a missing cell, ``index`` names the rows."""
     with np.errstate(invalid="ignore"):
         bad = (low >= high) if order.strict else (low > high)
-    _refuse(bad, f"{order.low} {'<' if order.strict else '<='} {order.high}")
+    _refuse(bad, f"{order.low} {'<' if order.strict else '<='} {order.high}", index)
 
 
-def check_limit(limit: Limit, cells: Array) -> None:
-    """Raise `DataError` where cells are outside of a range; NaN is a missing cell."""
+def check_limit(limit: Limit, cells: Array, index: pd.Index[Any]) -> None:
+    """Raise `DataError` where cells are outside of a range; NaN is a missing cell, ``index`` names the rows."""
     with np.errstate(invalid="ignore"):
         bad = (cells <= limit.low) if limit.strict[0] else (cells < limit.low)
         bad |= (cells >= limit.high) if limit.strict[1] else (cells > limit.high)
     told = f"{limit.column} from {limit.low:g} to {limit.high:g}"
-    _refuse(bad, told)
+    _refuse(bad, told, index)
 
 
-def _refuse(bad: Array, told: str) -> None:
+def _refuse(bad: Array, told: str, index: pd.Index[Any]) -> None:
     if bad.any():
         raise DataError(
-            f"the constraint {told} does not hold in {int(bad.sum())} of {len(bad)} rows, such as row {int(bad.argmax())} "
-            "(counted from 0). Correct or leave out these rows, or leave the constraint out."
+            f"the constraint {told} does not hold in {int(bad.sum())} of the {len(bad)} rows to learn from, such as "
+            f"{named_row(index, int(bad.argmax()))}. Correct or leave out these rows, or leave the constraint out."
         )
 
 

@@ -20,7 +20,7 @@ from engram.data.source import Source, read
 from engram.data.sparse import SparseStream, consistent, dense, saved_matrix
 from engram.data.stream import RowStream
 from engram.data.table import Table
-from engram.errors import DataError, DataTypeError, UsageError, nearest
+from engram.errors import DataError, DataTypeError, UsageError, lacks_columns, nearest
 from engram.likelihoods import LIKELIHOODS, Likelihood, Multinomial
 
 OF_COUNTS = ("multinomial", "poisson", "negative-binomial")
@@ -273,10 +273,7 @@ class Counts(Kind):
             by_text = {str(column): column for column in frame.columns}
             missing = [word for word in self.words if word not in by_text]
             if missing:
-                raise DataError(
-                    f"{len(missing)} of the columns that {reader} was fitted on are missing: {', '.join(missing[:NAMED])}. "
-                    f"{nearest(missing[0], by_text)}"
-                )
+                raise DataError(lacks_columns(missing, reader, by_text))
             frame = frame[[by_text[word] for word in self.words]]
         bad = [str(c) for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c].dtype)]
         if bad:

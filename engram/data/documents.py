@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from engram.data.source import Source
-from engram.errors import DataError, UsageError
+from engram.errors import DataError, UsageError, with_article
 
 TOKEN = r"(?u)\b\w\w+\b"  # scikit-learn's: words of two letters or more
 FEW = 20  # documents, below which every word is kept
@@ -159,5 +159,7 @@ def as_texts(values: Iterable[Any]) -> list[str]:
     found = ["" if is_hole(value) else value for value in values]
     for row, value in enumerate(found):
         if not isinstance(value, str):
-            raise DataError(f"document {row} is a {type(value).__name__}, not a text. Give texts, one a row.")
+            raise DataError(
+                f"document {row} is {with_article(type(value).__name__)}, not a text. Give texts, one a row."
+            )
     return found

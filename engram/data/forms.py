@@ -13,7 +13,7 @@ from torch import Tensor
 from engram.data.cells import Array, check_cells, plain
 from engram.data.sparse import consistent
 from engram.data.stream import RowStream, Stream
-from engram.errors import DataError, DataTypeError, nearest
+from engram.errors import DataError, DataTypeError, lacks_columns, with_article
 
 COMPLEX, PARTS = "Complex data not supported:", "Give real and imaginary parts as columns of their own."
 DENSE_LIMIT = 2 << 30  # bytes a sparse matrix may take when made dense
@@ -29,7 +29,9 @@ def framed(raw: Any) -> Any:
     try:
         return pd.DataFrame(raw)
     except (ValueError, TypeError) as error:
-        told = f"a {type(raw).__name__} is taken as columns by name, and pandas makes no table of it: {error}"
+        told = (
+            f"{with_article(type(raw).__name__)} is taken as columns by name, and pandas makes no table of it: {error}"
+        )
         raise DataTypeError(f"{told.rstrip('.')}. Give one list for each column, a DataFrame or an array.") from None
 
 
@@ -91,10 +93,7 @@ def check_columns(needed: Iterable[Any], frame: pd.DataFrame, reader: str) -> No
     """Raise `DataError` where a DataFrame lacks columns that ``reader`` ("this model", or its name) was fitted on."""
     missing = [name for name in needed if name not in frame.columns]
     if missing:
-        raise DataError(
-            f"{len(missing)} of the columns that {reader} was fitted on are missing: {', '.join(map(str, missing[:5]))}. "
-            f"{nearest(str(missing[0]), map(str, frame.columns))}"
-        )
+        raise DataError(lacks_columns(missing, reader, map(str, frame.columns)))
 
 
 class ConformedStream:

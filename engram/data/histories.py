@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from engram.data.cells import named_row
 from engram.data.sparse import consistent
 from engram.errors import DataError, UsageError, nearest
 
@@ -193,7 +194,9 @@ def _weights(events: pd.DataFrame, columns: dict[str, Any], there: Array) -> Arr
     bad = there & (~np.isfinite(weight) | (weight < 0))
     if bad.any():
         at = int(np.argmax(bad))
-        raise DataError(_bad_weight(int(bad.sum()), given.iloc[at], f"line {at} of column {columns['weight']!r}"))
+        raise DataError(
+            _bad_weight(int(bad.sum()), given.iloc[at], f"column {columns['weight']!r}, {named_row(events.index, at)}")
+        )
     return weight
 
 

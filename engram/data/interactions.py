@@ -16,7 +16,7 @@ from engram.data.rows import Rows
 from engram.data.source import Source, is_source, read
 from engram.data.sparse import Matrix, SparseStream, dense, saved_matrix
 from engram.data.stream import RowStream
-from engram.errors import DataError, UsageError
+from engram.errors import DataError, UsageError, with_article
 from engram.likelihoods import Likelihood, Multinomial
 
 WEIGHTS = ("auto", "binary", "continuous")
@@ -70,7 +70,7 @@ class Interactions(Kind):
             return None
         if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.dtype.kind in "iufb":
             return None
-        return f"a {type(raw).__name__} is neither events (a DataFrame) nor a matrix of users and items"
+        return f"{with_article(type(raw).__name__)} is neither events (a DataFrame) nor a matrix of users and items"
 
     # --- reading ---
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from engram.data.forms import framed
 from engram.data.rows import Rows
 from engram.data.source import Source, is_source, read
-from engram.errors import DataTypeError, UsageError, nearest
+from engram.errors import DataTypeError, UsageError, nearest, with_article
 from engram.likelihoods import Likelihood
 
 
@@ -203,7 +203,7 @@ def _class_for(raw: Any, kind: str) -> type[Kind]:
             return cls
         reasons.append(f"not {name}: {reason}")
     raise DataTypeError(
-        f"cannot tell what kind of data a {type(raw).__name__} is ({'; '.join(reasons)}). Give an array, a DataFrame or a path."
+        f"cannot tell what kind of data {with_article(type(raw).__name__)} is ({'; '.join(reasons)}). Give an array, a DataFrame or a path."
     )
 
 

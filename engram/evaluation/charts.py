@@ -27,7 +27,8 @@ def loss_chart(learning: dict[str, Any]) -> str:
     """Training and held-out loss by epoch, with the weights kept."""
     epochs, training = learning["epochs"], learning["training"]
     held = [math.nan if v is None else v for v in learning["held_out"]]
-    frame = Frame(WIDE, 250, (0, max(epochs)), _robust([*training, *held]), left=62)
+    ends = _robust([*training, *held])
+    frame = Frame(WIDE, 250, (0, max(epochs)), ends, left=62)
     parts = [frame.axes("epochs", "loss, nats a row"), frame.line(epochs, training, "c0")]
     entries = [("training rows", "c0")]
     if any(map(math.isfinite, held)):
@@ -36,7 +37,7 @@ def loss_chart(learning: dict[str, Any]) -> str:
     if learning["kept_epoch"] is not None:
         parts.append(frame.upright(learning["kept_epoch"], "real"))
         entries.append(("weights kept", "real"))
-    return legend(entries) + frame.svg("The loss while learning", *parts)
+    return legend(entries) + _said(_beyond([*training, *held], ends)) + frame.svg("The loss while learning", *parts)
 
 
 def term_charts(learning: dict[str, Any]) -> str:
@@ -44,10 +45,13 @@ def term_charts(learning: dict[str, Any]) -> str:
     charts = []
     for name, values in learning["terms"].items():
         found = [math.nan if v is None else v for v in values]
-        frame = Frame(370, 160, (0, max(learning["epochs"])), _robust(found), left=56)
+        ends = _robust(found)
+        frame = Frame(370, 160, (0, max(learning["epochs"])), ends, left=56)
         chart = frame.svg(f"The term {name}", frame.axes(), frame.line(learning["epochs"], found, "c0"))
         turn = learning.get("turns", {}).get(name, name)
-        charts.append(_small(f"term: {name}{f', in the turn of the {turn}' if turn != name else ''}", chart))
+        title = f"term: {name}{f', in the turn of the {turn}' if turn != name else ''}"
+        edge = _beyond(found, ends)
+        charts.append(_small(f"{title} ({edge})" if edge else title, chart))
     return f'<div class="two">{"".join(charts)}</div>' if len(charts) > 1 else ""
 
 
@@ -55,20 +59,33 @@ def player_chart(learning: dict[str, Any]) -> str:
     """The main term of each player of a game by epoch: there is no loss that falls."""
     names = [name for name in learning["terms"] if name in learning["turns"].values()] or list(learning["terms"])
     curves = {name: [math.nan if v is None else v for v in learning["terms"][name]] for name in names}
-    ends = _robust([v for values in curves.values() for v in values])
+    points = [v for values in curves.values() for v in values]
+    ends = _robust(points)
     frame = Frame(WIDE, 250, (0, max(learning["epochs"])), ends, left=62)
     colours = {name: f"c{i}" for i, name in enumerate(curves)}
     lines = (frame.line(learning["epochs"], values, colours[name]) for name, values in curves.items())
     chart = frame.svg("What the players minimise", frame.axes("epochs", "mean over rows"), *lines)
-    return legend(list(colours.items())) + chart
+    return legend(list(colours.items())) + _said(_beyond(points, ends)) + chart
 
 
 def _robust(values: list[float]) -> tuple[float, float]:
-    """Range of a curve without its first steep drop."""
+    """Range of a curve, without its highest fourteenth where that would make all else flat: see `_beyond`."""
     finite = [v for v in values if math.isfinite(v)]
+    whole = span(finite)
     if len(finite) < 12:
-        return span(finite)
-    return span([*(float(q) for q in np.quantile(finite, [0, 0.93])), finite[-1]], room=0.08)
+        return whole
+    inner = span([*(float(q) for q in np.quantile(finite, [0, 0.93])), finite[-1]], room=0.08)
+    return inner if whole[1] - whole[0] > 1.5 * (inner[1] - inner[0]) else whole
+
+
+def _beyond(values: list[float], ends: tuple[float, float]) -> str:
+    """Say how many points of a curve are higher than its chart; nothing where all are in it."""
+    count = sum(math.isfinite(v) and v > ends[1] for v in values)
+    return f"{count} point{'s lie' if count > 1 else ' lies'} higher: drawn at the upper edge" if count else ""
+
+
+def _said(told: str) -> str:
+    return f'<p class="say">{told[:1].upper()}{told[1:]}.</p>' if told else ""
 
 
 def _small(title: str, chart: str) -> str:
@@ -166,7 +183,7 @@ def score_chart(scores: dict[str, Any]) -> str:
         for i, (name, values) in enumerate(groups.items())
     ]
     entries = [(f"{name} ({scores['counts'][name]:,})", GROUPS.get(name, "c0")) for name in groups]
-    axes = frame.axes("score, nats: the further left, the more unusual", "share of rows")
+    axes = frame.axes(f"score, {scores['score']}: the further left, the more unusual", "share of rows")
     return legend(entries) + frame.svg("Scores of rows", axes, *parts)
 
 

@@ -1,4 +1,8 @@
-"""What a fit was made with, and why "auto" became what it did: one line each."""
+"""What a fit was made with, and why "auto" became what it did: one line each.
+
+Reasons of what a model chooses itself are the model's (`Model.reasons`); here are those of the rules that hold for all others, see
+`engram.models.resolve`.
+"""
 
 from __future__ import annotations
 
@@ -7,82 +11,100 @@ from typing import TYPE_CHECKING, Any
 
 from engram.likelihoods import LIKELIHOODS, LogEncoded, LogNormal
 from engram.models.sheets import is_game
+from engram.parameters import parameters_of
+from engram.training.settings import ONE_THREAD_BELOW, flops_per_row
 
 if TYPE_CHECKING:
     from engram.models.model import Model
 
-
-GAME = {  # reasons that are others where a game teaches a generator
-    "code_size": "dimensions of the noise: as many as a row has values, at most 64",
-    "network": "the pair of players that suits rows of this kind",
-    "hidden": "widths of the discriminator's hidden layers, from the size of a row; reversed in the generator",
-    "batch_size": "256 rows of tables, 64 pictures",
-    "max_epochs": "5,000 steps for tables, 10,000 for pictures",
-    "learning_rate": "2e-3 for tables, 1e-3 for pictures, 2e-4 where these have no penalty; it stays, and falls at the end",
-}
+FAMILIES = {"mlp": "fully connected", "conv": "convolutions", "conv-pool": "convolutions and max pooling"}
+SCHEDULES = {"hold": "it stays, and falls at the end"}  # others by their names
 
 
 def chosen(model: Model) -> list[dict[str, Any]]:
-    """Return name, value, whether it was given, and the reason."""
-    params = model.get_params(deep=False)
-    why_in_game = GAME if is_game(model.network_) else {}
-    if "code_size" not in model.automatic(model.kind_):  # as in other models with codes
-        why_in_game = {name: why for name, why in why_in_game.items() if name != "code_size"}
+    """Return name, value, whether it was given, and the reason; without what the model does nothing with."""
+    names = given(model)
+    own, rules = model.reasons(), _rules(model)
     return [
         {
             "name": name,
             "value": value,
-            "given": _given(params, name),
-            "why": "as given" if _given(params, name) else why_in_game.get(name, why),
+            "given": name in names,
+            "why": "as given" if name in names else _completed(model, name, own.get(name, rules[name])),
         }
-        for name, value, why in _resolved(model)
+        for name, value in _values(model).items()
+        if name not in model.unused
     ]
 
 
-def _given(params: dict[str, Any], name: str) -> bool:
-    return name in params and params[name] not in ("auto", None)
+def given(model: Model) -> set[str]:
+    """Return the parameters that are not the model's defaults."""
+    defaults, values = parameters_of(type(model)), model.get_params(deep=False)
+    return {name for name, value in values.items() if value not in ("auto", None) and value != defaults[name].default}
 
 
-def _resolved(model: Model) -> list[tuple[str, str, str]]:
+def _values(model: Model) -> dict[str, str]:
+    """Return what a fit was made with, as texts by parameter."""
+    shapes, settings = model.shapes_, model.settings_
+    family = FAMILIES.get(shapes.family, shapes.family)
+    return {
+        "kind": model.kind_.name,
+        "code_size": str(shapes.code_size),
+        "network": f"{family}, {model.network_.n_weights:,} weights",
+        "hidden": " – ".join(map(str, shapes.widths)) or "none: linear",
+        "likelihood": _likelihood(model),
+        "batch_size": str(settings.batch_size),
+        "max_epochs": str(settings.max_epochs),
+        "learning_rate": f"{settings.learning_rate:.2g}",
+        "threads": str(settings.threads),
+        "device": settings.device,
+        "precision": settings.precision,
+        "random_state": str(settings.seed),
+    }
+
+
+def _rules(model: Model) -> dict[str, str]:
+    """Return the reasons of what the common rules choose, by parameter."""
     kind, shapes, settings = model.kind_, model.shapes_, model.settings_
-    data: dict[str, Any] = model.data_
-    rows, values = data["trained_on"], math.prod(shapes.row)
-    weights = model.network_.n_weights
-    size = (
-        "a third of the encoded columns, 2 to 32"
-        if kind.name == "table"
-        else "about the square root of the values of a picture"
-    )
-    layers = " – ".join(map(str, shapes.widths)) or "none: linear"
-    family = {"mlp": "fully connected", "conv": "convolutions", "conv-pool": "convolutions and max pooling"}.get(
-        shapes.family, shapes.family
-    )
-    steps = settings.max_epochs * -(-rows // settings.batch_size)
-    threads = (
-        "steps are small: a second thread costs more than it gives"
-        if settings.threads == 1
-        else "steps are large enough"
-    )
-    device = "no accelerator found" if settings.device == "cpu" else "an accelerator was found"
     linear = ", and a linear path beside it where training begins at principal components" if shapes.skip else ""
-    return [
-        ("kind", kind.name, "from the form of the data"),
-        ("code_size", str(shapes.code_size), size),
-        ("network", f"{family}, {weights:,} weights", f"suits rows of {values} encoded values{linear}"),
-        ("hidden", layers, "widths of the encoder's hidden layers, from the size of a row; reversed in the decoder"),
-        ("likelihood", _likelihood(model), "the distribution that suits the columns' types"),
-        ("batch_size", str(settings.batch_size), f"a power of two near a sixteenth of {rows:,} rows, 16 to 256"),
-        ("max_epochs", str(settings.max_epochs), f"at most: {steps:,} steps; 30 to 400 passes over the rows"),
-        (
-            "learning_rate",
-            f"{settings.learning_rate:.2g}",
-            f"2e-3, less for more than 100,000 weights; then {settings.schedule}",
-        ),
-        ("threads", str(settings.threads), threads),
-        ("device", settings.device, device),
-        ("precision", settings.precision, "the default"),
-        ("random_state", str(settings.seed), "drawn; this number gives the same weights again"),
-    ]
+    is_own = parameters_of(type(model))["kind"].default != "auto"
+    whose = "discriminator's hidden layers, from the size of a row; reversed in the generator"
+    if not is_game(model.network_):
+        whose = "encoder's hidden layers, from the size of a row; reversed in the decoder"
+    return {
+        "kind": f"what {type(model).__name__} is made for" if is_own else "from the form of the data",
+        "code_size": "a third of the encoded columns, 2 to 32"
+        if kind.name == "table"
+        else "about the square root of the values of a row",
+        "network": f"suits rows of {math.prod(shapes.row)} encoded values{linear}",
+        "hidden": f"widths of the {whose}",
+        "likelihood": "the distribution that suits the columns' types",
+        "batch_size": f"a power of two near a sixteenth of {model.data_['trained_on']:,} rows, 16 to 256, at most all of them",
+        "max_epochs": "30 to 400 passes over the rows",
+        "learning_rate": "2e-3; less for many weights where training begins at principal components",
+        "threads": _threads(model),
+        "device": "no accelerator found" if settings.device == "cpu" else "an accelerator was found",
+        "precision": "the default",
+        "random_state": "drawn; this number gives the same weights again",
+    }
+
+
+def _completed(model: Model, name: str, why: str) -> str:
+    """Return a reason with what belongs to it, whoever chose: how many steps passes are, how the learning rate goes on."""
+    settings = model.settings_
+    if name == "max_epochs":
+        steps = settings.max_epochs * -(-model.data_["trained_on"] // settings.batch_size)
+        return f"at most: {steps:,} steps; {why}"
+    if name == "learning_rate":
+        return f"{why}; then {SCHEDULES.get(settings.schedule, settings.schedule)}"
+    return why
+
+
+def _threads(model: Model) -> str:
+    steps = 3 * flops_per_row(model.network_) * model.settings_.batch_size
+    if steps < ONE_THREAD_BELOW:
+        return "steps are small: a second thread costs more than it gives"
+    return "steps are large enough for all threads that torch was given"
 
 
 def _likelihood(model: Model) -> str:

@@ -16,14 +16,14 @@ from engram.data.stream import some
 from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, run_of
 from engram.evaluation.compare_table import Comparison, Standing
 from engram.evaluation.comparison import Outputs, encoded, flat, given_of, has_density, of_baselines, of_model
-from engram.evaluation.labels import anomalies
+from engram.evaluation.labels import CLASSES, anomalies
 from engram.evaluation.likelihood import has_likelihood, is_exact
 from engram.evaluation.purpose import only_generates
 from engram.evaluation.report import REFERENCES, UNRANKED, Result
 from engram.evaluation.seen import seen_before
 from engram.evaluation.sets import divided, generation_of
 from engram.evaluation.sets import told as said
-from engram.metrics.metric import Metric, metric
+from engram.metrics.metric import Metric, goodness, metric
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.registry import BASELINES
 from engram.training import Finding
@@ -57,6 +57,7 @@ def compare(
     *,
     train: Any = None,
     metrics: Sequence[str] | None = None,
+    detect: bool = True,
     random_state: Any = 0,
 ) -> Comparison:
     """Judge several fitted models beside simple methods on the same rows.
@@ -75,6 +76,8 @@ def compare(
         The rows that the models were fitted on: baselines are fitted on them too. Without, they are cross-fitted on X.
     metrics : sequence of str, optional
         Names of metrics instead of those that suit the kind of data.
+    detect : bool
+        Whether y of two values says which rows are anomalies; false where it names classes.
     random_state : int, RandomState or None
         Seed of folds, baselines and standard errors.
 
@@ -99,10 +102,12 @@ def compare(
     warn_notes([rows.notes])
     trained = None if train is None else some(kind.opened(train))
     conditional = [name for name, model in known.items() if model.given_ is not None]
-    labels, told = anomalies(None if conditional else y, len(rows))
+    labels, told = anomalies(None if conditional or not detect else y, len(rows))
     told = (
         f"y is what {', '.join(conditional)} learned rows given, so it does not say which are anomalies"
         if conditional
+        else CLASSES
+        if y is not None and not detect
         else told
     )
     runs, outputs = _looked_at(known, X, y, rows, trained, labels)
@@ -175,8 +180,7 @@ def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
     ranked = [s for s in all_of if s.subject not in REFERENCES and s.name not in UNRANKED]
     if one not in ranked:
         return one
-    sign = 1 if one.better == "higher" else -1
-    best = max(ranked, key=lambda s: sign * s.value)
+    best = max(ranked, key=lambda s: goodness(s.value, s.better))
     known = [e**2 for s in (best, one) for e in (s.error, s.spread / math.sqrt(len(s.values))) if math.isfinite(e)]
     apart = abs(best.value - one.value) > APART * math.sqrt(sum(known))
     return replace(one, best=one is best, level=not apart and (bool(known) or one.value == best.value))

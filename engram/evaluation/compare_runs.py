@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from engram.errors import UsageError
+from engram.errors import UsageError, with_article
 from engram.parameters import parameters_of, to_json
 from engram.registry import MODELS
 from engram.training import Finding
@@ -89,7 +89,9 @@ def named(models: Any) -> dict[str, Any]:
     elif isinstance(models, Sequence):
         found = {f"{type(model).__name__} {i}": model for i, model in enumerate(models, 1)}
     else:
-        raise UsageError(f"compare takes fitted models, a list or a dict by name, not a {type(models).__name__}.")
+        raise UsageError(
+            f"compare takes fitted models, a list or a dict by name, not {with_article(type(models).__name__)}."
+        )
     if not found:
         raise UsageError("compare takes at least one fitted model, and there is none.")
     for model in found.values():

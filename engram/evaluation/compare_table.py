@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engram.evaluation.compare_runs import Run
 from engram.evaluation.headline import NO_METRIC
 from engram.evaluation.report import ARROWS, REFERENCES, laid_out, save
+from engram.metrics.metric import goodness
 from engram.training import Finding
 from engram.training.run import dumps
 from engram.version import VERSION
@@ -130,8 +131,7 @@ class Comparison:
             return f"{NO_METRIC}."
         name = self.names()[0]
         found = [s for s in self.standings if s.name == name]
-        sign = 1 if found[0].better == "higher" else -1
-        order = sorted(found, key=lambda s: -sign * s.value)
+        order = sorted(found, key=lambda s: -goodness(s.value, s.better))
         own = [s for s in order if s.subject in self.models]
         simple = [s for s in order if s.subject in self.baselines and s.subject not in REFERENCES]
         d = self.decimals(name)

@@ -14,14 +14,14 @@ import numpy as np
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows
 from engram.data.stream import some
-from engram.errors import UsageError
+from engram.errors import UsageError, with_article
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
-from engram.evaluation.labels import anomalies
+from engram.evaluation.labels import CLASSES, anomalies
 from engram.evaluation.likelihood import has_likelihood, is_exact, reported
 from engram.evaluation.pictures import pictures
 from engram.evaluation.planted import FEWEST, TOLD, planted
-from engram.evaluation.purpose import finds_anomalies, only_generates
+from engram.evaluation.purpose import LOG_P_VALUE, finds_anomalies, only_generates
 from engram.evaluation.report import Report, Result
 from engram.evaluation.seen import seen_before
 from engram.evaluation.sets import Generation, divided, generation_of, told
@@ -49,6 +49,7 @@ def evaluate(
     *,
     train: Any = None,
     metrics: Sequence[str] | None = None,
+    detect: bool = True,
     random_state: Any = 0,
 ) -> Report:
     """Judge a fitted model beside simple methods on the same rows.
@@ -67,6 +68,8 @@ def evaluate(
         The rows that the model was fitted on: baselines are fitted on them too. Without, they are cross-fitted on X.
     metrics : sequence of str, optional
         Names of metrics instead of those that suit the kind of data and the model.
+    detect : bool
+        Whether y of two values says which rows are anomalies; false where it names classes.
     random_state : int, RandomState or None
         Seed of folds, baselines, standard errors and the pictures' draws.
 
@@ -84,7 +87,7 @@ def evaluate(
     if hasattr(model, "report_on"):  # an application with measures of its own
         if metrics is not None:
             raise UsageError(
-                f"a {type(model).__name__} is judged by measures of its own: leave metrics= (--metric) out."
+                f"{with_article(type(model).__name__)} is judged by measures of its own: leave metrics= (--metric) out."
             )
         report: Report = model.report_on(X, y, train=train, random_state=random_state)
         return report
@@ -97,23 +100,23 @@ def evaluate(
     split, findings = seen_before(model, rows, trained)
     findings += [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
     common: dict[str, Any] = {"rows": len(rows), "split": split, "seed": seed}
-    results, notes, worse = _of_rows(model, X, y, rows, trained, chosen, common)
+    results, notes, worse = _of_rows(model, X, y, rows, trained, chosen, common, detect=detect)
     if metrics is None:
         likely, told_of = reported(model, X, y, common)
         results, notes = results + likely, notes + told_of
     made = generation_of({name: model}, X, y, train, len(rows), of_sets, asked=metrics is not None, seed=seed)
     results += made.results
+    known = None if train is None else kind.opened(train)
     return Report(
         model=name,
         metrics=[r for r in results if r.subject == name],
         baselines=[r for r in results if r.subject != name],
         findings=[*model.findings_, *findings, *worse, *made.findings],
+        of_fit=len(model.findings_),
         protocol={**_protocol(common, results, made), "notes": notes + made.notes},
         columns=kind.describe(),
         draw=partial(pictures, model, X, y, random_state=seed),
-        gather=partial(
-            safely, partial(look, model, X, y, None if train is None else kind.opened(train), random_state=seed)
-        ),
+        gather=partial(safely, partial(look, model, X, y, known, detect=detect, random_state=seed)),
         sheets=getattr(model, "sheets_", {}),
     )
 
@@ -131,10 +134,20 @@ def _protocol(common: dict[str, Any], results: list[Result], made: Generation) -
 
 
 def _of_rows(
-    model: Model, X: Any, y: Any, rows: Rows, trained: Rows | None, chosen: list[Metric], common: dict[str, Any]
+    model: Model,
+    X: Any,
+    y: Any,
+    rows: Rows,
+    trained: Rows | None,
+    chosen: list[Metric],
+    common: dict[str, Any],
+    *,
+    detect: bool,
 ) -> tuple[list[Result], list[str], list[Finding]]:
     """Judge what a model makes of the rows one by one: results, notes, findings; ``common`` is completed."""
-    labels, what = anomalies(y if model.given_ is None else None, len(rows))
+    says = detect and model.given_ is None  # whether y is about anomalies
+    labels, what = anomalies(y if says else None, len(rows))
+    what = CLASSES if y is not None and not detect else what
     if labels is None and finds_anomalies(model) and len(rows) >= FEWEST:
         X, labels = planted(model.kind_, X, common["seed"])
         rows, what = encoded(model, X), TOLD
@@ -260,6 +273,7 @@ def _quantity(one: Metric, model: Model, told: str) -> dict[str, Any]:
     """Say what a metric was computed from, where its name leaves that open."""
     exact = is_exact(model)
     score = "log p(x)" if exact else "the ELBO" if has_likelihood(model) else "log p(x | code)"
+    score = LOG_P_VALUE if finds_anomalies(model) else score
     if "log_prob" in one.needs:
         return {"quantity": "of the model log p(x)" if exact else "of the model the ELBO, a lower bound"}
     if "scores" in one.needs:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from engram.data.cells import plain
 from engram.evaluation.comparison import encoded
 from engram.evaluation.labels import beside, drawn_beside
 from engram.evaluation.purpose import draws
@@ -25,6 +26,10 @@ DRAWN = 1000
 BINS = 20
 BARS = 6  # values of a category with a bar of their own
 PICTURES = 12  # in a line
+BY = {  # what rows of a page are called by
+    "index": "Rows are called by the table's index: rows of a file are counted from 0, without the header.",
+    "place": "Rows are counted from 0 among the rows of this report.",
+}
 
 
 def picture_rows(model: Model, X: Any, random_state: int, y: Any = None) -> dict[str, bytes]:
@@ -48,8 +53,20 @@ def generated(model: Model, n: int, random_state: Any, y: Any = None) -> Any:
     return model.sample(n, random_state=seed_from(random_state), **drawn_beside(model, y, n))
 
 
-def table_rows(model: Model, X: Any, random_state: int, y: Any = None) -> dict[str, Any]:
-    """Return a few rows side by side, and the distributions of columns among real, reconstructed and generated rows."""
+def numbered(X: Any, places: Array) -> dict[str, Any]:
+    """Return what some rows are called on a page, and by what: by the table's index, else by their ``places`` among all rows."""
+    if hasattr(X, "iloc"):
+        return {"numbers": [plain(label) for label in X.index], "by": "index"}
+    return {"numbers": [int(place) for place in places], "by": "place"}
+
+
+def table_rows(
+    model: Model, X: Any, random_state: int, y: Any = None, called: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return a few rows side by side, and the distributions of columns among real, reconstructed and generated rows.
+
+    ``called`` is what the rows are called, see `numbered`.
+    """
     kind: Any = model.kind_
     frames = {"real": frame_of(kind, X)}
     if isinstance(model, Codes):
@@ -57,7 +74,8 @@ def table_rows(model: Model, X: Any, random_state: int, y: Any = None) -> dict[s
     drawn = generated(model, DRAWN, random_state, y)
     if drawn is not None:
         frames["generated"] = frame_of(kind, drawn)
-    return shown_rows(
+    names = {} if called is None else called | {"numbers": called["numbers"][: ROWS["real"]]}
+    return names | shown_rows(
         frames, [c.name for c in kind.fields if c.width and all(c.name in frame for frame in frames.values())]
     )
 

@@ -18,11 +18,11 @@ from engram.data.table import Table
 from engram.errors import EngramError
 from engram.evaluation.chosen import chosen
 from engram.evaluation.drawn import drawn
-from engram.evaluation.examples import picture_rows, table_rows
+from engram.evaluation.examples import numbered, picture_rows, table_rows
 from engram.evaluation.labels import anomalies, beside, one_label, one_per_row
 from engram.evaluation.neighbours import picture_neighbours, picture_ways, table_neighbours
 from engram.evaluation.profile import profile
-from engram.evaluation.purpose import finds_anomalies, is_for_generation, only_generates
+from engram.evaluation.purpose import LOG_P_VALUE, finds_anomalies, is_for_generation, only_generates
 from engram.evaluation.strange import strangest
 from engram.evaluation.traversal import picture_traversals, table_traversals
 from engram.maths.linear import principal_components
@@ -59,11 +59,11 @@ class Look:
     images: dict[str, bytes] = field(default_factory=dict)
 
 
-def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state: int = 0) -> Look:
+def look(model: Model, X: Any, y: Any = None, train: Any = None, *, detect: bool = True, random_state: int = 0) -> Look:
     """Gather what there is to say of a model and of rows; what a model or a kind does not have is left out."""
     kind = model.kind_
     X, kept = spread(kind.opened(X))
-    n_rows = len(kept) if y is None else len(y)
+    n_rows, called = len(kept) if y is None else len(y), numbered(X, kept)
     labels = None if one_label(y) is None else one_per_row(y, n_rows).iloc[kept].reset_index(drop=True)
     given = beside(model, y, kept).get("y")
     found = Look({"data": profile(model, X, given), "chosen": chosen(model), "learning": learning(model)})
@@ -76,22 +76,22 @@ def look(model: Model, X: Any, y: Any = None, train: Any = None, *, random_state
         if isinstance(kind, Images) and not only_generates(model):
             found.images |= picture_rows(model, X, random_state, given)
         elif isinstance(kind, Table):
-            found.facts["rows"] = table_rows(model, X, random_state, given)
+            found.facts["rows"] = table_rows(model, X, random_state, given, called)
         if isinstance(model, Codes):
             codes = model.transform(X, **beside(model, given))
             found.facts["codes"] = code_map(codes, labels)
             found.facts["units"] = units(model, codes)
             if given is None:
-                _add_traversals(found, model, X, codes)
+                _add_traversals(found, model, X, codes, called)
         if finds_anomalies(model):
-            found.facts["strangest"] = strangest(model, X)
+            found.facts["strangest"] = strangest(model, X, called)
         if isinstance(model, Scores) and given is None:
             trained = None if train is None else spread(kind.opened(train))[0]
-            found.facts["scores"] = scores(model, X, labels, trained)
+            found.facts["scores"] = scores(model, X, labels if detect else None, trained)
     return found
 
 
-def _add_traversals(found: Look, model: Codes, X: Any, codes: Array) -> None:
+def _add_traversals(found: Look, model: Codes, X: Any, codes: Array, called: dict[str, Any]) -> None:
     order = [unit["unit"] for unit in found.facts["units"] if unit["active"]]
     if not order or len(codes) < 2:
         return
@@ -100,7 +100,7 @@ def _add_traversals(found: Look, model: Codes, X: Any, codes: Array) -> None:
         found.images |= images | picture_ways(model, X, codes) | picture_neighbours(model, X, codes)
     elif isinstance(model.kind_, Table):
         found.facts["traversals"] = table_traversals(model, codes, order)
-        found.facts["neighbours"] = table_neighbours(model, X, codes)
+        found.facts["neighbours"] = table_neighbours(model, X, codes, called)
 
 
 def learning(model: Model) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def units(model: Codes, codes: Array) -> list[dict[str, Any]]:
 
 def scores(model: Model, X: Any, labels: pd.Series[Any] | None, train: Any) -> dict[str, Any]:
     """Histograms of scores on common edges: training rows, these rows, and apart the anomalies where labels say which."""
-    own = model.score_samples(X)
+    own, what = model.score_samples(X), LOG_P_VALUE if finds_anomalies(model) else "nats"
     groups = {} if train is None else {"training rows": model.score_samples(train)}
     found = None if labels is None else anomalies(labels.to_numpy(), len(own))[0]
     if found is None:
@@ -191,11 +191,12 @@ def scores(model: Model, X: Any, labels: pd.Series[Any] | None, train: Any) -> d
     together = np.concatenate(list(groups.values()))
     together = together[np.isfinite(together)]
     if not len(together):
-        return {"edges": [], "groups": {}, "counts": {}}
+        return {"score": what, "edges": [], "groups": {}, "counts": {}}
     low, high = (float(v) for v in np.quantile(together, [0.005, 1.0]))
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     shares = {name: np.histogram(np.clip(v, low, None), edges)[0] / max(len(v), 1) for name, v in groups.items()}
     return {
+        "score": what,
         "edges": [float(e) for e in edges],
         "groups": {name: [float(s) for s in share] for name, share in shares.items()},
         "counts": {name: len(values) for name, values in groups.items()},

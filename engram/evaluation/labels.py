@@ -12,6 +12,11 @@ from engram.errors import DataError
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+CLASSES = (
+    "the labels y are taken for classes, not for anomalies (--label, or detect=True, takes the rarer of two for these)"
+)
+
+
 def anomalies(y: Any, n_rows: int) -> tuple[Array | None, str]:
     """Return (where a row is an anomaly or None, what was made of the labels in words).
 
@@ -21,12 +26,14 @@ def anomalies(y: Any, n_rows: int) -> tuple[Array | None, str]:
     if y is None:
         return None, "no labels y were given"
     labels = one_per_row(y, n_rows)
-    if labels.isna().any():
-        return None, f"{int(labels.isna().sum())} of the labels y are missing"
     counts = labels.value_counts()
     if len(counts) != 2:
-        found = f"{len(counts)} different values" if len(counts) > 1 else f"only the value {counts.index[0]!r}"
+        only = [f"only the value {value!r}" for value in counts.index] or ["no value"]
+        found = f"{len(counts)} different values" if len(counts) > 1 else only[0]
         return None, f"the labels y have {found}; anomaly or normal takes two"
+    if labels.isna().any():
+        gone = int(labels.isna().sum())
+        return None, f"{gone} of the labels y {'is' if gone == 1 else 'are'} missing"
     values, anomaly, which = set(counts.index), counts.index[-1], "the rarer one"
     if counts.iloc[0] == counts.iloc[1]:
         if values not in ({0, 1}, {-1, 1}):

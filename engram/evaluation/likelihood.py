@@ -139,7 +139,7 @@ def reported(model: Any, X: Any, y: Any, common: dict[str, Any]) -> tuple[list[R
         f"{', '.join(r.name for r in kept)}: {told['estimator']}; rows: {some_of}; {told['data']}; {told['network']}, "
     )
     note += f"{told['epochs']} epoch{'s' * (told['epochs'] != 1)}"
-    shared = {"features": "none", "baseline_rows": "none", "errors": "standard error over rows"}
+    shared = {"features": "none", "baseline_rows": "none", "errors": "over rows"}
     results = [
         Result(r.name, r.subject, r.value, r.error, r.better, r.unit, shared | common | r.protocol | _quantity(r))
         for r in kept

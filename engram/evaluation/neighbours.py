@@ -37,13 +37,13 @@ def picture_ways(model: Codes, X: Any, codes: Array) -> dict[str, bytes]:
 def picture_neighbours(model: Codes, X: Any, codes: Array) -> dict[str, bytes]:
     """Return lines of pictures: a row and the other rows whose codes are nearest."""
     return {
-        f"row {k}": grid(model.encoded(X[[row, *others]]).x, ACROSS)
+        f"picture {k}": grid(model.encoded(X[[row, *others]]).x, ACROSS)
         for k, (row, others, _) in enumerate(_nearest(codes, PAIRS, ACROSS - 1), 1)
     }
 
 
-def table_neighbours(model: Codes, X: Any, codes: Array) -> dict[str, Any]:
-    """Return a few rows beside the other rows whose codes are nearest, as texts, with their distances."""
+def table_neighbours(model: Codes, X: Any, codes: Array, called: dict[str, Any]) -> dict[str, Any]:
+    """Return a few rows beside the other rows whose codes are nearest, as texts, with their distances; see `numbered`."""
     kind: Any = model.kind_
     frame = frame_of(kind, X)
     names = [c.name for c in kind.fields if c.width and c.name in frame]
@@ -53,10 +53,15 @@ def table_neighbours(model: Codes, X: Any, codes: Array) -> dict[str, Any]:
         return [text(frame[name].iloc[i]) for name in shown]
 
     rows = [
-        {"row": cells(row), "nearest": [cells(i) for i in others], "distances": distances}
+        {
+            "number": called["numbers"][row],
+            "row": cells(row),
+            "nearest": [cells(i) for i in others],
+            "distances": distances,
+        }
         for row, others, distances in _nearest(codes, SHOWN, OTHERS)
     ]
-    return {"columns": [str(name) for name in shown], "columns_in_all": len(names), "rows": rows}
+    return {"by": called["by"], "columns": [str(name) for name in shown], "columns_in_all": len(names), "rows": rows}
 
 
 def _nearest(codes: Array, n: int, most: int) -> list[tuple[int, list[int], list[float]]]:

@@ -106,7 +106,7 @@ def _of_codes(facts: dict[str, Any], images: dict[str, bytes]) -> Iterator[tuple
         yield "traversals", "Single code units", sections.traversals(facts["traversals"], images)
     if "way 1" in images:
         yield "ways", "From row to row", sections.picture_ways(images)
-    if "row 1" in images:
+    if "picture 1" in images:
         yield "nearest", "Nearest rows", sections.picture_neighbours(images)
     elif "neighbours" in facts:
         yield "nearest", "Nearest rows", sections.table_neighbours(facts["neighbours"])

@@ -46,7 +46,7 @@ def profile(model: Model, X: Any, y: Any = None) -> dict[str, Any]:
         ]
         told["columns_in_all"] = len(kind.fields)
         told["columns_learned"] = len(kind.columns)
-        told["missing_cells"] = sum(field.missing for field in kind.fields)
+        told["missing_cells"] = sum(field.missing for field in kind.fields if field.width)  # of those not ignored
     else:
         told["columns"] = [{"name": name, "type": what} for name, what in kind.describe()]
     return told
@@ -58,6 +58,7 @@ def _column(field: Column, rows: int, back: float | None) -> dict[str, Any]:
     if field.type == "category":
         values = ", ".join(str(value)[:24] for value in field.values[:SHOWN_VALUES])
         told = f"{len(field.values)} values: {values}{', …' if len(field.values) > SHOWN_VALUES else ''}"
+        told = f"always {values}" if len(field.values) == 1 else told
     return {
         "name": str(field.name),
         "type": field.type,

@@ -12,6 +12,8 @@ from engram.models.model import Model
 from engram.models.scores import Scores
 from engram.models.sheets import is_game
 
+LOG_P_VALUE = "log of the p-value"  # what the scores are of models that find anomalies; those of others are log densities, in nats
+
 
 def only_generates(model: Any) -> bool:
     """Whether rows that it generates are all that can be judged of a model: it gives no codes and no scores."""

@@ -106,6 +106,7 @@ def judge_recommendations(
         metrics=[r for r in results if r.subject == name],
         baselines=[r for r in results if r.subject != name],
         findings=[*model.findings_, *seen, *_worse(name, values)],
+        of_fit=len(model.findings_),
         protocol=common | {"notes": notes},
         columns=model.kind_.describe(),
         gather=partial(_look, model, histories[judged][:EXAMPLES]),
@@ -121,6 +122,7 @@ def unjudged(model: Any, why: str) -> Report:
         metrics=[],
         baselines=[],
         findings=list(model.findings_),
+        of_fit=len(model.findings_),
         protocol=protocol | {"errors": "none", "notes": notes},
         columns=model.kind_.describe(),
     )
@@ -139,7 +141,7 @@ def _protocol(parts: HeldBack, known: Any, seed: int) -> dict[str, Any]:
         "split": f"{parts.told}; recall divides by min(k, held back)",
         "baseline_rows": learned,
         "seed": seed,
-        "errors": "standard deviation over users",
+        "errors": "over users; of weights-rmse over held-back cells, as if they were independent",
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engram.errors import RunError
 from engram.evaluation.facts import Look
 from engram.evaluation.headline import NO_METRIC, headline
+from engram.metrics.metric import HALF, goodness
 from engram.training import Finding
 from engram.training.run import add, dumps
 from engram.version import VERSION
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-ARROWS = {"higher": "↑", "lower": "↓"}
+ARROWS = {"higher": "↑", "lower": "↓", HALF: "→ .5"}
 REAL, BOOTSTRAP = "real rows", "bootstrap"  # they generate nothing new: other real rows, training rows once more
-# .5 is best: less is further from the training rows than real rows are
 OF_MODEL = ("negative-log-likelihood", "bits-per-dimension", "active-units")  # of the model alone: see `likelihood`
+# of memory, where less than .5 means other rows, not better ones
 UNRANKED = ("memorisation", "nearer-to-training", "membership", *OF_MODEL)
-BY_CHANCE = {"detection": 0.5}  # values that rows have which nobody can tell apart: nearer to them is better
 MOST_BESIDE = 6  # metrics
 REFERENCES = (REAL, BOOTSTRAP)
 
@@ -45,7 +45,7 @@ class Result:
     error : float
         Its standard error over rows; NaN where one row is all there is, or it is no mean over rows.
     better : str
-        "higher" or "lower".
+        "higher", "lower" or "nearer to .5".
     unit : str
         Of value and error, in words.
     protocol : dict
@@ -94,6 +94,8 @@ class Report:
         Finds out what else there is to say of the model and the rows; called when `look` is first read.
     sheets : dict of bytes
         PNG sheets of generated pictures by step, drawn while the model learned.
+    of_fit : int
+        How many of the findings, the first ones, are those of the fit: their numbers are of its rows, or of some that it held out.
     """
 
     model: str
@@ -105,6 +107,7 @@ class Report:
     draw: Callable[[], dict[str, bytes]] = field(default=dict, repr=False, compare=False)
     gather: Callable[[], Look] = field(default=Look, repr=False, compare=False)
     sheets: Mapping[int, bytes] = field(default_factory=dict, repr=False, compare=False)
+    of_fit: int = 0
 
     @cached_property
     def pictures(self) -> dict[str, bytes]:
@@ -147,6 +150,11 @@ class Report:
         return {s: (r.text(decimals), s in ranks and ranks[s] == best) for s, r in found.items()}
 
     @property
+    def has_errors(self) -> bool:
+        """Whether any number has a standard error."""
+        return any(math.isfinite(r.error) for r in (*self.metrics, *self.baselines))
+
+    @property
     def is_wide(self) -> bool:
         """Whether there are more metrics than stand well beside each other, so that they stand below each other."""
         return len(self.metrics) > MOST_BESIDE
@@ -160,7 +168,7 @@ class Report:
         return pd.DataFrame(values, index=pd.Index(self.subjects(), name="subject"), columns=self.names(), dtype=float)
 
     def to_text(self) -> str:
-        """Return a table for a terminal; a star marks the best, ± is the standard error over rows."""
+        """Return a table for a terminal; a star marks the best, ± is the standard error, where there is one."""
         return "\n".join([*(self._table() if self.metrics else []), *self._told()]) + "\n"
 
     def _table(self) -> list[str]:
@@ -179,11 +187,13 @@ class Report:
     def _told(self) -> list[str]:
         """Return in lines how the numbers came about, or that there are none, and notes and findings."""
         rows = f"{self.protocol['rows']} row{'s' if self.protocol['rows'] != 1 else ''} ({self.protocol['split']})"
-        legend = f"{rows}; baselines {self.protocol['baseline_rows']}. * best, ± standard error"
+        errors = ", ± standard error" if self.has_errors else ""
+        legend = f"{rows}; baselines {self.protocol['baseline_rows']}. * best{errors}"
         told = [legend if self.metrics else f"{rows}. {NO_METRIC}; the notes say why."]
         told += [f"generated rows: {self.protocol['generated']}"] if "generated" in self.protocol else []
         told += [f"note  {note}" for note in self.protocol.get("notes", [])]
-        return told + [f"finding  {finding}" for finding in self.findings]
+        when = [" at the fit" * (i < self.of_fit) for i in range(len(self.findings))]
+        return told + [f"finding{at}  {finding}" for at, finding in zip(when, self.findings, strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; what is not finite becomes null when it is written."""
@@ -194,6 +204,7 @@ class Report:
             "metrics": [asdict(result) for result in self.metrics],
             "baselines": [asdict(result) for result in self.baselines],
             "findings": [finding.to_dict() for finding in self.findings],
+            "findings_of_fit": self.of_fit,
             "protocol": self.protocol,
             "columns": [list(column) for column in self.columns],
             "headline": self.headline(),
@@ -224,10 +235,7 @@ def laid_out(table: list[list[str]]) -> list[str]:
 
 def _rank(result: Result, decimals: int) -> float:
     """Return a number that is the higher the better, of the value as it is printed."""
-    value = round(result.value, decimals)
-    if result.name in BY_CHANCE:
-        return -round(abs(value - BY_CHANCE[result.name]), decimals)
-    return value if result.better == "higher" else -value
+    return round(goodness(round(result.value, decimals), result.better), decimals)
 
 
 def save(path: Path, content: bytes) -> None:

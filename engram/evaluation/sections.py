@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from engram.evaluation import charts
+from engram.evaluation.examples import BY
 from engram.evaluation.headline import NO_METRIC
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ ENDED = {
     "early": "it ended early: nothing improved on held-out rows any more",
     "time": "it ended when its time was up",
 }
+MOST_WIDTH, GAP = 100, 1.7  # letters of a table that stand beside each other on a page, and between two columns
+AT_FIT = ", at the fit"
+LETTERS = "abcdef"  # of rows that stand in no table
 WORDS = {
     "features": "Computed on",
     "rows": "Rows",
@@ -24,7 +28,7 @@ WORDS = {
     "baseline_rows": "Baselines are",
     "generated": "Generated rows",
     "seed": "Seed",
-    "errors": "± is the standard error by",
+    "errors": "± is the standard error",
 }
 
 
@@ -32,10 +36,15 @@ def findings(report: Report) -> str:
     """Findings with their advice."""
     if not report.findings:
         return '<p class="say">Nothing unusual was noticed.</p>'
-    return "\n".join(
-        f'<div class="finding"><small>{escape(f.kind)}</small><b>{escape(sentence(f.message))}</b> {escape(f.advice)}</div>'
-        for f in report.findings
-    )
+    told = [
+        f'<div class="finding"><small>{escape(f.kind)}{AT_FIT * (i < report.of_fit)}</small>'
+        f"<b>{escape(sentence(f.message))}</b> {escape(f.advice)}</div>"
+        for i, f in enumerate(report.findings)
+    ]
+    if report.of_fit:
+        say = "At the fit: of the rows that it learned from, or of some that it held out itself, not of the rows of the results below."
+        told.append(f'<p class="say">{say}</p>')
+    return "\n".join(told)
 
 
 def sentence(text: str) -> str:
@@ -48,8 +57,14 @@ def results(report: Report) -> str:
     """The model and the baselines by metric, and the protocol."""
     if not report.metrics:
         return f'<p class="say">{NO_METRIC}; the notes below say why.</p>' + protocol(report)
-    table = _below(report) if report.is_wide else _beside(report)
+    table = _beside(report) if _width(report) <= MOST_WIDTH else _below(report)
     return f'<div class="scroll">{table}</div>' + protocol(report)
+
+
+def _width(report: Report) -> float:
+    """Return how wide a table with a column per metric is at least, in letters: the units in its heads go over several lines."""
+    columns = [max(len(r.name), *(len(told) for told, _ in report.cells(r.name).values())) for r in report.metrics]
+    return max(map(len, report.subjects())) + sum(columns) + GAP * len(columns)
 
 
 def _beside(report: Report) -> str:
@@ -75,8 +90,8 @@ def _below(report: Report) -> str:
         cells = report.cells(r.name)
         values = "".join(_cell(*cells.get(subject, ("–", False))) for subject in report.subjects())
         unit = f'<small class="soft">{escape(r.unit)}, {escape(r.better)} is better</small>'
-        body.append(f"<tr><td><b>{escape(r.name)}</b><br>{unit}</td>{values}</tr>")
-    return f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        body.append(f'<tr><td class="name unit"><b>{escape(r.name)}</b><br>{unit}</td>{values}</tr>')
+    return f'<table class="dense"><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
 
 def _cell(told: str, best: bool) -> str:
@@ -85,7 +100,8 @@ def _cell(told: str, best: bool) -> str:
 
 def protocol(report: Report) -> str:
     """How the numbers came about; a note that a metric's quantity tells already is not told once more."""
-    pairs = [(WORDS.get(key, key), value) for key, value in report.protocol.items() if key != "notes"]
+    left_out = ("notes",) if report.has_errors else ("notes", "errors")
+    pairs = [(WORDS.get(key, key), value) for key, value in report.protocol.items() if key not in left_out]
     quantities = {r.name: r.protocol["quantity"] for r in report.metrics if "quantity" in r.protocol}
     notes = [(note, *note.split(": ", 1)) for note in report.protocol.get("notes", [])]
     pairs += quantities.items()
@@ -109,7 +125,8 @@ def data(told: dict[str, Any]) -> str:
         )
         return f"<p>{size} {facts}</p>"
     gaps = told.get("missing_cells", 0)
-    missing = f" {gaps:,} cells are missing." if gaps else " No cell is missing."
+    of = " in the columns that are learned from" if told.get("columns_learned") != told.get("columns_in_all") else ""
+    missing = f" {gaps:,} cell{'s are' if gaps > 1 else ' is'} missing{of}." if gaps else f" No cell is missing{of}."
     count = told.get("columns_in_all", len(told["columns"]))
     intro = (
         f"<p>A {escape(told['kind'])} of {count:,} columns. {facts}{missing if 'columns_in_all' in told else ''}</p>"
@@ -167,15 +184,16 @@ def table_rows(told: dict[str, Any]) -> str:
     """A few rows of a table side by side, one line per column, and distributions."""
     real, back, drawn = (told["rows"].get(what, []) for what in ("real", "reconstructed", "generated"))
     heads, under, columns = [], [], []
+    called = [f"row {number}" for number in told.get("numbers", [])] or list(LETTERS)
     for i, row in enumerate(real if back else []):
         pair = [row, *back[i : i + 1]]
-        heads.append(f'<th colspan="{len(pair)}" class="pair">row {i + 1}</th>')
+        heads.append(f'<th colspan="{len(pair)}" class="pair">{escape(called[i])}</th>')
         under += ['<th class="pair">real</th>', "<th>back</th>"][: len(pair)]
         columns += [("pair", row), *(("back", other) for other in pair[1:])]
-    for what, rows in (("real", [] if back else real), ("generated", drawn)):
+    for what, rows, names in (("real", [] if back else real, called), ("generated", drawn, list(LETTERS))):
         if rows:
             heads.append(f'<th colspan="{len(rows)}" class="pair">{what}</th>')
-        under += [f'<th class="{"" if i else "pair"}">row {i + 1}</th>' for i in range(len(rows))]
+        under += [f'<th class="{"" if i else "pair"}">{escape(names[i])}</th>' for i in range(len(rows))]
         columns += [("" if i else "pair", row) for i, row in enumerate(rows)]
     body = []
     for i, name in enumerate(told["columns"]):
@@ -185,10 +203,12 @@ def table_rows(told: dict[str, Any]) -> str:
     rest = (
         f'<p class="say">The first {len(told["columns"])} columns; {more:,} more are not shown.</p>' if more > 0 else ""
     )
-    head = f"<thead><tr><th></th>{''.join(heads)}</tr><tr><th></th>{''.join(under)}</tr></thead>"
+    above = f"<tr><th></th>{''.join(heads)}</tr>" if back or drawn else ""  # one group alone needs no name
+    head = f"<thead>{above}<tr><th></th>{''.join(under)}</tr></thead>"
     table = f'<div class="scroll"><table class="dense">{head}<tbody>{"".join(body)}</tbody></table></div>'
     shown = f"<h3>Distributions</h3>{charts.distribution_charts(told)}" if told["distributions"] else ""
-    return table + rest + shown
+    by = f'<p class="say">{BY[told["by"]]}</p>' if "by" in told else ""
+    return by + table + rest + shown
 
 
 def picture_rows(images: dict[str, bytes]) -> str:
@@ -245,7 +265,7 @@ def picture_ways(images: dict[str, bytes]) -> str:
 def picture_neighbours(images: dict[str, bytes]) -> str:
     """Pictures and those nearest to them."""
     say = "Behind the first picture of a line stand those of the other rows with the nearest codes, the nearest first."
-    return f'<p class="say">{say}</p>{_lines(images, "row")}'
+    return f'<p class="say">{say}</p>{_lines(images, "picture")}'
 
 
 def _lines(images: dict[str, bytes], what: str) -> str:
@@ -257,17 +277,15 @@ def _lines(images: dict[str, bytes], what: str) -> str:
 def table_neighbours(told: dict[str, Any]) -> str:
     """Rows of a table and those nearest to them, one line per column."""
     heads, under, columns = [], [], []
-    for i, found in enumerate(told["rows"]):
-        heads.append(f'<th colspan="{1 + len(found["nearest"])}" class="pair">row {i + 1}</th>')
+    for found in told["rows"]:
+        heads.append(f'<th colspan="{1 + len(found["nearest"])}" class="pair">row {escape(str(found["number"]))}</th>')
         under += ['<th class="pair">itself</th>', *(f"<th>{d:.2g}</th>" for d in found["distances"])]
         columns += [("pair", found["row"]), *(("back", other) for other in found["nearest"])]
     body = []
     for i, name in enumerate(told["columns"]):
         cells = "".join(f'<td class="cell {kind}">{escape(row[i])}</td>' for kind, row in columns)
         body.append(f'<tr><td class="name">{escape(name)}</td>{cells}</tr>')
-    say = (
-        "Rows, each beside those of the other rows whose codes are nearest; above them the distance between the codes."
-    )
+    say = f"Rows, each beside those of the other rows whose codes are nearest; above them the distance between the codes. {BY[told['by']]}"
     head = f"<thead><tr><th></th>{''.join(heads)}</tr><tr><th></th>{''.join(under)}</tr></thead>"
     table = f'<div class="scroll"><table class="dense">{head}<tbody>{"".join(body)}</tbody></table></div>'
     return f'<p class="say">{say}</p>{table}'
@@ -298,7 +316,10 @@ def scores(told: dict[str, Any]) -> str:
         return '<p class="say">No score is finite.</p>'
     below = told["below"]
     rows = f" {below} row{'s' * (below > 1)} further left: drawn at the left edge." if below else ""
-    say = f"A row that the model finds likely has a high score.{rows}"
+    what = "The score is the log of the p-value: the more usual a row, the higher it is."
+    if told["score"] == "nats":
+        what = "A row that the model finds likely has a high score."
+    say = f"{what}{rows}"
     return f'<p class="say">{say}</p><figure>{charts.score_chart(told)}</figure>'
 
 

@@ -16,13 +16,14 @@ def _colours() -> str:
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --soft: #5d687a; --line: #e1e5eb; --paper: #fff; --tint: #f5f7fa;
-        --best: #e6f3ea; --warn: #c98324; }
+        --best: #e6f3ea; --warn: #c98324; --shade: #aab2bf; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e4e8ef; --soft: #9aa5b8; --line: #313947; --paper: #14181f; --tint: #1b212a; --best: #1d3a2a;
-          --warn: #d9953b; }
+          --warn: #d9953b; --shade: #5d687a; }
 }
 @media print {
-  :root { color-scheme: light; --ink: #000; --soft: #444; --line: #ccc; --paper: #fff; --tint: #fff; --best: #eef6f0; }
+  :root { color-scheme: light; --ink: #000; --soft: #444; --line: #ccc; --paper: #fff; --tint: #fff; --best: #eef6f0;
+          --shade: transparent; }
   body { margin: 0; max-width: none; font-size: 11pt; }
   figure, .finding, .small, tr, dl { break-inside: avoid; }
   h2 { break-after: avoid; }
@@ -40,7 +41,12 @@ p { margin: .4rem 0; }
 p.lead { font-size: 1.15rem; line-height: 1.5; margin: .6rem 0 .9rem; }
 .soft, p.say, nav { color: var(--soft); font-size: .9rem; }
 nav a { color: inherit; margin-right: 1rem; white-space: nowrap; }
-.scroll { overflow-x: auto; margin: .6rem 0; }
+.scroll { overflow-x: auto; margin: .6rem 0; /* what is hidden casts a shadow at its side */
+          background: linear-gradient(to right, var(--paper) 40%, transparent) left / 3rem 100% local,
+                      linear-gradient(to left, var(--paper) 40%, transparent) right / 3rem 100% local,
+                      linear-gradient(to right, var(--shade), transparent) left / 1rem 100% scroll,
+                      linear-gradient(to left, var(--shade), transparent) right / 1rem 100% scroll;
+          background-repeat: no-repeat; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .875rem; }
 th, td { padding: .32rem .8rem .32rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
          vertical-align: top; }
@@ -48,7 +54,8 @@ thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th:first-child, td:first-child, .words, td.left { text-align: left; }
 td.words { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; max-width: 28rem; }
 td.name { white-space: normal; overflow-wrap: break-word; max-width: 14rem; }
-th small { display: block; font-weight: normal; }
+td.unit { min-width: 11rem; } td.unit small { font-size: .75rem; }
+th small { display: block; font-weight: normal; white-space: normal; }
 tr.model td:first-child { font-weight: 600; }
 table.dense { font-size: .8rem; }
 table.dense th, table.dense td { padding: .25rem .55rem .25rem 0; }

@@ -29,7 +29,7 @@ from engram.evaluation.synthetic_look import look_at
 from engram.evaluation.table_learners import detection, task_of, utility
 from engram.metrics.manifold import coverage
 from engram.metrics.memorisation import exact_copies
-from engram.metrics.metric import Array
+from engram.metrics.metric import HALF, Array
 from engram.metrics.tables import column_shapes, membership_auroc, missing_trends, nearer_to_training, pair_trends
 from engram.training import Finding
 from engram.training.session import seed_from
@@ -44,10 +44,10 @@ UNITS = {  # better, unit
     "pair-trends": ("higher", "1 - distance"),
     "missing-patterns": ("higher", "1 - distance"),
     "coverage": ("higher", "share of rows"),
-    "detection": ("lower", "area under the curve"),
+    "detection": (HALF, "area under the curve"),
     "exact-copies": ("lower", "share of generated rows"),
-    "nearer-to-training": ("lower", "probability"),
-    "membership": ("lower", "area under the curve"),
+    "nearer-to-training": (HALF, "probability"),
+    "membership": (HALF, "area under the curve"),
 }
 
 
@@ -107,6 +107,7 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
         metrics=own,
         baselines=beside,
         findings=[*model.findings_, *_findings(own, beside), *seen, Finding("privacy", NO_PROOF)],
+        of_fit=len(model.findings_),
         protocol=protocol | {"notes": notes},
         columns=model.kind_.describe(),
         gather=partial(safely, partial(look_at, model, subjects[type(model).__name__], parts.known, parts.reference)),

@@ -90,6 +90,7 @@ def judge_topics(model: Any, X: Any, y: Any = None, *, train: Any = None, random
         metrics=own,
         baselines=beside,
         findings=[*model.findings_, *seen_by(model, X, train), *_worse(own, beside)],
+        of_fit=len(model.findings_),
         protocol=protocol | {"notes": notes},
         columns=kind.describe(),
         draw=partial(_pictures, model, rows, subjects[0][2]),

@@ -10,11 +10,11 @@ from engram.metrics.rows import feature_rows
 from engram.registry import METRICS
 
 
-@METRICS.register("memorisation", better="lower", unit="probability")
+@METRICS.register("memorisation", better="nearer to .5", unit="probability")
 def memorisation(generated: Array, training: Array, real: Array) -> float:
     """Memorisation: how often a generated row is nearer to its nearest training row than a held-out real row; a tie counts half.
 
-    Direction: lower is better, down to 0.5, which is what fresh rows of the same distribution get on average, whatever it is; 1
+    Direction: nearer to .5 is better, which is what fresh rows of the same distribution get on average, whatever it is; 1
     means copies. Below 0.5 generated rows keep further away from the training rows than real ones do, which is a matter of
     quality, not of memory. Unit: a probability. Source: Meehan, Chaudhuri & Dasgupta, A non-parametric test to detect data-copying
     in generative models, AISTATS 2020: the Mann-Whitney statistic of the distances, in one cell; it is 1 - their Delta.

@@ -26,7 +26,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -34,7 +34,15 @@ from engram.errors import UsageError
 from engram.registry import METRICS
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Better = Literal["higher", "lower"]
+Better = Literal["higher", "lower", "nearer to .5"]
+HALF: Better = "nearer to .5"  # of metrics that are .5 where nobody can tell rows apart, or knows a row
+
+
+def goodness(value: float, better: str) -> float:
+    """Return a number that is the higher the better."""
+    if better == HALF:
+        return -abs(value - 0.5)
+    return value if better == "higher" else -value
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Metric:
     function : callable
         Arrays with one item per row to one number.
     better : str
-        "higher" or "lower".
+        "higher", "lower" or "nearer to .5".
     unit : str
         Of the value, in words.
     needs : tuple of str
@@ -78,15 +86,17 @@ class Metric:
 
     def gain(self, value: float, other: float) -> float:
         """Return by how much ``value`` is better than ``other``: negative where it is worse."""
-        return value - other if self.better == "higher" else other - value
+        return goodness(value, self.better) - goodness(other, self.better)
 
 
 def metric(name: str) -> Metric:
     """Return a registered metric by name; an unknown name raises `UsageError` with the nearest known ones."""
     entry = METRICS[name]
-    better, unit = entry.parameters.get("better"), entry.parameters.get("unit")
-    if better not in ("higher", "lower") or not unit:
-        raise UsageError(f"the metric {name!r} must be registered with better='higher' or 'lower' and with a unit.")
+    better: Any = entry.parameters.get("better")
+    unit = entry.parameters.get("unit")
+    if better not in get_args(Better) or not unit:
+        known = ", ".join(map(repr, get_args(Better)))
+        raise UsageError(f"the metric {name!r} must be registered with better= one of {known}, and with a unit.")
     parameters = inspect.signature(entry.value).parameters.values()
     needs = tuple(p.name for p in parameters if p.default is p.empty)
     return Metric(name, entry.value, better, unit, needs, tuple(p.name for p in parameters))

@@ -109,6 +109,16 @@ class Autoencoder(Codes, Model):
         found: dict[str, Any] = {"code_size": min(OVERCOMPLETE * size, MOST_UNITS), "warmup": NARROWING}
         return found | ({"hidden": ()} if wide and not str(self.network).startswith("conv") else {})
 
+    def reasons(self) -> dict[str, str]:
+        """Why a sparse code is as wide as it is, and has no layer before it."""
+        if self.sparsity is None:
+            return {}
+        found = {
+            "code_size": f"{OVERCOMPLETE} times as many units as a row has values, at most {MOST_UNITS}: few are on at a time"
+        }
+        is_wide = "hidden" in self.automatic(self.kind_)
+        return found | ({"hidden": "a sparse code that is as large as the row is read by one layer"} if is_wide else {})
+
     def may_change(self) -> set[str]:
         """The weights of its terms, too."""
         own = {"sparsity_weight", "contraction", "orthogonal"}

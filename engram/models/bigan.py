@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from engram.data.kind import Kind
 from engram.maths.adversarial import PAIRS, Judgement
 from engram.models.coded_game import CodedGame
-from engram.models.game import BETAS, recipe, refuse_modules, seen
+from engram.models.game import BETAS, recipe, refuse_modules, seen, why
 from engram.models.parts import Shapes
 from engram.networks.discriminator import Discriminator
 from engram.registry import MODELS
@@ -42,6 +42,10 @@ class BiGAN(CodedGame):
     def automatic(self, kind: Kind) -> dict[str, Any]:
         """The same recipe as a GAN's, fully connected."""
         return recipe(kind, "mlp")
+
+    def reasons(self) -> dict[str, str]:
+        """Those of the recipe; the code is the noise."""
+        return why(self.kind_)
 
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """An encoder, a decoder (the generator), and a discriminator of pairs."""

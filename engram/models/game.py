@@ -51,6 +51,18 @@ def recipe(kind: Kind, network: str) -> dict[str, Any]:
     }
 
 
+def why(kind: Kind) -> dict[str, str]:
+    """Return the reasons of `recipe`, see `Model.reasons`."""
+    chosen, what = recipe(kind, "auto"), "pictures" if kind.name == "images" else "tables"
+    return {
+        "network": "the pair of players that suits rows of this kind",
+        "code_size": f"dimensions of the noise: as many as a row has values, at most {WIDEST}",
+        "batch_size": f"{chosen['batch_size']} rows of {what}, at most all",
+        "max_epochs": f"{chosen['steps']:,} steps for {what}",
+        "learning_rate": f"{chosen['learning_rate']:g} for {what}",
+    }
+
+
 def faded(weight: float | str, progress: float, *, shape: tuple[int, ...], penalty: str = "r1r2") -> float:
     """Return a penalty's weight at a share of training: the given one or, for "auto", that of rows of this shape.
 

@@ -22,7 +22,7 @@ from engram.data.rows import Rows
 from engram.errors import UsageError, nearest
 from engram.maths.adversarial import PAIRS, PENALTIES, Judgement
 from engram.maths.augmentation import augmented, draw
-from engram.models.game import BETAS, Losses, begin, condition_loss, faded, recipe, refuse_modules, seen
+from engram.models.game import BETAS, Losses, begin, condition_loss, faded, recipe, refuse_modules, seen, why
 from engram.models.game_findings import looked_at, too_few_turns
 from engram.models.model import Model
 from engram.models.options import Auto
@@ -136,6 +136,12 @@ class GAN(Model):
         """The recipe for tables or for pictures; pictures without a penalty take the paper's smaller steps (arXiv:1511.06434)."""
         found = recipe(kind, self.network)
         return found | {"learning_rate": 2e-4} if kind.name == "images" and self.penalty is None else found
+
+    def reasons(self) -> dict[str, str]:
+        """Those of the recipe."""
+        found = why(self.kind_)
+        is_paper = self.kind_.name == "images" and self.penalty is None
+        return found | ({"learning_rate": "2e-4, the paper's, for pictures without a penalty"} if is_paper else {})
 
     def may_change(self) -> set[str]:
         """The game, too."""

@@ -59,6 +59,15 @@ class MADE(Scores, Model):
         """One hidden layer, and no weight decay."""
         return {"hidden": (WIDTHS[math.prod(kind.shape) >= 256],), "weight_decay": 0.0}
 
+    def reasons(self) -> dict[str, str]:
+        """Why the hidden layer is as wide as it is."""
+        return {"hidden": f"one layer: {WIDTHS[0]} wide, {WIDTHS[1]} for rows of 256 values or more"}
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """There is no code."""
+        return ("code_size",)
+
     def roles(self, shapes: Shapes) -> dict[str, nn.Module]:
         """Return one masked network for each order, and the distributions of the columns."""
         if shapes.modules or self.network not in ("auto", "mlp"):

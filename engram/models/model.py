@@ -87,6 +87,15 @@ class Model(Options, ABC):
         """Return what "auto" stands for as a function of the rows, where a model has that; see `automatic`."""
         return {}
 
+    def reasons(self) -> dict[str, str]:
+        """Return why each value that `automatic` or `suited` chooses is what it is, in words for reports; of steps as ``max_epochs``."""
+        return {}
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Parameters that it does nothing with."""
+        return ()
+
     def turns(self, step: int) -> Sequence[Turn]:
         """Return the turns of a step: here one, in which all roles learn."""
         return self._turns

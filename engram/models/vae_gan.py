@@ -22,7 +22,7 @@ from engram.data.kind import Kind
 from engram.maths.adversarial import PAIRS, Judgement
 from engram.maths.divergence import kl_normal, reparameterise
 from engram.models.coded_game import CodedGame
-from engram.models.game import BETAS, recipe, refuse_modules, seen
+from engram.models.game import BETAS, recipe, refuse_modules, seen, why
 from engram.models.parts import Shapes
 from engram.models.priors import posterior
 from engram.networks.discriminator import Discriminator
@@ -65,6 +65,14 @@ class VAEGAN(CodedGame):
         found = recipe(kind, self.network)
         size = found.pop("code_size")
         return found if kind.name == "images" else found | {"code_size": max(LEAST_CODE, size)}
+
+    def reasons(self) -> dict[str, str]:
+        """Those of the recipe; of tables the code has its own size."""
+        found = why(self.kind_)
+        of_rows = found.pop("code_size")
+        if self.kind_.name == "images":
+            return found
+        return found | {"code_size": f"{of_rows.partition(': ')[2]}, and at least {LEAST_CODE}"}
 
     def may_change(self) -> set[str]:
         """The weights of its terms, too."""

@@ -100,6 +100,9 @@ def usable_device(name: str) -> torch.device:
     """Return the device of this name; raise `UsageError` where this machine has none such."""
     try:
         device = torch.device(auto_device() if name == "auto" else name)
+    except RuntimeError:
+        raise UsageError(f"device={name!r} is no device. Use 'auto', 'cpu' or 'cuda'.") from None
+    try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         detail = str(error).partition("\n")[0]

@@ -67,6 +67,28 @@ def test_the_report_page_has_the_strangest_rows_and_escapes_names_and_cells(home
         assert "&lt;script&gt;alert" in page
 
 
+def test_the_strangest_rows_have_their_numbers_in_the_file_and_the_page_says_so(home: Path) -> None:
+    told, rows = report(home / "plain")["facts"]["strangest"], table()
+    model = library.load(home / "plain")
+    numbers = [row["row"] for row in told["rows"]]
+    assert max(numbers) >= 40  # the 40 rows of the report are spread over the file
+    assert [row["pvalue"] for row in told["rows"]] == model.pvalues(rows.loc[numbers]).tolist()
+    page = (home / "plain" / "report.html").read_text(encoding="utf-8")
+    assert "rows of a file are counted from 0" in page
+    assert f"<tr><td>{numbers[0]}</td>" in page
+    assert '<th class="words">cells to blame</th>' in page  # above cells that are aligned to the left
+
+
+def test_scores_are_told_as_logs_of_p_values_not_as_densities(home: Path) -> None:
+    found = report(home / "plain")
+    assert found["metrics"][0]["protocol"]["quantity"].startswith("scores: log of the p-value; ")
+    page = (home / "plain" / "report.html").read_text(encoding="utf-8")
+    assert "score, log of the p-value" in page
+    assert "log p(x)" not in page
+    assert "nats" not in page[page.index('id="scores"') : page.index('id="learning"')]
+    assert "the log of the p-value" in " ".join(engram("apply", "--help").stdout.split())
+
+
 def test_apply_writes_scores_p_values_and_anomalies_where_nothing_is_asked_for(home: Path) -> None:
     engram("apply", home / "run", home / "t.csv", "-o", home / "scored.csv", "--label", "fraud")
     found, model = pd.read_csv(home / "scored.csv"), library.load(home / "run")

@@ -134,7 +134,7 @@ def test_stop_words_are_left_out() -> None:
         (np.zeros((0, 3)), DataError, "0 rows"),
         (["", "", ""], DataError, "no word"),
         ([" ", "!"], DataError, "no word"),
-        (["text", 3], DataError, "document 1 is a int, not a text"),
+        (["text", 3], DataError, "document 1 is an int, not a text"),
         (pd.DataFrame({"a": TEXTS, "b": TEXTS}), UsageError, "Say which one"),
         (pd.DataFrame({"a": [1.0, np.nan]}), DataError, "missing"),
     ],

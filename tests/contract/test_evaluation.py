@@ -175,7 +175,8 @@ def test_labels_that_are_no_anomalies_are_left_out_with_a_note() -> None:
         (None, "no labels y"),
         (y, "3 different values"),
         (np.zeros(len(X)), "only the value"),
-        (np.where(np.arange(len(X)) == 3, np.nan, 1.0), "1 of the labels y are missing"),
+        (np.where(np.arange(len(X)) == 3, np.nan, np.arange(len(X)) % 2), "1 of the labels y is missing"),
+        (np.where(np.arange(len(X)) == 3, np.nan, np.arange(len(X)) % 5), "5 different values"),
     ):
         report = evaluate(model, X[:2] if labels is None else X, labels, metrics=["auroc"])
         assert report.names() == []

@@ -18,7 +18,7 @@ import torch
 import engram
 from engram.data import DataWarning, Table, read
 from engram.data.columns import categories_in
-from engram.errors import DataError, DataTypeError, UsageError
+from engram.errors import DataError, DataTypeError, UsageError, with_article
 from engram.evaluation.examples import text as shown
 from engram.likelihoods import Grouped, Normal
 
@@ -608,3 +608,17 @@ def test_repair_of_arrays_keeps_every_number_to_the_bit() -> None:
     assert np.array_equal(repaired[~np.isnan(X)], X[~np.isnan(X)])
     assert np.isfinite(repaired).all()
     assert (repaired[:, 3] == 5).all()
+
+
+def test_messages_agree_in_number_and_article() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 3)), columns=list("abc"))
+    model = engram.AnomalyDetector(max_epochs=1, random_state=0).fit(frame)
+    with pytest.raises(DataError, match="1 of the columns that AnomalyDetector was fitted on is missing: c"):
+        model.score_samples(frame[["a", "b"]])
+    with pytest.raises(DataError, match="2 of the columns that AnomalyDetector was fitted on are missing: b, c"):
+        model.score_samples(frame[["a"]])
+    assert [with_article(name) for name in ("VAE", "AnomalyDetector", "ndarray")] == [
+        "a VAE",
+        "an AnomalyDetector",
+        "an ndarray",
+    ]

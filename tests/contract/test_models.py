@@ -164,6 +164,11 @@ def test_infinite_values_are_refused_at_fit_and_at_use(case: Any, bad: float) ->
             use(X)
 
 
+def test_a_device_that_is_none_is_told_without_a_list_of_all() -> None:
+    with pytest.raises(UsageError, match=r"device='gpu' is no device. Use 'auto', 'cpu' or 'cuda'.$"):
+        engram.VAE(device="gpu").fit(np.zeros((20, 3)))
+
+
 def test_a_missing_pixel_is_refused(each_model: Any) -> None:
     X = np.zeros((12, 8, 8))
     X[3, 2, 2] = np.nan

@@ -12,6 +12,7 @@ from PIL import Image
 
 import engram
 from engram.evaluation import Report, evaluate
+from engram.evaluation.examples import numbered
 from engram.evaluation.neighbours import ACROSS, _nearest, table_neighbours
 
 SETTINGS = {"max_epochs": 2, "hidden": (8,), "code_size": 2, "random_state": 0}
@@ -61,12 +62,15 @@ def test_nearest_rows_are_those_of_the_model() -> None:
     numbers, distances = model.nearest(table()[10:11], table(), n=3)
     (found,) = [f for f in _nearest(codes, 3, 2) if f[0] == 10]
     assert found == (10, numbers[0, 1:].tolist(), pytest.approx(distances[0, 1:].tolist()))
-    assert table_neighbours(model, table(), codes)["rows"][0]["row"][3] in ("Oslo", "Rome")
+    rows = table().set_index(pd.RangeIndex(100, 100 + len(codes)))
+    told = table_neighbours(model, rows, codes, numbered(rows, np.arange(len(codes))))["rows"]
+    assert told[0]["row"][3] in ("Oslo", "Rome")
+    assert [str(rows.loc[row["number"]].iloc[3]) for row in told] == [row["row"][3] for row in told]
 
 
 def test_pictures_show_ways_and_neighbours_with_real_ends(of_pictures: Report) -> None:
     images = of_pictures.look.images
-    for name in ("way 1", "way 4", "row 1", "row 4"):
+    for name in ("way 1", "way 4", "picture 1", "picture 4"):
         width, height = Image.open(io.BytesIO(images[name])).size
         assert width > 8 * height * 5 / 6  # nine pictures in a line
     page = of_pictures.to_html()
@@ -78,5 +82,5 @@ def test_few_rows_have_few_neighbours(n: int) -> None:
     X = pictures(30)
     images = evaluate(engram.Autoencoder(**SETTINGS).fit(X), X[:n]).look.images
     assert ("way 1" in images) is (n > 1)
-    assert ("row 1" in images) is (n > 1)
+    assert ("picture 1" in images) is (n > 1)
     assert n < ACROSS

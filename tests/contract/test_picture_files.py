@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import struct
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import engram as command
 from PIL import Image
 
 import engram
@@ -396,3 +398,20 @@ def test_a_file_without_permission_is_read_once_it_has_one(photos: Path, monkeyp
         assert quietly(photos).skipped == {"b.png": "cannot be opened: Permission denied"}
     monkeypatch.undo()
     assert Images.from_folder(photos, cache=False).names == quietly(photos).names == ["a.png", "b.png"]
+
+
+def test_class_folders_are_no_anomalies_unless_they_are_named(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for i in range(40):
+        path = tmp_path / "in" / ("cats" if i % 4 else "dogs") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 255, (8, 8), dtype=np.uint8)).save(path)
+    quick = ("--max-epochs", "1", "--hidden", "4", "--code-size", "2")
+    told = command("fit", "autoencoder", tmp_path / "in", "-o", tmp_path / "run", *quick).stdout
+    assert "auroc: left out, the labels y are taken for classes" in told
+    found = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert "AUROC" not in found["headline"]
+    assert set(found["facts"]["scores"]["groups"]) == {"training rows", "rows not trained on"}
+    assert found["facts"]["codes"]["labels"]  # they colour the map
+    told = command("evaluate", tmp_path / "run", tmp_path / "in", "--label", "label").stdout
+    assert "count as anomalies, the rarer one" in told

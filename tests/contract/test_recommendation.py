@@ -75,8 +75,11 @@ def test_of_ratings_the_last_one_counts() -> None:
 
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
 def test_weights_that_are_negative_or_no_numbers_are_refused_with_their_place(bad: float) -> None:
-    with pytest.raises(DataError, match="line 1 of column 'hours'"):
+    with pytest.raises(DataError, match="column 'hours', row 1 "):
         Interactions().fit(made(user=[1, 2], item=[1, 2], hours=[1, bad]))
+    events = made(user=[1, 2, 3], item=[1, 2, 3], hours=[1, 1, bad]).iloc[1:]
+    with pytest.raises(DataError, match=r"row 2 .*counted from 0, without the header"):
+        Interactions().fit(events)
     with pytest.raises(DataError, match="row 1, column 0"):
         Interactions().fit(np.array([[1.0, 0], [bad, 1]]))
 
@@ -338,6 +341,7 @@ def test_a_report_stands_beside_simple_methods_with_its_protocol(fitted: engram.
     assert own.value > popular.value
     assert "a fifth of each user's items held back" in report.to_text()
     assert "recall divides by min(k, held back)" in report.to_text()
+    assert "over users; of weights-rmse over held-back cells" in report.to_html()
     page = report.to_html()
     assert "Popular items" in page
     assert "because of" in page
@@ -368,7 +372,7 @@ def test_unknown_items_of_a_history_are_counted_and_what_is_no_history_is_told(f
     matrix = sparse.csr_array(np.ones((1, N_ITEMS)))
     many: list[Any] = [matrix, sparse.coo_matrix(matrix), np.ones((2, 3)), events(), [["i01"], ["i02"]], np.array(1)]
     for history in many:
-        with pytest.raises(UsageError, match=r"a history is a list of items.*not a .*recommendations\(X\)"):
+        with pytest.raises(UsageError, match=r"a history is a list of items.*not an? .*recommendations\(X\)"):
             fitted.recommend(history)
     for history in (None, 7):
         with pytest.raises(UsageError, match="a history is a list of items"):

@@ -13,6 +13,7 @@ from commands import engram as command
 from sklearn.base import clone
 
 import engram
+from engram.cli.inspect import contents, in_words
 from engram.errors import DataError, UsageError
 from engram.training.run import read_tensors
 
@@ -153,12 +154,15 @@ def test_what_is_saved_holds_no_row_no_key_and_no_rare_text(fitted: engram.Synth
         assert not [row for row in numbers if row.astype(dtype).tobytes() in texts]
     assert all(len(rows) not in tensor.shape for tensor in read_tensors(tmp_path / "run").values())
     assert json.loads((tmp_path / "run" / "config.json").read_text())["parameters"]["model"] == "vae"
+    told = contents(tmp_path / "run")
+    assert "model" not in told["given"]  # it was "auto"
+    assert "model, given or chosen  vae" in " ".join(in_words("run", told).split("   "))
 
 
 def test_rows_that_break_a_constraint_and_rules_that_are_none_are_told() -> None:
     rows = pd.DataFrame({"a": [1, 2, 3, 9], "b": [2, 3, 4, 5], "c": list("xyxy")})
     cases = {
-        "a <= b": (DataError, "does not hold in 1 of 4 rows, such as row 3"),
+        "a <= b": (DataError, "does not hold in 1 of the 4 rows to learn from, such as row 3 "),
         "a <= 5": (DataError, "does not hold in 1"),
         "a < d": (UsageError, "Did you mean|Known are"),
         "a about b": (UsageError, "is no constraint"),
@@ -168,6 +172,8 @@ def test_rows_that_break_a_constraint_and_rules_that_are_none_are_told() -> None
     for rule, (error, told) in cases.items():
         with pytest.raises(error, match=told):
             engram.Synthesizer(constraints=(rule,), columns={"c": "category"}, **QUICK).fit(rows)
+    with pytest.raises(DataError, match=r"1 of the 3 rows to learn from, such as row 3 \(by the table's index"):
+        engram.Synthesizer(constraints=("a <= b",), **QUICK).fit(rows.iloc[[0, 2, 3]])  # as where some are held out
     with pytest.raises(UsageError, match="above itself"):
         engram.Synthesizer(constraints=("a <= b", "b <= a"), **QUICK).fit(rows[:3])
 

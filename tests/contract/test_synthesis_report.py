@@ -32,6 +32,31 @@ def report() -> Report:
     return engram.Synthesizer(max_epochs=2, random_state=0).fit(rows[:80]).evaluate(rows[80:], train=rows[:80])
 
 
+def test_half_is_best_where_it_is_and_no_error_is_told_where_there_is_none(report: Report) -> None:
+    better = {r.name: r.better for r in (*report.metrics, *report.baselines)}
+    half = {name for name, told in better.items() if told == "nearer to .5"}
+    assert half == {"detection", "nearer-to-training", "membership"}
+    assert "detection → .5" in report.to_text()
+    page = report.to_html()
+    assert "nearer to .5 is better" in page
+    assert "standard error" not in report.to_text()
+    assert "standard error" not in page
+
+
+def test_findings_of_the_fit_are_told_as_such_since_their_rows_are_others(report: Report) -> None:
+    rows = table(120)
+    model = engram.Synthesizer(max_epochs=2, validation_fraction=0.3, random_state=0).fit(rows)
+    found = model.evaluate(table(40))
+    told = {f.kind: i < found.of_fit for i, f in enumerate(found.findings)}
+    assert told["told-apart"]
+    assert not told["privacy"]
+    assert "finding at the fit  boosted trees" in found.to_text()
+    assert "finding  privacy" in found.to_text()
+    assert "told-apart, at the fit</small>" in found.to_html()
+    assert ">privacy</small>" in found.to_html()
+    assert found.to_dict()["findings_of_fit"] == found.of_fit == len(model.findings_)
+
+
 def test_rows_are_shown_in_the_users_form(report: Report) -> None:
     rows = report.look.facts["rows"]
     assert rows["columns"] == list(table(1).columns)
@@ -72,7 +97,7 @@ def test_columns_that_are_missing_are_told() -> None:
     rows = table(120).assign(key=[f"K{i:03d}" for i in range(120)])
     found = engram.Synthesizer(max_epochs=2, random_state=0).fit(rows[:80])
     less = rows.drop(columns="price")
-    told = "1 of the columns that Synthesizer was fitted on are missing: price"
+    told = "1 of the columns that Synthesizer was fitted on is missing: price"
     for judged, train in ((less, None), (less, rows), (rows, less)):
         with pytest.raises(DataError, match=told):
             found.evaluate(judged, train=train)

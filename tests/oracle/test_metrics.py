@@ -7,6 +7,7 @@ import itertools
 import math
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sklearn.metrics import mean_squared_error, r2_score, roc_auc_score
 import engram.metrics
 from engram.errors import DataError, UsageError
 from engram.metrics import auroc, deviations, log_likelihood, metric, r2, squared_error, standard_error
+from engram.metrics.metric import HALF, Better, goodness
 from engram.registry import METRICS
 
 
@@ -71,7 +73,7 @@ def row_metric(request):
 
 
 def test_a_metric_says_what_it_is(any_metric) -> None:
-    assert any_metric.better in ("higher", "lower")
+    assert any_metric.better in get_args(Better)
     assert any_metric.unit
     assert set(any_metric.needs) <= set(any_metric.takes) & set(arrays(0.0))
     parameters = inspect.signature(any_metric.function).parameters
@@ -80,6 +82,11 @@ def test_a_metric_says_what_it_is(any_metric) -> None:
     told = any_metric.function.__doc__
     assert all(word in told for word in ("Direction:", "Unit:", "Source:")), "the docstring says how to read the value"
     assert any_metric.better in told
+
+
+def test_of_metrics_that_are_half_by_chance_nearer_is_better() -> None:
+    assert goodness(0.5, HALF) > goodness(0.25, HALF) == goodness(0.75, HALF) > goodness(0.875, HALF)
+    assert metric("memorisation").better == HALF
 
 
 def test_a_metric_is_exported(any_metric) -> None:
