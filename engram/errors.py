@@ -16,8 +16,18 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import ClassVar
+
+BETWEEN = {
+    __name__.partition(".")[0],
+    "sklearn",
+    "torch",
+    "contextlib",
+    "functools",
+}  # libraries that call this one, or wrap its methods
 
 
 class EngramError(Exception):
@@ -90,3 +100,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean {' or '.join(repr(c) for c in close)}?"
     return f"Known are: {', '.join(names) or 'none'}."
+
+
+def tell(told: str, category: type[Warning]) -> None:
+    """Warn of the first line outside of the package, and of the libraries that may stand between: the user's own."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(told, category, stacklevel=level)

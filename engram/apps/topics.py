@@ -21,8 +21,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.data.counts import Counts
-from engram.data.kind import Kind
-from engram.data.rows import Rows
+from engram.data.kind import Kind, warn_notes
+from engram.data.rows import Note, Rows
 from engram.errors import DataError, UsageError
 from engram.evaluation.report import Report
 from engram.evaluation.topics import judge_topics
@@ -51,6 +51,7 @@ EPOCHS, STEPS = 15, (400, 8000)  # of the contrast; the fewest steps and the mos
 MIXED, MIXED_STEPS = 6, 200  # passes over the rows in which topics are learned, and the fewest steps
 MIXED_RATE = 5e-3
 BLOCK = 2048  # documents that are looked at together
+EMPTY = Note("documents have no known word, so nothing can be told of them", "document")
 KEPT = 20  # words of a topic whose co-occurrence is kept
 CONTRAST, TOPICS = Turn("contrast", ("encoder",)), Turn("topics", ("topics",), learning_rate=MIXED_RATE)
 
@@ -225,6 +226,15 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         check_is_fitted(self, "network_")
         return list(self.kind_.columns)
 
+    def counted(self, X: Any) -> tuple[Any, Array]:
+        """Return documents as a stream of counts, (rows, words), and the numbers of those with a known word; a warning tells of others."""
+        check_is_fitted(self, "network_")
+        counts = self.kind_.conform(self.kind_.opened(X), reader=type(self).__name__)
+        known = np.flatnonzero(np.asarray(counts[:].sum(1)).ravel())
+        if len(known) < len(counts):
+            warn_notes([{EMPTY: len(counts) - len(known)}])
+        return counts, known
+
     def transform(self, X: Any) -> Array:
         """Return how much of each topic a document has, (rows, topics) float32; rows sum to one."""
 
@@ -233,7 +243,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             found: Tensor = nets.topics.proportions(nets.encoder(bag), bag)
             return found
 
-        found: Array = over_blocks(self, X, proportions).numpy()
+        found: Array = over_blocks(self, self.counted(X)[0], proportions).numpy()
         return found
 
     def predict(self, X: Any) -> Array:
@@ -252,7 +262,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             found: Tensor = nets.features(nets.encoder(bag), bag, nets.encoder.idf)
             return found
 
-        found: Array = over_blocks(self, X, features).numpy()
+        found: Array = over_blocks(self, self.counted(X)[0], features).numpy()
         return found
 
     def codes(self, X: Any) -> Array:
@@ -262,7 +272,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             found: Tensor = nets.encoder(Bag.of(batch.x))
             return found
 
-        found: Array = over_blocks(self, X, codes).numpy()
+        found: Array = over_blocks(self, self.counted(X)[0], codes).numpy()
         return found
 
     def top_words(self, n: int = 10) -> list[list[str]]:
@@ -301,13 +311,20 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return npmi(self._pairs[:, :n, :n], self._documents)
 
     def similar(self, X: Any, n: int = 10) -> pd.DataFrame:
-        """Return the n documents of X that are most like each of them: columns row, similar, similarity (cosine of codes), best first."""
+        """Return the n documents of X that are most like each of them: columns row, similar, similarity (cosine of codes), best first.
+
+        Documents without any known word are like none: they have no lines, and a `DataWarning` counts them. Raises `DataError` where
+        fewer than two documents are left.
+        """
         import pandas as pd
 
-        codes = self.codes(X)
-        n = min(checked_value("n", n, Annotated[int, Ge(1)]), len(codes) - 1)
-        if n < 1:
-            raise DataError("one document has no similar ones. Give more.")
+        n = checked_value("n", n, Annotated[int, Ge(1)])
+        counts, known = self.counted(X)
+        if len(known) < 2:
+            told = f"of {len(counts)} documents {len(known)} with known words"
+            raise DataError(f"{told}: too few to be similar to each other. Give more.")
+        codes = self.codes(counts.take(known))
+        n = min(n, len(codes) - 1)
         others, values = [], []
         for at in range(0, len(codes), 1024):
             cosines = codes[at : at + 1024] @ codes.T
@@ -316,9 +333,9 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             order = np.argsort(-cosines, axis=1, kind="stable")[:, :n]
             others.append(order)
             values.append(np.take_along_axis(cosines, order, 1))
-        row = np.repeat(np.arange(len(codes)), n)
+        similar = known[np.concatenate(others).ravel()]
         return pd.DataFrame(
-            {"row": row, "similar": np.concatenate(others).ravel(), "similarity": np.concatenate(values).ravel()}
+            {"row": np.repeat(known, n), "similar": similar, "similarity": np.concatenate(values).ravel()}
         )
 
     def report_on(self, X: Any, y: Any = None, *, train: Any = None, random_state: Any = 0) -> Report:

@@ -15,7 +15,7 @@ from torch import Tensor
 from engram.data.cells import Array
 from engram.data.documents import Reading, are_texts, as_texts, is_hole, read_folder
 from engram.data.kind import Kind, warn_notes
-from engram.data.rows import Rows
+from engram.data.rows import Note, Rows
 from engram.data.source import Source, read
 from engram.data.sparse import SparseStream, consistent, dense, saved_matrix
 from engram.data.stream import RowStream
@@ -24,7 +24,7 @@ from engram.errors import DataError, DataTypeError, UsageError, nearest
 from engram.likelihoods import LIKELIHOODS, Likelihood, Multinomial
 
 OF_COUNTS = ("multinomial", "poisson", "negative-binomial")
-UNSEEN = "words that are not in the vocabulary were left out"
+UNSEEN = Note("words that are not in the vocabulary were left out", "word")
 NAMED = 5  # words that a message names
 
 
@@ -146,7 +146,8 @@ class Counts(Kind):
         self.trials = float(totals[totals > 0].mean())
         empty = int((totals == 0).sum())
         if empty:
-            self.told.append(f"{empty} of {len(totals)} rows are empty: all their counts are zero")
+            what = "documents have no word that is counted" if self.form == "texts" else "rows have only zeros"
+            self.told.append(f"{empty} of {len(totals)} {what}, so nothing can be learned from them or told of them")
         never = int((np.asarray(matrix.sum(0)).ravel() == 0).sum())
         if never:
             self.told.append(f"{never} of {matrix.shape[1]} words are in no row")

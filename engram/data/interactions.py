@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engram.data.histories import Array, Histories, are_ratings, of_events, of_matrix
 from engram.data.kind import Kind, warn_notes
-from engram.data.rows import Rows
+from engram.data.rows import Note, Rows
 from engram.data.source import Source, is_source, read
 from engram.data.sparse import Matrix, SparseStream, dense, saved_matrix
 from engram.data.stream import RowStream
@@ -20,7 +20,7 @@ from engram.errors import DataError, UsageError
 from engram.likelihoods import Likelihood, Multinomial
 
 WEIGHTS = ("auto", "binary", "continuous")
-LEFT_OUT = "an item that was not in the fit, left out"
+LEFT_OUT = Note("items that were not in the fit were left out", "item")
 NAMED = 5  # ids in a message
 
 

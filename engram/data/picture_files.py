@@ -7,7 +7,6 @@ is decoded into that form. A file that cannot be read is left out and told about
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from engram.data.picture_decoding import CLOSED, Form, Header, Pixels, Unreadabl
 from engram.data.picture_places import PictureFile, Place, archive, folder, labels, listed, shown
 from engram.data.picture_wishes import MAX_PIXELS_VARIABLE, SUFFIXES, Wishes
 from engram.data.source import Source
-from engram.errors import DataError
+from engram.errors import DataError, tell
 
 VERSION = "1"  # of what a file becomes: another number makes earlier entries of the cache unknown
 WORKERS = 4  # threads that decode; each holds one picture
@@ -50,7 +49,7 @@ def read_pictures(source: Path | list[Any], wishes: Wishes) -> Source:
     from engram.data.kind import DataWarning
 
     for note in found.notes:
-        warnings.warn(note, DataWarning, stacklevel=4)
+        tell(note, DataWarning)
     return found
 
 

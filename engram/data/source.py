@@ -21,7 +21,7 @@ from engram.data.columns import MARKED
 from engram.data.csv_lines import separator_of, short_rows, understood, unpacked
 from engram.data.picture_wishes import SUFFIXES, Wishes, wishes
 from engram.data.stream import streamed
-from engram.errors import DataError, UsageError, nearest
+from engram.errors import DataError, UsageError, nearest, tell
 
 BUNDLED = ("breast-cancer", "diabetes", "digits", "wine")
 PICTURES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
@@ -227,7 +227,7 @@ def _without_marks(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 def _note(told: str) -> None:
     from engram.data.kind import DataWarning
 
-    warnings.warn(told, DataWarning, stacklevel=2)
+    tell(told, DataWarning)
 
 
 def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import TransformerMixin
 
 from engram.data.kind import warn_notes
-from engram.data.rows import Rows
+from engram.data.rows import Rows, counted
 from engram.data.stream import some
 from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, run_of
 from engram.evaluation.compare_table import Comparison, Standing
@@ -131,7 +131,7 @@ def compare(
         protocol["generated"] = said(made.protocol, baselines=bool(chosen))
     judged = [one for ones in found.values() for one in ones]
     beside_names = dict.fromkeys([*beside, *(s.subject for s in sets if s.subject not in subjects)])
-    findings = [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
+    findings = [Finding("data", counted(note, count)) for note, count in rows.notes.items()]
     findings += [*_of_groups(subjects), *_worse(judged, list(subjects)), *made.findings]
     return Comparison([*(one.standing for one in judged), *sets], subjects, list(beside_names), findings, protocol)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engram.data.kind import warn_notes
-from engram.data.rows import Rows
+from engram.data.rows import Rows, counted
 from engram.data.stream import some
 from engram.errors import UsageError
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
@@ -95,7 +95,7 @@ def evaluate(
     warn_notes([rows.notes])
     trained = None if train is None else encoded(model, train)
     split, findings = seen_before(model, rows, trained)
-    findings += [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
+    findings += [Finding("data", counted(note, count)) for note, count in rows.notes.items()]
     common: dict[str, Any] = {"rows": len(rows), "split": split, "seed": seed}
     results, notes, worse = _of_rows(model, X, y, rows, trained, chosen, common)
     if metrics is None:

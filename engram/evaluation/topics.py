@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engram.data.kind import gathered
 from engram.errors import DataError
 from engram.evaluation.baselines.topics import TOPIC_BASELINES
 from engram.evaluation.facts import evenly
@@ -56,10 +57,16 @@ def judge_topics(model: Any, X: Any, y: Any = None, *, train: Any = None, random
         Seed of halves and baselines.
     """
     seed, kind = seed_from(random_state), model.kind_
-    counts = kind.conform(kind.opened(X))[:]
+    counts = model.counted(X)[0][:]
     given = None if y is None else one_label(y)
     labels = None if given is None else one_per_row(given, counts.shape[0]).astype(str).to_numpy()
-    known, judged, told = _parts(counts, None if train is None else kind.conform(kind.opened(train))[:], seed)
+    trained = None if train is None else kind.conform(kind.opened(train))[:]
+    with gathered({}):  # what was left out of the documents is said
+        return _judged(model, X, counts, labels, trained, seed)
+
+
+def _judged(model: Any, X: Any, counts: Any, labels: Array | None, trained: Any, seed: int) -> Report:
+    known, judged, told = _parts(counts, trained, seed)
     rows = counts[judged]
     classes = None if labels is None or len(set(labels)) > MOST_LABELLED else labels[judged]
     name = type(model).__name__
@@ -89,9 +96,9 @@ def judge_topics(model: Any, X: Any, y: Any = None, *, train: Any = None, random
         model=name,
         metrics=own,
         baselines=beside,
-        findings=[*model.findings_, *seen_by(model, X, train), *_worse(own, beside)],
+        findings=[*model.findings_, *seen_by(model, X, trained), *_worse(own, beside)],
         protocol=protocol | {"notes": notes},
-        columns=kind.describe(),
+        columns=model.kind_.describe(),
         draw=partial(_pictures, model, rows, subjects[0][2]),
     )
 
@@ -143,8 +150,7 @@ def _similar(model: Any, rows: Any) -> Iterator[str]:
         return
     some = evenly(rows.shape[0], MOST_POINTS)
     found = model.similar(rows[some], n=3)
-    for row in range(min(SHOWN, len(some))):
-        own = found[found.row == row]
+    for row, own in list(found.groupby("row"))[:SHOWN]:
         others = ", ".join(f"{some[one.similar]} ({one.similarity:.2f})" for one in own.itertuples())
         yield f"document {some[row]} of these is most like {others}"
 

@@ -111,7 +111,7 @@ def test_binary_and_continuous_follow_from_the_weights() -> None:
 
 def test_unknown_items_are_counted_and_unknown_alone_are_refused() -> None:
     kind = Interactions().fit(made(user=[1, 2], item=[1, 2]))
-    with pytest.warns(DataWarning, match="not in the fit, left out .2 cells"):
+    with pytest.warns(DataWarning, match="not in the fit were left out .2 items"):
         rows = kind.conform(made(user=["x", "y", "y"], item=["1", "5", "6"]))  # "1" is 1
     assert rows[:].toarray().tolist() == [[1, 0], [0, 0]]
     with pytest.raises(DataError, match="none of these items was in the fit"):
@@ -362,7 +362,7 @@ def test_a_saved_matrix_is_read_and_what_is_wrong_with_it_is_told(tmp_path: Path
 
 
 def test_unknown_items_of_a_history_are_counted_and_what_is_no_history_is_told(fitted: engram.Recommender) -> None:
-    with pytest.warns(DataWarning, match=r"not in the fit, left out \(2 cells\)"):
+    with pytest.warns(DataWarning, match=r"not in the fit were left out \(2 items\)"):
         found = fitted.recommend(["i01", "new", "newer"], 3)
     pd.testing.assert_frame_equal(found, fitted.recommend(["i01"], 3))
     matrix = sparse.csr_array(np.ones((1, N_ITEMS)))

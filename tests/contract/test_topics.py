@@ -89,17 +89,34 @@ def test_similar_documents_share_a_topic_and_are_never_the_document_itself(model
     assert (ABOUT[found.row] == ABOUT[found.similar]).all()
     assert all((np.diff(own.similarity) <= 0).all() for _, own in found.groupby("row"))
     assert len(model.similar(TEXTS[:3], n=10)) == 3 * 2
-    with pytest.raises(DataError, match="no similar"):
+    with pytest.raises(DataError, match="of 1 documents 1 with known words: too few"):
         model.similar(TEXTS[:1])
 
 
+def test_documents_without_a_known_word_are_like_none(model: Any) -> None:
+    with pytest.warns(DataWarning) as told:
+        found = model.similar(["", *TEXTS[:3], "zzzz", " "], n=9)
+    assert found["row"].tolist() == [1, 1, 2, 2, 3, 3]
+    assert set(found["similar"]) == {1, 2, 3}
+    said = [str(one.message) for one in told]
+    assert "documents have no known word, so nothing can be told of them (3 documents)" in said
+    assert "words that are not in the vocabulary were left out (1 word)" in said
+    assert all(one.filename == __file__ for one in told)
+    with pytest.warns(DataWarning, match="2 documents"), pytest.raises(DataError, match="3 documents 1 with"):
+        model.similar(["", TEXTS[0], ""])
+    with pytest.warns(DataWarning, match="no known word") as told:
+        report = engram.evaluate(model, ["", "", "", "", *TEXTS[:40]], random_state=1)
+    assert len(told) == 1
+    assert not any("document 0" in note for note in report.protocol["notes"])
+
+
 def test_empty_documents_and_unknown_words(model: Any) -> None:
-    with pytest.warns(DataWarning, match="left out"):
+    with pytest.warns(DataWarning, match="left out"), pytest.warns(DataWarning, match="2 documents"):
         shares = model.transform(["zebra yak", ""])
     assert np.isfinite(shares).all()
     assert (shares[0] == shares[1]).all()
     fitted = TopicModel(n_topics=2, max_epochs=2, random_state=0).fit([*TEXTS[:20], "", ""])
-    assert any("are empty" in str(finding) for finding in fitted.findings_)
+    assert any("2 of 22 documents have no word" in str(finding) for finding in fitted.findings_)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 17])
@@ -173,10 +190,10 @@ def test_of_many_documents_those_that_are_looked_at_are_spread_over_all(
     monkeypatch.setattr(topics, "MOST_POINTS", 4)
     asked: list[Any] = []
     monkeypatch.setattr(model, "codes", lambda X: asked.append(X) or np.eye(4, 3, dtype=np.float32))
-    numbers = np.arange(10)
-    topics.topic_map(model, numbers, np.ones((10, model.n_topics)))
-    told = list(topics._similar(model, numbers))
-    assert [np.asarray(X).tolist() for X in asked] == [[0, 3, 6, 9]] * 2
+    counts = model.kind_.conform(TEXTS[:10])[:]
+    topics.topic_map(model, counts, np.ones((10, model.n_topics)))
+    told = list(topics._similar(model, counts))
+    assert [(counts[[0, 3, 6, 9]] != X).nnz for X in asked] == [0, 0]
     assert [note.split(" of these")[0] for note in told] == ["document 0", "document 3", "document 6"]
     assert all(int(other) in (0, 3, 6, 9) for note in told for other in re.findall(r"(\d+) \(", note))
 
