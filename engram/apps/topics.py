@@ -8,6 +8,7 @@ these codes (see `engram.models.topic_mixture`), begun at clusters of codes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +51,7 @@ WIDTH = 256
 EPOCHS, STEPS = 15, (400, 8000)  # of the contrast; the fewest steps and the most
 MIXED, MIXED_STEPS = 6, 200  # passes over the rows in which topics are learned, and the fewest steps
 MIXED_RATE = 5e-3
+CONTRASTED, LEAST_MIXED = 0.6, 0.15  # shares of max_time: of the contrast, and of learning topics at least
 BLOCK = 2048  # documents that are looked at together
 EMPTY = Note("documents have no known word, so nothing can be told of them", "document")
 KEPT = 20  # words of a topic whose co-occurrence is kept
@@ -70,6 +72,11 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         How many topics.
     temperature : float
         Of the contrast between halves of documents: small values look at the most similar documents alone.
+    max_epochs : int or "auto"
+        Most passes over the documents in the contrast; topics are learned in six more, or as many as make 200 steps.
+    max_time : str, float or None
+        Longest time to train: three fifths of it are for the contrast, what is left for topics. Clusters of codes and axes of features
+        between the two, and the counts of pairs of words after them, are in closed form and not cut short.
     """
 
     n_topics: Annotated[int, Ge(1)] = 20
@@ -149,6 +156,13 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         finally:
             del self._given
 
+    def _run(self, *arguments: Any) -> None:
+        """Run the contrast, in its share of the time."""
+        whole = self.settings_
+        self.settings_ = replace(whole, max_time=whole.max_time and CONTRASTED * whole.max_time)
+        super()._run(*arguments)
+        self.settings_ = whole
+
     def _bags(self, rows: Rows) -> Iterator[Bag]:
         """Yield all documents that are learned from, some at a time."""
         stream = self._given.stream if hasattr(self, "_given") else None
@@ -182,15 +196,17 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Learn topics on the codes, and count which of their words stand together."""
         nets.eval()
+        since = time.perf_counter()
         codes = torch.cat([nets.encoder(bag) for bag in self._bags(rows)])
         nets.topics.begin(codes, self._bags(rows), nets.encoder.idf)
         nets.features.fit(codes, self._bags(rows), nets.encoder.idf, self.settings_.seed)
         n, settings = len(codes), self.settings_
         epochs = max(MIXED, -(-MIXED_STEPS // -(-n // settings.batch_size)))
         source = self._given.batches(settings.batch_size, settings.seed, torch.device("cpu")) or rows
+        limit = self.history_.left(settings.max_time, since, LEAST_MIXED)
         self._turn = TOPICS
         with torch.enable_grad():
-            train(self, nets, source, None, replace(settings, device="cpu", max_epochs=epochs, max_time=None, ema=0.0))
+            train(self, nets, source, None, replace(settings, device="cpu", max_epochs=epochs, max_time=limit, ema=0.0))
         self._turn = CONTRAST
         words = nets.topics.first_words(KEPT).numpy()
         self._pairs = np.sum(

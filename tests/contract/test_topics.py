@@ -15,11 +15,14 @@ from scipy import sparse
 
 import engram
 from engram import TopicModel
+from engram.apps import topics as apps
 from engram.cli import program
 from engram.data import Counts, DataWarning
 from engram.errors import DataError, RunError, UsageError
 from engram.evaluation import topics
 from engram.metrics.topics import npmi, word_pairs
+from engram.models import model as models
+from engram.training.history import History
 
 rng = np.random.default_rng(0)
 SUBJECTS = ("star", "ball", "soup", "law")
@@ -151,6 +154,22 @@ def test_large_matrices_are_learned_from_some_rows_at_a_time(monkeypatch: pytest
     assert streamed._documents == 160
     main = streamed.predict(counts)
     assert all(len(set(main[k == ABOUT])) == 1 for k in range(4))
+
+
+def test_the_limit_of_time_holds_for_both_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three fifths for the contrast, for topics what is left of the whole, and some where nothing is."""
+    limits: list[Any] = []
+    for module in (models, apps):
+        monkeypatch.setattr(
+            module, "train", lambda *a, to=module.train, **k: limits.append(a[4].max_time) or to(*a, **k)
+        )
+    fitted = TopicModel(n_topics=2, max_epochs=1, max_time=1000, random_state=0).fit(TEXTS[:20])
+    assert limits[0] == 600
+    assert 150 <= limits[1] < 1000
+    assert fitted.settings_.max_time == 1000
+    TopicModel(n_topics=2, max_epochs=1, random_state=0).fit(TEXTS[:20])
+    assert limits[2:] == [None, None]
+    assert History().left(10.0, -1e9, 0.15) == 1.5
 
 
 def test_wrong_parameters_are_said() -> None:
