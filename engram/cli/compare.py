@@ -46,7 +46,8 @@ def compare(
 
     Runs that differ in their seed alone are taken together: their mean ± its standard deviation over seeds. SOURCE is best
     of rows that no run has seen. Where SOURCE is what `engram fit` was given for all runs, the numbers are of the part
-    that it held out of them.
+    that it held out of them. Topics, recommendations and synthesized tables are compared by their own measures, those of
+    `engram evaluate`, with runs of the same application.
     """
     from engram.cli.judge import keep
     from engram.cli.output import target

@@ -15,13 +15,14 @@ from engram.data.kind import warn_notes
 from engram.data.rows import Rows, counted
 from engram.data.stream import some
 from engram.errors import UsageError
+from engram.evaluation.compare_applications import NO_METRICS
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import anomalies
 from engram.evaluation.likelihood import has_likelihood, is_exact, reported
 from engram.evaluation.pictures import pictures
-from engram.evaluation.planted import FEWEST, TOLD, planted
-from engram.evaluation.purpose import finds_anomalies, only_generates
+from engram.evaluation.planted import with_anomalies
+from engram.evaluation.purpose import only_generates
 from engram.evaluation.report import Report, Result
 from engram.evaluation.seen import seen_before
 from engram.evaluation.sets import Generation, divided, generation_of, told
@@ -83,9 +84,7 @@ def evaluate(
     """
     if hasattr(model, "report_on"):  # an application with measures of its own
         if metrics is not None:
-            raise UsageError(
-                f"a {type(model).__name__} is judged by measures of its own: leave metrics= (--metric) out."
-            )
+            raise UsageError(NO_METRICS.format(type(model).__name__))
         report: Report = model.report_on(X, y, train=train, random_state=random_state)
         return report
     rows = encoded(model, X)
@@ -135,9 +134,7 @@ def _of_rows(
 ) -> tuple[list[Result], list[str], list[Finding]]:
     """Judge what a model makes of the rows one by one: results, notes, findings; ``common`` is completed."""
     labels, what = anomalies(y if model.given_ is None else None, len(rows))
-    if labels is None and finds_anomalies(model) and len(rows) >= FEWEST:
-        X, labels = planted(model.kind_, X, common["seed"])
-        rows, what = encoded(model, X), TOLD
+    X, rows, labels, what = with_anomalies([model], X, rows, labels, what, common["seed"])
     if not chosen or only_generates(model):
         lacking = {
             one.name: " or ".join(n for n in one.needs if n in ("reconstruction", "scores", "log_prob"))
