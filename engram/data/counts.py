@@ -198,11 +198,16 @@ class Counts(Kind):
 
     def _texts(self, raw: Any) -> list[str]:
         if isinstance(raw, pd.DataFrame):
-            if self.text not in raw.columns:
+            text = self._text_column(raw) if self.text is None else self.text  # fitted to a list of texts
+            if text is None:
                 raise DataError(
-                    f"the column {str(self.text)!r} with the documents is missing. {nearest(str(self.text), map(str, raw.columns))}"
+                    "no column holds texts. Give documents: a list of texts, or a table with a column of them."
                 )
-            raw = raw[self.text]
+            if text not in raw.columns:
+                raise DataError(
+                    f"the column {str(text)!r} with the documents is missing. {nearest(str(text), map(str, raw.columns))}"
+                )
+            raw = raw[text]
         return as_texts(raw)
 
     def _name_columns(self, raw: Any, n: int) -> None:

@@ -85,6 +85,13 @@ def test_words_that_were_not_seen_are_counted_and_said() -> None:
     assert x.tolist() == [[1, 0, 0, 0, 0, 0], [0, 2, 0, 0, 0, 0], [0] * 6]
 
 
+def test_a_kind_of_a_list_of_texts_reads_a_table_with_one_column_of_texts() -> None:
+    kind = Counts().fit(TEXTS)
+    assert (counted(kind, pd.DataFrame({"n": range(30), "body": TEXTS})) == MATRIX).all()
+    with pytest.raises(DataError, match="no column holds texts"):
+        kind.conform(pd.DataFrame({"n": range(30)}))
+
+
 def test_rare_and_frequent_words_are_not_counted_and_the_fit_says_so() -> None:
     texts = [f"the {'sun' if i % 2 else 'moon'} unique{i}" for i in range(40)]
     kind = Counts().fit(texts)
