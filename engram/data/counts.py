@@ -127,6 +127,11 @@ class Counts(Kind):
         array = np.asarray(raw) if not isinstance(raw, Tensor) else raw.numpy()
         return _why_no_texts(array) if array.ndim == 1 else _why_no_counts(array)
 
+    @property
+    def rows_are(self) -> str:  # type: ignore[override]
+        """What a row is, in messages."""
+        return "documents" if self.form == "texts" else "rows"
+
     # --- fitting ---
 
     def fit(self, raw: Any) -> Counts:

@@ -42,6 +42,7 @@ class Interactions(Kind):
     """
 
     name = "interactions"
+    rows_are = "users"
     gathers = True
     metrics: ClassVar[tuple[str, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()

@@ -34,6 +34,7 @@ class Kind(ABC):
     name: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]  # names of the metrics that make sense for it
     baselines: ClassVar[tuple[str, ...]]  # names of the simple methods to stand beside
+    rows_are: str = "rows"  # what a row is, in messages
     gathers: ClassVar[bool] = False  # whether a row is gathered from several lines of a source
     raw: Any  # the wrapped data, or None
     shape: tuple[int, ...]  # of an encoded row

@@ -13,9 +13,10 @@ from sklearn.base import TransformerMixin
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows, counted
 from engram.data.stream import some
+from engram.evaluation.apart import beyond
 from engram.evaluation.compare_applications import compared_applications
 from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, own_measures, run_of
-from engram.evaluation.compare_table import APART, Comparison, Standing, standings_of
+from engram.evaluation.compare_table import Comparison, Standing, standings_of
 from engram.evaluation.comparison import Outputs, encoded, flat, given_of, has_density, of_baselines, of_model
 from engram.evaluation.labels import anomalies
 from engram.evaluation.likelihood import has_likelihood, is_exact
@@ -231,7 +232,7 @@ def _judged(one: Metric, arrays: dict[str, list[Outputs]], seed: int) -> list[Ju
 
 def _is_better(one: Metric, a: Judged, b: Judged) -> bool:
     """Whether a is better than b by more than two standard errors of the difference."""
-    return one.gain(a.standing.value, b.standing.value) > APART * a.apart(b)
+    return beyond(one.gain(a.standing.value, b.standing.value), a.apart(b))
 
 
 def _worse(judged: list[Judged], models: list[str]) -> list[Finding]:

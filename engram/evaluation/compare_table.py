@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from engram.evaluation.apart import beyond
 from engram.evaluation.compare_runs import Run
 from engram.evaluation.headline import NO_METRIC
 from engram.evaluation.report import ARROWS, BY_CHANCE, REFERENCES, UNRANKED, Result, laid_out, save
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-APART = 2  # standard errors of a difference from which on two subjects are told apart
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
         return one
     best = max(ranked, key=_goodness)
     known = [e**2 for s in (best, one) for e in (s.error, s.spread / math.sqrt(len(s.values))) if math.isfinite(e)]
-    apart = abs(_goodness(best) - _goodness(one)) > APART * math.sqrt(sum(known))
+    apart = beyond(abs(_goodness(best) - _goodness(one)), math.sqrt(sum(known)))
     return replace(one, best=one is best, level=not apart and (bool(known) or _goodness(one) == _goodness(best)))
 
 

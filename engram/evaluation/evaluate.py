@@ -15,6 +15,7 @@ from engram.data.kind import warn_notes
 from engram.data.rows import Rows, counted
 from engram.data.stream import some
 from engram.errors import UsageError
+from engram.evaluation.apart import is_worse
 from engram.evaluation.compare_applications import NO_METRICS
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
-LEAST = 0.5  # standard errors of the model's own value that a difference must reach to be worth a finding
 ADVICE = {  # by what the metric needs
     "reconstruction": "Use {0} for this, or try more epochs, a larger n_iter_no_change, or more rows",
     "scores": "Rank anomalies with {0}, or fit on rows without anomalies, or try a smaller code",
@@ -217,8 +217,7 @@ def _compared(
 def _beaten(one: Metric, name: str, found: dict[str, tuple[Result, Array]]) -> list[tuple[str, str, str]]:
     """Return (the best baseline, the two values in words, advice) where one beats the model.
 
-    It does by more than two standard errors of the difference. Since both were judged on the same rows, that error is
-    smaller than the two values' own errors suggest; the difference must therefore also be worth something beside those.
+    When that is so, `engram.evaluation.apart` says.
     """
     if name not in found:
         return []
@@ -226,7 +225,7 @@ def _beaten(one: Metric, name: str, found: dict[str, tuple[Result, Array]]) -> l
     better: list[tuple[float, Result]] = []
     for result, other in found.values():
         gain = one.gain(result.value, own.value)
-        if result is not own and gain > 2 * standard_error(other - spread) and gain > LEAST * own.error:
+        if result is not own and is_worse(gain, standard_error(other - spread), own.error):
             better.append((gain, result))
     if not better:
         return []
