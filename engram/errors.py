@@ -93,13 +93,15 @@ class StoppedError(EngramError, KeyboardInterrupt):
         return type(self), (str(self), self.number)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that names the known names nearest to an unknown one, or lists them all."""
+def nearest(name: str, known: Iterable[str], most: int | None = None) -> str:
+    """Return a sentence that names the known names nearest to an unknown one, or lists them all, or the first of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if close:
         return f"Did you mean {' or '.join(repr(c) for c in close)}?"
-    return f"Known are: {', '.join(names) or 'none'}."
+    more = 0 if most is None else max(0, len(names) - most)
+    shown = ", ".join(names[: len(names) - more]) or "none"
+    return f"Known are: {shown}{f' and {more:,} more' * (more > 0)}."
 
 
 def tell(told: str, category: type[Warning]) -> None:

@@ -105,11 +105,24 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         ----------
         vocabulary : sequence of str, optional
             The words that the columns of X stand for; of documents the words that are counted.
+        validation : like X, optional
+            Documents to look at only, instead of some of X.
+        run : str or Path, optional
+            A new folder that the fit is written to, with checkpoints.
+        resume : bool
+            Go on with a fit that was interrupted in that folder.
 
         Raises
         ------
+        UsageError
+            A parameter is wrong, or the vocabulary is one text, or X is of another kind; or the fit to resume was another one.
         DataError
-            Counts are negative, missing or no whole numbers, or all of them are zero.
+            Counts are negative, missing or no whole numbers, or all of them are zero; or no document has a word that can be counted; or the
+            vocabulary does not suit the columns.
+        RunError
+            The folder ``run`` exists or cannot be written, or has nothing to resume.
+        StoppedError
+            A fit into a folder was interrupted, and can be resumed.
         """
         if vocabulary is not None:
             wrapped = (X if isinstance(X, Counts) else Counts.taking(X)) if isinstance(X, Kind) else Counts(X)

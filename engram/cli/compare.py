@@ -70,7 +70,7 @@ def compare(
     if apart.told:
         voice.note(apart.told)
     test, fitted = apart.test, None if apart.fitted is None else apart.fitted.rows
-    voice.say(f"judging {len(runs)} run{'s' * (len(runs) > 1)} on {len(test)} rows, beside baselines ...")
+    voice.say(f"judging {len(runs)} run{'s' * (len(runs) > 1)} on {len(test)} {kind.rows_are}, beside baselines ...")
     found = compared(models, test.rows, test.y, train=fitted, metrics=metrics or None, random_state=seed)
     found.findings[:0] = apart.findings
     if to is not None:

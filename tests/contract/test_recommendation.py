@@ -404,3 +404,12 @@ def test_the_command_line_fits_applies_evaluates_and_inspects(tmp_path: Path) ->
     assert "recommendation" in command("inspect", run).stdout
     command("fit", "recommendation", source, "--dry-run", *roles)
     command("fit", "recommendation", source, "--dry-run", "--column", "player=use", code=2)
+
+
+def test_what_is_told_of_a_recommender_is_in_words_and_short(fitted: engram.Recommender) -> None:
+    told = next(f.message for f in fitted.findings_ if f.kind == "blend")
+    assert "how well lists find what was hidden of held-out users" in told
+    assert "kept weights" not in told
+    with pytest.raises(UsageError, match=r"Known are: i00, i01, [^.]* more\.") as error:
+        fitted.recommend(["zz zz zz zz"], 3)
+    assert str(error.value).count("i") < 20

@@ -18,6 +18,7 @@ from engram import TopicModel
 from engram.apps import topics as apps
 from engram.cli import program
 from engram.data import Counts, DataWarning
+from engram.data.source import read
 from engram.errors import DataError, RunError, UsageError
 from engram.evaluation import topics
 from engram.metrics.topics import npmi, word_pairs
@@ -276,6 +277,15 @@ def test_the_commands(tmp_path: Path) -> None:
         (folder / f"{i}.txt").write_text(text, encoding="utf-8")
     answer("fit", "topics", folder, "-o", tmp_path / "other", "--n-topics", 2, "--max-epochs", 2)
     answer("apply", tmp_path / "other", folder, "-o", tmp_path / "some.csv")
+    some = pd.read_csv(tmp_path / "some.csv")
+    assert list(some["file"]) == sorted(f"{i}.txt" for i in range(40))
+    at = int(some.index[some["file"] == "7.txt"][0])
+    expected = engram.load(tmp_path / "other").transform([TEXTS[7]])[0]
+    assert some.drop(columns="file").iloc[at].to_numpy() == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(DataError, match=r"A folder of texts is for topics: TopicModel\(\).fit\(folder\)"):
+        read(folder)
+    with pytest.raises(UsageError, match="given in a list of texts"):
+        engram.load(tmp_path / "other").transform("bike wheel")
     sparse.save_npz(tmp_path / "bow.npz", sparse.csr_matrix(rng.poisson(0.5, (60, 12))))
     answer("fit", "topics", tmp_path / "bow.npz", "-o", tmp_path / "third", "--n-topics", 2, "--max-epochs", 2)
     answer("apply", tmp_path / "third", tmp_path / "bow.npz", "-o", tmp_path / "shares.npy")
