@@ -193,7 +193,7 @@ class Recommender(Lists, Model):
             self._linear = learned(everybody, 200.0, NO_HELD_OUT, 1.0)
             return Finding(
                 "blend",
-                "too few users to hold some out and see which part finds more: the autoencoder and the linear part count for one half each",
+                "no users were held out to see which part finds more: the autoencoder and the linear part count for one half each",
                 "Collect more users",
             )
         found = choose(known, parts, lambda histories: logits_of(nets, histories))
