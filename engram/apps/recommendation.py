@@ -209,7 +209,8 @@ class Recommender(Lists, Model):
         share = f"In scores the autoencoder counts for {linear.blend:.0%}, the linear part for {1 - linear.blend:.0%}"
         if linear.blend <= 0:
             share = "The linear part alone does best, so that the autoencoder has no part in the scores"
-        kept = f"; keeping {KEPT} weights an item, for speed, costs {loss:.3f}" if round(loss, 3) > 0 else ""
+        cost = f"{'costs' if loss > 0 else 'brings'} {abs(loss):.3f}"
+        kept = f"; keeping {KEPT} weights an item, for speed, {cost}" if round(loss, 3) else ""
         return Finding("blend", f"{message}. {share}{kept}")
 
     def fitted_tensors(self) -> dict[str, Tensor]:

@@ -285,7 +285,7 @@ def test_too_many_items_leave_the_linear_part_out(monkeypatch: pytest.MonkeyPatc
 def test_what_sparsity_costs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear_items, "KEPT", 2)
     model = engram.Recommender(**{**QUICK, "max_epochs": 1}).fit(events())
-    assert any("which costs" in f.message for f in model.findings_ if f.kind == "blend")
+    assert any(" weights an item, for speed, " in f.message for f in model.findings_ if f.kind == "blend")
     assert model._linear is not None
     assert np.diff(model._linear.weights.tocsc().indptr).max() <= 2
 
