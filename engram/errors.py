@@ -16,8 +16,18 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
+
+BETWEEN = {
+    __name__.partition(".")[0],
+    "sklearn",
+    "torch",
+    "contextlib",
+    "functools",
+}  # libraries that call this one, or wrap its methods
 
 
 class EngramError(Exception):
@@ -94,10 +104,20 @@ def lacks_columns(missing: Sequence[Any], reader: str, known: Iterable[str]) -> 
     return f"{told}: {', '.join(map(str, missing[:5]))}. {nearest(str(missing[0]), known)}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that names the known names nearest to an unknown one, or lists them all."""
+def nearest(name: str, known: Iterable[str], most: int | None = None) -> str:
+    """Return a sentence that names the known names nearest to an unknown one, or lists them all, or the first of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if close:
         return f"Did you mean {' or '.join(repr(c) for c in close)}?"
-    return f"Known are: {', '.join(names) or 'none'}."
+    more = 0 if most is None else max(0, len(names) - most)
+    shown = ", ".join(names[: len(names) - more]) or "none"
+    return f"Known are: {shown}{f' and {more:,} more' * (more > 0)}."
+
+
+def tell(told: str, category: type[Warning]) -> None:
+    """Warn of the first line outside of the package, and of the libraries that may stand between: the user's own."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(told, category, stacklevel=level)

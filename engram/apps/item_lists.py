@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from engram.apps.linear_items import LinearItems, blended
 from engram.apps.one_history import OneHistory
-from engram.data.interactions import LEFT_OUT, Interactions
+from engram.data.interactions import LEFT_OUT, NAMED, Interactions
 from engram.data.kind import warn_notes
 from engram.errors import DataError, UsageError, nearest, with_article
 from engram.metrics.ranking import top
@@ -115,7 +115,7 @@ class Lists(Base):
         if items and not found:
             told = f"none of the {len(items)} items of this history was in the fit"
             told = "the item of this history was not in the fit" if len(items) == 1 else told
-            raise UsageError(f"{told}. {nearest(str(items[0]), kind.columns)}")
+            raise UsageError(f"{told}. {nearest(str(items[0]), map(str, kind.columns), NAMED)}")
         if None in places:
             warn_notes([{LEFT_OUT: places.count(None)}])
         return np.array(found, dtype=np.int64)
@@ -150,7 +150,9 @@ class Lists(Base):
         kind = self.interactions_
         place = kind.number(item)
         if place is None:
-            raise UsageError(f"the item {item!r} was not in the fit. {nearest(str(item), kind.columns)}")
+            raise UsageError(
+                f"the item {item!r} was not in the fit. {nearest(str(item), map(str, kind.columns), NAMED)}"
+            )
         weight = self.network_.ranker.decoder.weight.detach()
         likeness = nn.functional.cosine_similarity(weight, weight[place][None]).numpy().astype(np.float64)
         likeness[place] = -np.inf

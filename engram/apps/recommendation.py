@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps.item_lists import Lists, as_ones, in_blocks, logits_of
-from engram.apps.linear_items import JUDGED, MOST_ITEMS, LinearItems, choose, learned
+from engram.apps.linear_items import JUDGED, KEPT, MOST_ITEMS, LinearItems, choose, learned
 from engram.data.interactions import Interactions
 from engram.data.kind import Kind
 from engram.data.rows import Rows, rows_to_check
@@ -203,23 +203,25 @@ class Recommender(Lists, Model):
             self._linear = learned(everybody, 200.0, NO_HELD_OUT, 1.0)
             return Finding(
                 "blend",
-                "no users were held out to choose the blend on: both parts count for one half",
+                "no users were held out to see which part finds more: the autoencoder and the linear part count for one half each",
                 "Collect more users",
             )
         found = choose(known, parts, lambda histories: logits_of(nets, histories))
         values, linear = found.values, found.linear
-        told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-        message = f"NDCG@100 on held-out users: {told}"
+        parts_of = {"autoencoder": "the autoencoder", "kept weights": "the linear part", "blend": "the blend"}
+        told = ", ".join(f"{values[name]:.3f} by {called}" for name, called in parts_of.items())
+        message = f"how well lists find what was hidden of held-out users (NDCG@100, 1 is best): {told}"
         if linear.blend >= 1:
-            return Finding("blend", f"{message}; the linear part brings nothing and is left out")
+            return Finding("blend", f"{message}. The linear part brings nothing and is left out")
         fits_twice = known.shape[1] <= EXACT
         self._linear = learned(everybody, linear.strength, linear.blend, linear.temperature) if fits_twice else linear
         loss = values["all weights"] - values["kept weights"]
-        return Finding(
-            "blend",
-            f"{message}; the autoencoder counts for {linear.blend:.1f} of the blend. Of linear weights the 500 largest towards an item are "
-            f"kept, which costs {loss:.4f} of their NDCG",
-        )
+        share = f"In scores the autoencoder counts for {linear.blend:.0%}, the linear part for {1 - linear.blend:.0%}"
+        if linear.blend <= 0:
+            share = "The linear part alone does best, so that the autoencoder has no part in the scores"
+        cost = f"{'costs' if loss > 0 else 'brings'} {abs(loss):.3f}"
+        kept = f"; keeping {KEPT} weights an item, for speed, {cost}" if round(loss, 3) else ""
+        return Finding("blend", f"{message}. {share}{kept}")
 
     def fitted_tensors(self) -> dict[str, Tensor]:
         """Return how many users had each item, and the linear part."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +68,11 @@ class Synthesizer(Model):
         Rules that every generated row obeys: "start <= end", "price >= 0", "0 <= share <= 1", "city & country" (combinations seen only).
     min_count : int
         Rows that a category must have to be kept; rarer texts come out as "other".
+    max_epochs : int or "auto"
+        Most passes over the rows, of the VAE and of a GAN that "auto" tries.
+    max_time : str, float or None
+        Longest time to train, of the VAE and of a GAN that "auto" tries in what is left of it. On top come the bins of the columns, and
+        boosted trees that tell generated from at most 2,000 held-out rows: some seconds, once for each of the two.
     """
 
     model: Literal["auto", "vae", "gan"] = "auto"
@@ -160,6 +166,7 @@ class Synthesizer(Model):
         """Compare generated with held-out rows; where the VAE's are easy to tell apart, try a GAN."""
         self.chosen_ = "gan" if self.model == "gan" else "vae"
         self.scores_: dict[str, float] = {}
+        since = time.perf_counter()
         if held_out is None or len(held_out) < 20:
             return []
         held = held_out.spread(JUDGED)
@@ -167,7 +174,7 @@ class Synthesizer(Model):
         if self.model == "gan":
             self.scores_["gan"] = self._told_apart("gan", nets, held)
         elif self.model == "auto" and self.scores_["vae"] > GOOD and len(rows) >= FEWEST:
-            self._try_game(nets, rows, held)
+            self._try_game(nets, rows, held, since)
         told = ", ".join(f"{name} {score:.2f}" for name, score in self.scores_.items())
         message = (
             f"boosted trees tell generated from held-out rows with an area under the curve of: {told} (.5 is best)"
@@ -175,11 +182,10 @@ class Synthesizer(Model):
         worse = _far(self.scores_[self.chosen_]) > min(map(_far, self.scores_.values()))
         return [Finding("told-apart", message, "model='auto' takes the better one" if worse else "")]
 
-    def _try_game(self, nets: Nets, rows: Rows, held: Rows) -> None:
-        """Train a GAN too, and keep it where its rows are harder to tell apart."""
+    def _try_game(self, nets: Nets, rows: Rows, held: Rows, since: float) -> None:
+        """Train a GAN too, in the time that is left, and keep it where its rows are harder to tell apart."""
         kind, settings = self._binned, self.settings_
-        device, spent = torch.device(settings.device), self.history_.reports[-1]["seconds"]
-        left = None if settings.max_time is None else settings.max_time - spent
+        device, left = torch.device(settings.device), self.history_.left(settings.max_time, since)
         if left is not None and left <= 0:
             return
         game = Nets(cell_game.roles(kind.sizes, kind.ordered, self.shapes_.widths)).to(device)

@@ -8,6 +8,7 @@ these codes (see `engram.models.topic_mixture`), begun at clusters of codes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.data.counts import Counts
-from engram.data.kind import Kind
-from engram.data.rows import Rows
+from engram.data.kind import Kind, warn_notes
+from engram.data.rows import Note, Rows
 from engram.errors import DataError, UsageError
 from engram.evaluation.report import Report
 from engram.evaluation.topics import judge_topics
@@ -50,7 +51,9 @@ WIDTH = 256
 EPOCHS, STEPS = 15, (400, 8000)  # of the contrast; the fewest steps and the most
 MIXED, MIXED_STEPS = 6, 200  # passes over the rows in which topics are learned, and the fewest steps
 MIXED_RATE = 5e-3
+CONTRASTED, LEAST_MIXED = 0.6, 0.15  # shares of max_time: of the contrast, and of learning topics at least
 BLOCK = 2048  # documents that are looked at together
+EMPTY = Note("documents have no known word, so nothing can be told of them", "document")
 KEPT = 20  # words of a topic whose co-occurrence is kept
 CONTRAST, TOPICS = Turn("contrast", ("encoder",)), Turn("topics", ("topics",), learning_rate=MIXED_RATE)
 
@@ -69,6 +72,11 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         How many topics.
     temperature : float
         Of the contrast between halves of documents: small values look at the most similar documents alone.
+    max_epochs : int or "auto"
+        Most passes over the documents in the contrast; topics are learned in six more, or as many as make 200 steps.
+    max_time : str, float or None
+        Longest time to train: three fifths of it are for the contrast, what is left for topics. Clusters of codes and axes of features
+        between the two, and the counts of pairs of words after them, are in closed form and not cut short.
     """
 
     n_topics: Annotated[int, Ge(1)] = 20
@@ -97,11 +105,24 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         ----------
         vocabulary : sequence of str, optional
             The words that the columns of X stand for; of documents the words that are counted.
+        validation : like X, optional
+            Documents to look at only, instead of some of X.
+        run : str or Path, optional
+            A new folder that the fit is written to, with checkpoints.
+        resume : bool
+            Go on with a fit that was interrupted in that folder.
 
         Raises
         ------
+        UsageError
+            A parameter is wrong, or the vocabulary is one text, or X is of another kind; or the fit to resume was another one.
         DataError
-            Counts are negative, missing or no whole numbers, or all of them are zero.
+            Counts are negative, missing or no whole numbers, or all of them are zero; or no document has a word that can be counted; or the
+            vocabulary does not suit the columns.
+        RunError
+            The folder ``run`` exists or cannot be written, or has nothing to resume.
+        StoppedError
+            A fit into a folder was interrupted, and can be resumed.
         """
         if vocabulary is not None:
             wrapped = (X if isinstance(X, Counts) else Counts.taking(X)) if isinstance(X, Kind) else Counts(X)
@@ -158,6 +179,13 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         finally:
             del self._given
 
+    def _run(self, *arguments: Any) -> None:
+        """Run the contrast, in its share of the time."""
+        whole = self.settings_
+        self.settings_ = replace(whole, max_time=whole.max_time and CONTRASTED * whole.max_time)
+        super()._run(*arguments)
+        self.settings_ = whole
+
     def _bags(self, rows: Rows) -> Iterator[Bag]:
         """Yield all documents that are learned from, some at a time."""
         stream = self._given.stream if hasattr(self, "_given") else None
@@ -191,15 +219,17 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def finish(self, nets: Nets, rows: Rows, held_out: Rows | None) -> list[Finding]:
         """Learn topics on the codes, and count which of their words stand together."""
         nets.eval()
+        since = time.perf_counter()
         codes = torch.cat([nets.encoder(bag) for bag in self._bags(rows)])
         nets.topics.begin(codes, self._bags(rows), nets.encoder.idf)
         nets.features.fit(codes, self._bags(rows), nets.encoder.idf, self.settings_.seed)
         n, settings = len(codes), self.settings_
         epochs = max(MIXED, -(-MIXED_STEPS // -(-n // settings.batch_size)))
         source = self._given.batches(settings.batch_size, settings.seed, torch.device("cpu")) or rows
+        limit = self.history_.left(settings.max_time, since, LEAST_MIXED)
         self._turn = TOPICS
         with torch.enable_grad():
-            train(self, nets, source, None, replace(settings, device="cpu", max_epochs=epochs, max_time=None, ema=0.0))
+            train(self, nets, source, None, replace(settings, device="cpu", max_epochs=epochs, max_time=limit, ema=0.0))
         self._turn = CONTRAST
         words = nets.topics.first_words(KEPT).numpy()
         self._pairs = np.sum(
@@ -235,6 +265,15 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         check_is_fitted(self, "network_")
         return list(self.kind_.columns)
 
+    def counted(self, X: Any) -> tuple[Any, Array]:
+        """Return documents as a stream of counts, (rows, words), and the numbers of those with a known word; a warning tells of others."""
+        check_is_fitted(self, "network_")
+        counts = self.kind_.conform(self.kind_.opened(X), reader=type(self).__name__)
+        known = np.flatnonzero(np.asarray(counts[:].sum(1)).ravel())
+        if len(known) < len(counts):
+            warn_notes([{EMPTY: len(counts) - len(known)}])
+        return counts, known
+
     def transform(self, X: Any) -> Array:
         """Return how much of each topic a document has, (rows, topics) float32; rows sum to one."""
 
@@ -243,7 +282,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             found: Tensor = nets.topics.proportions(nets.encoder(bag), bag)
             return found
 
-        found: Array = over_blocks(self, X, proportions).numpy()
+        found: Array = over_blocks(self, self.counted(X)[0], proportions).numpy()
         return found
 
     def predict(self, X: Any) -> Array:
@@ -262,7 +301,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             found: Tensor = nets.features(nets.encoder(bag), bag, nets.encoder.idf)
             return found
 
-        found: Array = over_blocks(self, X, features).numpy()
+        found: Array = over_blocks(self, self.counted(X)[0], features).numpy()
         return found
 
     def codes(self, X: Any) -> Array:
@@ -272,7 +311,7 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             found: Tensor = nets.encoder(Bag.of(batch.x))
             return found
 
-        found: Array = over_blocks(self, X, codes).numpy()
+        found: Array = over_blocks(self, self.counted(X)[0], codes).numpy()
         return found
 
     def top_words(self, n: int = 10) -> list[list[str]]:
@@ -311,13 +350,20 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return npmi(self._pairs[:, :n, :n], self._documents)
 
     def similar(self, X: Any, n: int = 10) -> pd.DataFrame:
-        """Return the n documents of X that are most like each of them: columns row, similar, similarity (cosine of codes), best first."""
+        """Return the n documents of X that are most like each of them: columns row, similar, similarity (cosine of codes), best first.
+
+        Documents without any known word are like none: they have no lines, and a `DataWarning` counts them. Raises `DataError` where
+        fewer than two documents are left.
+        """
         import pandas as pd
 
-        codes = self.codes(X)
-        n = min(checked_value("n", n, Annotated[int, Ge(1)]), len(codes) - 1)
-        if n < 1:
-            raise DataError("one document has no similar ones. Give more.")
+        n = checked_value("n", n, Annotated[int, Ge(1)])
+        counts, known = self.counted(X)
+        if len(known) < 2:
+            told = f"of {len(counts)} documents {len(known)} with known words"
+            raise DataError(f"{told}: too few to be similar to each other. Give more.")
+        codes = self.codes(counts.take(known))
+        n = min(n, len(codes) - 1)
         others, values = [], []
         for at in range(0, len(codes), 1024):
             cosines = codes[at : at + 1024] @ codes.T
@@ -326,9 +372,9 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             order = np.argsort(-cosines, axis=1, kind="stable")[:, :n]
             others.append(order)
             values.append(np.take_along_axis(cosines, order, 1))
-        row = np.repeat(np.arange(len(codes)), n)
+        similar = known[np.concatenate(others).ravel()]
         return pd.DataFrame(
-            {"row": row, "similar": np.concatenate(others).ravel(), "similarity": np.concatenate(values).ravel()}
+            {"row": np.repeat(known, n), "similar": similar, "similarity": np.concatenate(values).ravel()}
         )
 
     def report_on(self, X: Any, y: Any = None, *, train: Any = None, random_state: Any = 0) -> Report:

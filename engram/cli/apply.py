@@ -72,7 +72,7 @@ def apply(
     the log of the p-value; higher is more normal), of `anomaly` also pvalue and anomaly; explanations a line for each row and column, the
     largest share first;
     recommendations a line for each user and item, the best first; a reconstruction has the columns that the model
-    was fitted on. For picture files the column file comes first; they are made equal as for the fit. Pictures come
+    was fitted on. For files of pictures or texts the column file comes first; pictures are made equal as for the fit. Pictures come
     back as .npy or a .png sheet.
 
     Rows that do not fit into memory are streamed: what is done is kept beside FILE, and --resume goes on with the rest.

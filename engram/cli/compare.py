@@ -46,7 +46,8 @@ def compare(
 
     Runs that differ in their seed alone are taken together: their mean ± its standard deviation over seeds. SOURCE is best
     of rows that no run has seen. Where SOURCE is what `engram fit` was given for all runs, the numbers are of the part
-    that it held out of them.
+    that it held out of them. Topics, recommendations and synthesized tables are compared by their own measures, those of
+    `engram evaluate`, with runs of the same application.
     """
     from engram.cli.judge import keep
     from engram.cli.output import target
@@ -69,7 +70,7 @@ def compare(
     if apart.told:
         voice.note(apart.told)
     test, fitted = apart.test, None if apart.fitted is None else apart.fitted.rows
-    voice.say(f"judging {len(runs)} run{'s' * (len(runs) > 1)} on {len(test)} rows, beside baselines ...")
+    voice.say(f"judging {len(runs)} run{'s' * (len(runs) > 1)} on {len(test)} {kind.rows_are}, beside baselines ...")
     known_labels = {"y": test.y, "detect": test.label is not None or test.names is None}  # folders are classes
     found = compared(models, test.rows, train=fitted, metrics=metrics or None, random_state=seed, **known_labels)
     found.findings[:0] = apart.findings

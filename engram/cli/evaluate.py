@@ -44,7 +44,7 @@ def evaluate(
     test, fitted, told = apart(model, given, known)
     if told:
         voice.note(told)
-    voice.say(f"judging {run} on {len(test)} rows, beside baselines ...")
+    voice.say(f"judging {run} on {len(test)} {model.kind_.rows_are}, beside baselines ...")
     report = judged(model, test, fitted, seed=seed, metrics=metrics, run=Path(run))
     if to is not None:
         keep(report, to)

@@ -10,6 +10,7 @@ from engram.cli.console import Console, aligned
 from engram.cli.folder import as_before_on_error, written
 from engram.cli.judge import NOT_CHECKED, findings_text, is_fitted_on, is_unjudged, judged, report_files
 from engram.cli.sources import Given
+from engram.data.kind import kind_class
 from engram.errors import RunError
 from engram.models.model import Model
 from engram.models.resolve import checked_parameters
@@ -49,7 +50,9 @@ class Job:
         voice.finish("fit", self._result(report, names), self._text(report, names))
 
     def _fit(self, voice: Console, *, replaces: bool, resume: bool) -> None:
-        voice.say(f"fitting {self.name} to {len(self.fitted)} rows of {self.given.name} ...")
+        gathers = str(self.model.kind) == "interactions"
+        what = kind_class(self.model.kind).rows_are if gathers else "rows"
+        voice.say(f"fitting {self.name} to {len(self.fitted)} {what} of {self.given.name} ...")
         self.model.verbose = voice.verbose
         y = self.fitted.y if self.model.conditional_on(self.fitted.y) else None
         if replaces:

@@ -32,7 +32,7 @@ class Given:
     label : str or None
         The labels' name.
     names : list of str or None
-        The file of each picture.
+        The file of each picture or text.
     kind : Images, Counts, Table or None
         How picture files were made equal, documents or a CSV file were read, and what was said of them.
     """
@@ -114,7 +114,7 @@ def opened(
     found = kind.read(source)
     if header is not None and found.header is None:
         raise UsageError(f"--header and --no-header are for CSV files, and {found.name!r} is of another type.")
-    if size is not None and found.names is None:
+    if size is not None and (found.names is None or not isinstance(kind, Images)):
         raise UsageError(f"--size and --resize are for picture files, and {found.name!r} is of another type.")
     if not isinstance(kind, Counts) and (found.names is None or not isinstance(kind, Images)):
         kind = None if found.header is None else Table(header=found.header)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engram.data.kind import warn_notes
+from engram.data.rows import Note
 from engram.errors import DataError
 
 MOST_WORDS = 1000  # as many as a label may have classes
@@ -112,7 +113,7 @@ def bits(captions: list[str], words: tuple[str, ...], place: str = "", *, said: 
             captions_with += 1
             unknown |= dict.fromkeys(word for word in text if word not in number)
     if unknown and said:
-        warn_notes([{_told(list(unknown), words, place): captions_with}])
+        warn_notes([{Note(_told(list(unknown), words, place), "caption"): captions_with}])
     return torch.from_numpy(found)
 
 

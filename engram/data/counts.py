@@ -15,7 +15,7 @@ from torch import Tensor
 from engram.data.cells import Array
 from engram.data.documents import Reading, are_texts, as_texts, is_hole, read_folder
 from engram.data.kind import Kind, warn_notes
-from engram.data.rows import Rows
+from engram.data.rows import Note, Rows
 from engram.data.source import Source, read
 from engram.data.sparse import SparseStream, consistent, dense, saved_matrix
 from engram.data.stream import RowStream
@@ -24,7 +24,7 @@ from engram.errors import DataError, DataTypeError, UsageError, lacks_columns, n
 from engram.likelihoods import LIKELIHOODS, Likelihood, Multinomial
 
 OF_COUNTS = ("multinomial", "poisson", "negative-binomial")
-UNSEEN = "words that are not in the vocabulary were left out"
+UNSEEN = Note("words that are not in the vocabulary were left out", "word")
 NAMED = 5  # words that a message names
 
 
@@ -127,6 +127,11 @@ class Counts(Kind):
         array = np.asarray(raw) if not isinstance(raw, Tensor) else raw.numpy()
         return _why_no_texts(array) if array.ndim == 1 else _why_no_counts(array)
 
+    @property
+    def rows_are(self) -> str:  # type: ignore[override]
+        """What a row is, in messages."""
+        return "documents" if self.form == "texts" else "rows"
+
     # --- fitting ---
 
     def fit(self, raw: Any) -> Counts:
@@ -146,7 +151,8 @@ class Counts(Kind):
         self.trials = float(totals[totals > 0].mean())
         empty = int((totals == 0).sum())
         if empty:
-            self.told.append(f"{empty} of {len(totals)} rows are empty: all their counts are zero")
+            what = "documents have no word that is counted" if self.form == "texts" else "rows have only zeros"
+            self.told.append(f"{empty} of {len(totals)} {what}, so nothing can be learned from them or told of them")
         never = int((np.asarray(matrix.sum(0)).ravel() == 0).sum())
         if never:
             self.told.append(f"{never} of {matrix.shape[1]} words are in no row")
@@ -197,11 +203,16 @@ class Counts(Kind):
 
     def _texts(self, raw: Any) -> list[str]:
         if isinstance(raw, pd.DataFrame):
-            if self.text not in raw.columns:
+            text = self._text_column(raw) if self.text is None else self.text  # fitted to a list of texts
+            if text is None:
                 raise DataError(
-                    f"the column {str(self.text)!r} with the documents is missing. {nearest(str(self.text), map(str, raw.columns))}"
+                    "no column holds texts. Give documents: a list of texts, or a table with a column of them."
                 )
-            raw = raw[self.text]
+            if text not in raw.columns:
+                raise DataError(
+                    f"the column {str(text)!r} with the documents is missing. {nearest(str(text), map(str, raw.columns))}"
+                )
+            raw = raw[text]
         return as_texts(raw)
 
     def _name_columns(self, raw: Any, n: int) -> None:

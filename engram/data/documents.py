@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from engram.data.source import Source
+from engram.data.source import TEXTS, Source
 from engram.errors import DataError, UsageError, with_article
 
 TOKEN = r"(?u)\b\w\w+\b"  # scikit-learn's: words of two letters or more
 FEW = 20  # documents, below which every word is kept
-SUFFIXES = (".txt", ".text", ".md")
 
 Counted = tuple[Any, int, int]  # (documents, words) counts, words that are not in the vocabulary, words in all
 
@@ -119,10 +118,10 @@ def read_folder(path: str | Path) -> Source:
     import pandas as pd
 
     folder = Path(path)
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in TEXTS and file.is_file())
     if not files:
         raise DataError(
-            f"{str(path)!r} has no text files ({', '.join(SUFFIXES)}). Give a folder with some, or a CSV file."
+            f"{str(path)!r} has no text files ({', '.join(TEXTS)}). Give a folder with some, or a CSV file."
         )
     texts, kept, skipped = [], [], {}
     for file in files:
@@ -140,7 +139,9 @@ def read_folder(path: str | Path) -> Source:
     )
     places = [str(file.relative_to(folder).parent) for file in kept]
     y = np.array(places, dtype=object) if len(set(places)) > 1 else None
-    return Source(str(path), pd.Series(texts, name="text", dtype=object), y=y, notes=told, skipped=skipped)
+    names = [file.relative_to(folder).as_posix() for file in kept]
+    rows = pd.Series(texts, name="text", dtype=object)
+    return Source(str(path), rows, y=y, names=names, notes=told, skipped=skipped)
 
 
 def are_texts(values: Any) -> bool:

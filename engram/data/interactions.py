@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engram.data.histories import Array, Histories, are_ratings, of_events, of_matrix
 from engram.data.kind import Kind, warn_notes
-from engram.data.rows import Rows
+from engram.data.rows import Note, Rows
 from engram.data.source import Source, is_source, read
 from engram.data.sparse import Matrix, SparseStream, dense, saved_matrix
 from engram.data.stream import RowStream
@@ -20,7 +20,7 @@ from engram.errors import DataError, UsageError, with_article
 from engram.likelihoods import Likelihood, Multinomial
 
 WEIGHTS = ("auto", "binary", "continuous")
-LEFT_OUT = "an item that was not in the fit, left out"
+LEFT_OUT = Note("items that were not in the fit were left out", "item")
 NAMED = 5  # ids in a message
 
 
@@ -42,6 +42,7 @@ class Interactions(Kind):
     """
 
     name = "interactions"
+    rows_are = "users"
     gathers = True
     metrics: ClassVar[tuple[str, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()

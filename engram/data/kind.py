@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +14,9 @@ import numpy as np
 from torch import Tensor
 
 from engram.data.forms import framed
-from engram.data.rows import Rows
+from engram.data.rows import Rows, counted
 from engram.data.source import Source, is_source, read
-from engram.errors import DataTypeError, UsageError, nearest, with_article
+from engram.errors import DataTypeError, UsageError, nearest, tell, with_article
 from engram.likelihoods import Likelihood
 
 
@@ -35,6 +34,7 @@ class Kind(ABC):
     name: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]  # names of the metrics that make sense for it
     baselines: ClassVar[tuple[str, ...]]  # names of the simple methods to stand beside
+    rows_are: str = "rows"  # what a row is, in messages
     gathers: ClassVar[bool] = False  # whether a row is gathered from several lines of a source
     raw: Any  # the wrapped data, or None
     shape: tuple[int, ...]  # of an encoded row
@@ -230,4 +230,4 @@ def warn_notes(parts: Sequence[dict[str, int]]) -> None:
     if kept is not None:
         return
     for note, count in total.items():
-        warnings.warn(f"{note} ({count} cell{'s' if count > 1 else ''})", DataWarning, stacklevel=3)
+        tell(counted(note, count), DataWarning)

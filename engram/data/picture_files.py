@@ -7,7 +7,6 @@ is decoded into that form. A file that cannot be read is left out and told about
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +20,8 @@ from engram.data.picture_cache import Entry, Facts, InMemory, cache_folder, load
 from engram.data.picture_decoding import CLOSED, Form, Header, Pixels, UnreadableError, decoded, header, quiet
 from engram.data.picture_places import PictureFile, Place, archive, folder, labels, listed, shown
 from engram.data.picture_wishes import MAX_PIXELS_VARIABLE, SUFFIXES, Wishes
-from engram.data.source import Source
-from engram.errors import DataError
+from engram.data.source import TEXTS, Source
+from engram.errors import DataError, tell
 
 VERSION = "1"  # of what a file becomes: another number makes earlier entries of the cache unknown
 WORKERS = 4  # threads that decode; each holds one picture
@@ -50,7 +49,7 @@ def read_pictures(source: Path | list[Any], wishes: Wishes) -> Source:
     from engram.data.kind import DataWarning
 
     for note in found.notes:
-        warnings.warn(note, DataWarning, stacklevel=4)
+        tell(note, DataWarning)
     return found
 
 
@@ -264,4 +263,6 @@ def _nothing(place: Place, skipped: dict[str, str], wishes: Wishes) -> str:
         told += f"; other endings: {_endings(place)}"
     if any("megapixels" in reason for reason in skipped.values()):
         told += f". More pixels are allowed by max_pixels=, or by {MAX_PIXELS_VARIABLE}=100e6 in the environment"
+    if any(ending in place.others for ending in TEXTS):
+        told += ". A folder of texts is for topics: TopicModel().fit(folder), engram fit topics FOLDER"
     return f"{told}. Give pictures ({endings}), a CSV, Parquet, .npy or .npz file."

@@ -15,6 +15,22 @@ CHECKED_VALUES = 1 << 21  # ... and between these so many values
 FEWEST = 64  # rows in a block, however long they are
 
 
+class Note(str):
+    """What was left out of rows, or treated otherwise, in words; ``of`` is what is counted: a cell unless it says otherwise."""
+
+    of: str
+
+    def __new__(cls, told: str, of: str = "cell") -> Note:
+        found = super().__new__(cls, told)
+        found.of = of
+        return found
+
+
+def counted(note: str, count: int) -> str:
+    """Return a note with its number: "... were left out (2 words)"."""
+    return f"{note} ({count:,} {getattr(note, 'of', 'cell')}{'s' * (count != 1)})"
+
+
 @dataclass(frozen=True)
 class Rows:
     """Encoded rows.
@@ -32,7 +48,8 @@ class Rows:
     index : Tensor or None
         (rows,) numbers of the rows in what they were taken from.
     notes : dict
-        What was left out or treated as missing on the way, with how many cells: ``{"new category in 'city', treated as missing": 3}``.
+        What was left out or treated as missing on the way, with how many cells, or what else a `Note` counts:
+        ``{"new category in 'city', treated as missing": 3}``.
     """
 
     x: Tensor

@@ -21,10 +21,11 @@ from engram.data.columns import MARKED
 from engram.data.csv_lines import separator_of, short_rows, understood, unpacked
 from engram.data.picture_wishes import SUFFIXES, Wishes, wishes
 from engram.data.stream import streamed
-from engram.errors import DataError, UsageError, nearest
+from engram.errors import DataError, UsageError, nearest, tell
 
 BUNDLED = ("breast-cancer", "diabetes", "digits", "wine")
 PICTURES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+TEXTS = (".txt", ".text", ".md")  # files of a folder of documents
 HEAD = 1 << 16  # bytes of a text that are looked at before it is parsed
 LOOKED_AT = 200  # rows that tell whether the line above them is a header
 
@@ -42,7 +43,7 @@ class Source:
     y : array or None
         A label per row; of pictures the sub-folder.
     names : list of str or None
-        Of pictures from files: the file of each row.
+        Of pictures and texts from files: the file of each row.
     notes : tuple of str
         What was left out or changed by reading, with how many rows.
     skipped : dict
@@ -103,7 +104,8 @@ def read(
     except OSError as error:
         raise DataError(f"{text!r} cannot be read: {error.strerror}.") from None
     if not exists:
-        raise UsageError(f"there is no file {text!r}, and no bundled set of that name. {nearest(text, BUNDLED)}")
+        told = f"there is no file {text[:80]!r}, and no bundled set of that name. {nearest(text, BUNDLED)}"
+        raise UsageError(told + " A text that is no file is given in a list of texts." * (" " in text.strip()))
     if is_folder or path.suffix.lower() in (".zip", *PICTURES):
         return _pictures(path, pictures)
     if size == 0 and path.is_file():
@@ -227,7 +229,7 @@ def _without_marks(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 def _note(told: str) -> None:
     from engram.data.kind import DataWarning
 
-    warnings.warn(told, DataWarning, stacklevel=2)
+    tell(told, DataWarning)
 
 
 def _looked_at(name: str, frame: pd.DataFrame) -> pd.DataFrame:

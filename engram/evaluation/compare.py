@@ -11,19 +11,21 @@ import numpy as np
 from sklearn.base import TransformerMixin
 
 from engram.data.kind import warn_notes
-from engram.data.rows import Rows
+from engram.data.rows import Rows, counted
 from engram.data.stream import some
-from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, run_of
-from engram.evaluation.compare_table import Comparison, Standing
+from engram.evaluation.apart import beyond
+from engram.evaluation.compare_applications import compared_applications
+from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, own_measures, run_of
+from engram.evaluation.compare_table import Comparison, Standing, standings_of
 from engram.evaluation.comparison import Outputs, encoded, flat, given_of, has_density, of_baselines, of_model
 from engram.evaluation.labels import CLASSES, anomalies
 from engram.evaluation.likelihood import has_likelihood, is_exact
+from engram.evaluation.planted import with_anomalies
 from engram.evaluation.purpose import only_generates
-from engram.evaluation.report import REFERENCES, UNRANKED, Result
 from engram.evaluation.seen import seen_before
 from engram.evaluation.sets import divided, generation_of
 from engram.evaluation.sets import told as said
-from engram.metrics.metric import Metric, goodness, metric
+from engram.metrics.metric import Metric, metric
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.registry import BASELINES
 from engram.training import Finding
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
-APART = 2  # standard errors of a difference from which on two subjects are told apart
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def compare(
     """Judge several fitted models beside simple methods on the same rows.
 
     Models with the same parameters that differ in their seed alone are taken together: their mean, and its standard deviation over seeds.
+    Topics, recommendations and synthesized tables are compared by the measures of their own that `evaluate` has, with models of the same
+    application alone; detectors of anomalies without labels on rows that are planted, as in `evaluate`.
 
     Parameters
     ----------
@@ -88,12 +91,17 @@ def compare(
     Raises
     ------
     UsageError
-        A metric is unknown, or models are of different kinds of data or columns.
+        A metric is unknown, or named for an application that has measures of its own; or models are of different kinds of data, columns
+        or applications.
     DataError
         The rows are not such as the models were fitted on, or labels are not one per row.
     """
     known = named(models)
     check_alike(known)
+    if own_measures(known):
+        return compared_applications(
+            known, X, y, train=train, metrics=metrics, random_state=random_state, by_name=isinstance(models, Mapping)
+        )
     first = next(iter(known.values()))
     kind, seed = first.kind_, seed_from(random_state)
     chosen, of_sets = divided(metrics, kind, list(known.values()))
@@ -102,24 +110,19 @@ def compare(
     warn_notes([rows.notes])
     trained = None if train is None else some(kind.opened(train))
     conditional = [name for name, model in known.items() if model.given_ is not None]
-    labels, told = anomalies(None if conditional or not detect else y, len(rows))
-    told = (
-        f"y is what {', '.join(conditional)} learned rows given, so it does not say which are anomalies"
-        if conditional
-        else CLASSES
-        if y is not None and not detect
-        else told
-    )
-    runs, outputs = _looked_at(known, X, y, rows, trained, labels)
+    labels, told = _labels(y, conditional, len(rows), detect=detect)
+    judged_on, seen, labels, told = with_anomalies(list(known.values()), X, rows, labels, told, seed)
+    runs = [run_of(name, model, *_split(model, X, trained)) for name, model in known.items()]
+    outputs = _looked_at(known, judged_on, y, seen, labels)
     groups = grouped(runs)
     subjects = dict(zip(labelled(groups, by_name=isinstance(models, Mapping)), groups, strict=True))
     learned = None if trained is None else encoded(first, trained)
-    beside, fitted_on = _baselines(known, rows, learned, labels, chosen, outputs, seed)
+    beside, fitted_on = _baselines(known, seen, learned, labels, chosen, outputs, seed)
     arrays = {subject: [outputs[run.name] for run in group] for subject, group in subjects.items()}
     arrays |= {name: [found] for name, found in beside.items()}
     found = {one.name: _judged(one, arrays, seed) for one in chosen}
     made = generation_of(known, X, y, train, len(rows), of_sets, asked=metrics is not None, seed=seed)
-    sets = _of_sets(made.results, subjects)
+    sets = standings_of(made.results, subjects)
     fitted_on = fitted_on if chosen or not made.protocol else made.protocol["baseline_rows"]
     protocol = {
         "features": f"encoded rows of {rows.x[0].numel()} values ({kind.name}), in the units of the first run",
@@ -136,9 +139,17 @@ def compare(
         protocol["generated"] = said(made.protocol, baselines=bool(chosen))
     judged = [one for ones in found.values() for one in ones]
     beside_names = dict.fromkeys([*beside, *(s.subject for s in sets if s.subject not in subjects)])
-    findings = [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
+    findings = [Finding("data", counted(note, count)) for note, count in rows.notes.items()]
     findings += [*_of_groups(subjects), *_worse(judged, list(subjects)), *made.findings]
     return Comparison([*(one.standing for one in judged), *sets], subjects, list(beside_names), findings, protocol)
+
+
+def _labels(y: Any, conditional: list[str], n_rows: int, *, detect: bool) -> tuple[Array | None, str]:
+    """Return which rows are anomalies, or None, and what was made of y, which conditional models take otherwise."""
+    if not conditional:
+        labels, told = anomalies(y if detect else None, n_rows)
+        return labels, CLASSES if y is not None and not detect else told
+    return None, f"y is what {', '.join(conditional)} learned rows given, so it does not say which are anomalies"
 
 
 def _common_only(metrics: Sequence[str] | str | None, models: dict[str, Model]) -> list[str]:
@@ -151,60 +162,25 @@ def _common_only(metrics: Sequence[str] | str | None, models: dict[str, Model]) 
     ]
 
 
-def _of_sets(results: list[Result], subjects: dict[str, list[Run]]) -> list[Standing]:
-    """Return the standings by metrics of sets of rows; what is level with the best is known only where seeds, or errors, say."""
-    subject_of = {run.name: subject for subject, runs in subjects.items() for run in runs}
-    found: dict[tuple[str, str], list[Result]] = {}
-    for result in results:
-        found.setdefault((result.name, subject_of.get(result.subject, result.subject)), []).append(result)
-    standings = [
-        Standing(
-            name,
-            subject,
-            tuple(r.value for r in runs),
-            _error_of_mean([r.error for r in runs]),
-            runs[0].better,
-            runs[0].unit,
-        )
-        for (name, subject), runs in found.items()
-    ]
-    return [_ranked(one, [s for s in standings if s.name == one.name]) for one in standings]
+def _split(model: Model, X: Any, trained: Any) -> tuple[str, list[Finding]]:
+    """Say how rows stand to those that a model was fitted on."""
+    return seen_before(model, encoded(model, X), None if trained is None else encoded(model, trained))
 
 
-def _error_of_mean(errors: list[float]) -> float:
-    return math.sqrt(sum(e * e for e in errors)) / len(errors)
-
-
-def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
-    """Mark the best one of those that are ranked, and what two standard errors do not tell apart from it."""
-    ranked = [s for s in all_of if s.subject not in REFERENCES and s.name not in UNRANKED]
-    if one not in ranked:
-        return one
-    best = max(ranked, key=lambda s: goodness(s.value, s.better))
-    known = [e**2 for s in (best, one) for e in (s.error, s.spread / math.sqrt(len(s.values))) if math.isfinite(e)]
-    apart = abs(best.value - one.value) > APART * math.sqrt(sum(known))
-    return replace(one, best=one is best, level=not apart and (bool(known) or one.value == best.value))
-
-
-def _looked_at(
-    models: dict[str, Model], X: Any, y: Any, rows: Rows, trained: Any, labels: Array | None
-) -> tuple[list[Run], dict[str, Outputs]]:
-    """Return what there is to say of each model, and its arrays, those of encoded values in the units of the first one."""
+def _looked_at(models: dict[str, Model], X: Any, y: Any, rows: Rows, labels: Array | None) -> dict[str, Outputs]:
+    """Return the arrays of each model, those of encoded values in the units of the first one."""
     first = next(iter(models))
     shared = given_of(rows, models[first].kind_, labels)
     x, mask = shared["x"], shared.get("mask")
-    runs, outputs = [], {}
+    outputs = {}
     for name, model in models.items():
-        own = encoded(model, X)
-        split, findings = seen_before(model, own, None if trained is None else encoded(model, trained))
-        runs.append(run_of(name, model, split, findings))
         with threads(model.settings_.threads):
             found = of_model(model, X, y)
         if "reconstruction" in found:
-            back = found["reconstruction"]
-            found["reconstruction"] = in_units_of(x, flat(own, model.kind_)[0], back, mask, (first, name))
+            back, own = found["reconstruction"], flat(encoded(model, X), model.kind_)[0]
+            found["reconstruction"] = in_units_of(x, own, back, mask, (first, name))
         outputs[name] = shared | found
-    return runs, outputs
+    return outputs
 
 
 def _baselines(
@@ -260,7 +236,7 @@ def _judged(one: Metric, arrays: dict[str, list[Outputs]], seed: int) -> list[Ju
 
 def _is_better(one: Metric, a: Judged, b: Judged) -> bool:
     """Whether a is better than b by more than two standard errors of the difference."""
-    return one.gain(a.standing.value, b.standing.value) > APART * a.apart(b)
+    return beyond(one.gain(a.standing.value, b.standing.value), a.apart(b))
 
 
 def _worse(judged: list[Judged], models: list[str]) -> list[Finding]:

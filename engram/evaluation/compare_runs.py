@@ -100,11 +100,14 @@ def named(models: Any) -> dict[str, Any]:
 
 
 def check_alike(models: dict[str, Any]) -> None:
-    """Raise `UsageError` where two models are not of the same kind of data with the same columns."""
+    """Raise `UsageError` where two models are not of the same kind of data with the same columns, or of different applications."""
+    own = own_measures(models)
     (first, one), *others = models.items()
     for name, other in others:
         a, b = one.kind_, other.kind_
-        if a.name != b.name:
+        if own and type(one) is not type(other):
+            told = f"{first!r} is a {type(one).__name__} and {name!r} a {type(other).__name__}, which are judged by other measures"
+        elif a.name != b.name:
             told = f"{first!r} is of {a.name} and {name!r} of {b.name}"
         elif list(a.columns) != list(b.columns):
             odd = sorted(set(a.columns) ^ set(b.columns)) or ["their order"]
@@ -115,8 +118,13 @@ def check_alike(models: dict[str, Any]) -> None:
         else:
             continue
         raise UsageError(
-            f"{told}, so their numbers cannot be compared. Compare runs on the same columns of the same data."
+            f"{told}, so their numbers cannot be compared. Compare runs of one sort on the same columns, or judge each with evaluate."
         )
+
+
+def own_measures(models: dict[str, Any]) -> bool:
+    """Whether there is an application with measures of its own among the models."""
+    return any(hasattr(model, "report_on") for model in models.values())
 
 
 def run_of(name: str, model: Model, split: str, findings: list[Finding]) -> Run:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from engram.evaluation.apart import beyond
 from engram.evaluation.compare_runs import Run
 from engram.evaluation.headline import NO_METRIC
-from engram.evaluation.report import ARROWS, REFERENCES, laid_out, save
+from engram.evaluation.report import ARROWS, REFERENCES, UNRANKED, Result, laid_out, save
 from engram.metrics.metric import goodness
 from engram.training import Finding
 from engram.training.run import dumps
@@ -131,7 +132,7 @@ class Comparison:
             return f"{NO_METRIC}."
         name = self.names()[0]
         found = [s for s in self.standings if s.name == name]
-        order = sorted(found, key=lambda s: -goodness(s.value, s.better))
+        order = sorted(found, key=_goodness, reverse=True)
         own = [s for s in order if s.subject in self.models]
         simple = [s for s in order if s.subject in self.baselines and s.subject not in REFERENCES]
         d = self.decimals(name)
@@ -219,3 +220,43 @@ def described(run: Run) -> str:
     given = "".join(f" {name}={value}" for name, value in run.parameters.items())
     code = f", code size {run.code_size}" if run.code_size else ""
     return f"{run.model}{given}{code}, seed {run.seed}, {run.weights:,} weights, {run.epochs} epochs; {run.split}"
+
+
+def standings_of(results: list[Result], subjects: dict[str, list[Run]]) -> list[Standing]:
+    """Return the standings by metrics that were judged apart; what is level with the best is known only where seeds, or errors, say."""
+    subject_of = {run.name: subject for subject, runs in subjects.items() for run in runs}
+    found: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        found.setdefault((result.name, subject_of.get(result.subject, result.subject)), []).append(result)
+    standings = [
+        Standing(
+            name,
+            subject,
+            tuple(r.value for r in runs),
+            _error_of_mean([r.error for r in runs]),
+            runs[0].better,
+            runs[0].unit,
+        )
+        for (name, subject), runs in found.items()
+    ]
+    return [_ranked(one, [s for s in standings if s.name == one.name]) for one in standings]
+
+
+def _error_of_mean(errors: list[float]) -> float:
+    return math.sqrt(sum(e * e for e in errors)) / len(errors)
+
+
+def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
+    """Mark the best one of those that are ranked, and what two standard errors do not tell apart from it."""
+    ranked = [s for s in all_of if s.subject not in REFERENCES and s.name not in UNRANKED]
+    if one not in ranked:
+        return one
+    best = max(ranked, key=_goodness)
+    known = [e**2 for s in (best, one) for e in (s.error, s.spread / math.sqrt(len(s.values))) if math.isfinite(e)]
+    apart = beyond(abs(_goodness(best) - _goodness(one)), math.sqrt(sum(known)))
+    return replace(one, best=one is best, level=not apart and (bool(known) or _goodness(one) == _goodness(best)))
+
+
+def _goodness(one: Standing) -> float:
+    """Return a number that is the higher the better."""
+    return goodness(one.value, one.better)

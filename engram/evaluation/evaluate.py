@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engram.data.kind import warn_notes
-from engram.data.rows import Rows
+from engram.data.rows import Rows, counted
 from engram.data.stream import some
 from engram.errors import UsageError, with_article
+from engram.evaluation.apart import is_worse
+from engram.evaluation.compare_applications import NO_METRICS
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import CLASSES, anomalies
 from engram.evaluation.likelihood import has_likelihood, is_exact, reported
 from engram.evaluation.pictures import pictures
-from engram.evaluation.planted import FEWEST, TOLD, planted
+from engram.evaluation.planted import with_anomalies
 from engram.evaluation.purpose import LOG_P_VALUE, finds_anomalies, only_generates
 from engram.evaluation.report import Report, Result
 from engram.evaluation.seen import seen_before
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from engram.models.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
-LEAST = 0.5  # standard errors of the model's own value that a difference must reach to be worth a finding
 ADVICE = {  # by what the metric needs
     "reconstruction": "Use {0} for this, or try more epochs, a larger n_iter_no_change, or more rows",
     "scores": "Rank anomalies with {0}, or fit on rows without anomalies, or try a smaller code",
@@ -86,9 +87,7 @@ def evaluate(
     """
     if hasattr(model, "report_on"):  # an application with measures of its own
         if metrics is not None:
-            raise UsageError(
-                f"{with_article(type(model).__name__)} is judged by measures of its own: leave metrics= (--metric) out."
-            )
+            raise UsageError(NO_METRICS.format(with_article(type(model).__name__)))
         report: Report = model.report_on(X, y, train=train, random_state=random_state)
         return report
     rows = encoded(model, X)
@@ -98,7 +97,7 @@ def evaluate(
     warn_notes([rows.notes])
     trained = None if train is None else encoded(model, train)
     split, findings = seen_before(model, rows, trained)
-    findings += [Finding("data", f"{note} ({count})") for note, count in rows.notes.items()]
+    findings += [Finding("data", counted(note, count)) for note, count in rows.notes.items()]
     common: dict[str, Any] = {"rows": len(rows), "split": split, "seed": seed}
     results, notes, worse = _of_rows(model, X, y, rows, trained, chosen, common, detect=detect)
     if metrics is None:
@@ -148,9 +147,7 @@ def _of_rows(
     says = detect and model.given_ is None  # whether y is about anomalies
     labels, what = anomalies(y if says else None, len(rows))
     what = CLASSES if y is not None and not detect else what
-    if labels is None and finds_anomalies(model) and len(rows) >= FEWEST:
-        X, labels = planted(model.kind_, X, common["seed"])
-        rows, what = encoded(model, X), TOLD
+    X, rows, labels, what = with_anomalies([model], X, rows, labels, what, common["seed"])
     if not chosen or only_generates(model):
         lacking = {
             one.name: " or ".join(n for n in one.needs if n in ("reconstruction", "scores", "log_prob"))
@@ -233,8 +230,7 @@ def _compared(
 def _beaten(one: Metric, name: str, found: dict[str, tuple[Result, Array]]) -> list[tuple[str, str, str]]:
     """Return (the best baseline, the two values in words, advice) where one beats the model.
 
-    It does by more than two standard errors of the difference. Since both were judged on the same rows, that error is
-    smaller than the two values' own errors suggest; the difference must therefore also be worth something beside those.
+    When that is so, `engram.evaluation.apart` says.
     """
     if name not in found:
         return []
@@ -242,7 +238,7 @@ def _beaten(one: Metric, name: str, found: dict[str, tuple[Result, Array]]) -> l
     better: list[tuple[float, Result]] = []
     for result, other in found.values():
         gain = one.gain(result.value, own.value)
-        if result is not own and gain > 2 * standard_error(other - spread) and gain > LEAST * own.error:
+        if result is not own and is_worse(gain, standard_error(other - spread), own.error):
             better.append((gain, result))
     if not better:
         return []

@@ -18,7 +18,9 @@ BESIDE_GENERATED = {"real rows": "real rows among themselves:", "gaussian-mixtur
 
 def headline(report: Report) -> str:
     """Return what came out in plain words: reconstruction, detection where labels allow, generated rows, and how many findings."""
-    parts = [told for told in (_reconstruction(report), _detection(report), _generation(report)) if told]
+    parts = [
+        told for told in (of(report) for of in (_reconstruction, _detection, _topics, _lists, _generation)) if told
+    ]
     if not report.metrics:
         parts = [f"{NO_METRIC}."]
     count = len(report.findings)
@@ -51,6 +53,23 @@ def _detection(report: Report) -> str:
         return f"{told}."
     best = max(others, key=lambda r: r.value)
     return f"{told}, the best simple method ({BESIDE.get(best.subject, best.subject)}) {_short(best.value)}."
+
+
+def _topics(report: Report) -> str:
+    own = report.result("coherence", report.model)
+    return "" if own is None else f"Topics have coherence {_short(own.value)}{_best(report, own.name)}."
+
+
+def _lists(report: Report) -> str:
+    own = report.result("ndcg@100", report.model)
+    return "" if own is None else f"Lists of items have NDCG@100 {_short(own.value)}{_best(report, own.name)}."
+
+
+def _best(report: Report, name: str) -> str:
+    """Return what the best simple method has, where there is one, in brackets; parts of the model itself are none."""
+    others = [r for r in report.baselines if r.name == name and " alone" not in r.subject]
+    best = max(others, key=lambda r: r.value, default=None)
+    return "" if best is None else f" (the best simple method, {best.subject}: {_short(best.value)})"
 
 
 def _generation(report: Report) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from engram.evaluation import drawn_sections, sections, strange
+from engram.evaluation import drawn_sections, sections, strange, topic_sections
 from engram.evaluation.fact_tables import fact_tables
 from engram.evaluation.style import STYLE
 from engram.version import VERSION
@@ -61,6 +61,9 @@ def _sections(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "results", "Results", sections.results(report)
     if "strangest" in facts:
         yield "strangest", "The strangest rows", strange.section(facts["strangest"])
+    if "topics" in facts:
+        yield "topics", "Topics", topic_sections.topics(facts["topics"])
+        yield "map", "A map of the documents", topic_sections.topic_map(facts["topic_map"])
     yield from fact_tables(facts)
     yield from _of_rows(facts, images)
     if report.sheets:

@@ -210,7 +210,7 @@ def png(draw: Callable[[Figure], None], size: tuple[float, float]) -> bytes:
         warnings.simplefilter("ignore")  # a sign that the font lacks, in a column's name
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         draw(figure)
-        FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})  # savefig would draw everything twice
+        FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})  # type: ignore[no-untyped-call]  # savefig would draw twice
     return content.getvalue()
 
 

@@ -8,12 +8,28 @@ import numpy as np
 import pandas as pd
 
 from engram.data.kind import Kind
+from engram.data.rows import Rows
 from engram.data.stream import some
+from engram.evaluation.comparison import encoded
+from engram.evaluation.purpose import finds_anomalies
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SHARE = 0.1  # planted rows for each real one
 FEWEST = 20  # ... and at least so many
 TOLD = "no labels were given, so rows were planted: each takes every cell from another row; what is strange in your data may look otherwise"
+
+
+def with_anomalies(
+    models: list[Any], X: Any, rows: Rows, labels: Array | None, told: str, seed: int
+) -> tuple[Any, Rows, Array | None, str]:
+    """Return rows to judge, the same encoded, where anomalies are, and what to say of that.
+
+    Rows are planted for models that find anomalies where nobody said which are some; else all is returned as it is.
+    """
+    if labels is not None or len(rows) < FEWEST or not any(map(finds_anomalies, models)):
+        return X, rows, labels, told
+    X, labels = planted(models[0].kind_, X, seed)
+    return X, encoded(models[0], X), labels, TOLD
 
 
 def planted(kind: Kind, X: Any, seed: int) -> tuple[Any, Array]:

@@ -28,6 +28,7 @@ def profile(model: Model, X: Any, y: Any = None) -> dict[str, Any]:
     data: dict[str, Any] = model.data_
     told: dict[str, Any] = {
         "kind": kind.name,
+        "rows_are": kind.rows_are,
         "fitted_rows": data["rows"],
         "trained_on": data["trained_on"],
         "held_out": max(0, data["rows"] - data["trained_on"]),

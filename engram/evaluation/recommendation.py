@@ -16,13 +16,16 @@ import numpy as np
 from scipy import sparse
 
 from engram.errors import DataError
+from engram.evaluation.apart import is_worse
 from engram.evaluation.baselines.ease import EASE
 from engram.evaluation.baselines.item_knn import ItemKNN
 from engram.evaluation.baselines.popularity import Popularity
 from engram.evaluation.baselines.recommender import SimpleRecommender, ones
 from engram.evaluation.baselines.weight_bias import WeightBias
+from engram.evaluation.chosen import chosen
 from engram.evaluation.facts import Look, learning
 from engram.evaluation.held_back import HeldBack, hold_back
+from engram.evaluation.profile import profile
 from engram.evaluation.report import Report, Result
 from engram.evaluation.seen import seen_by
 from engram.metrics.ranking import hits_of, ndcg_at, recall_at, reciprocal_rank
@@ -186,9 +189,13 @@ def measured(scores: Callable[[Any], Array], parts: HeldBack) -> dict[str, Array
 
 
 def _result(name: str, subject: str, values: Array, protocol: dict[str, Any]) -> Result:
+    return Result(name, subject, float(np.nanmean(values)), _error(values), "higher", UNITS[name], protocol)
+
+
+def _error(values: Array) -> float:
+    """Return the standard error of a mean over users."""
     n = int(np.isfinite(values).sum())
-    error = float(np.nanstd(values, ddof=1) / n**0.5) if n > 1 else float("nan")
-    return Result(name, subject, float(np.nanmean(values)), error, "higher", UNITS[name], protocol)
+    return float(np.nanstd(values, ddof=1) / n**0.5) if n > 1 else float("nan")
 
 
 def _of_weights(model: Any, parts: HeldBack, known: Any, protocol: dict[str, Any]) -> Iterator[Result]:
@@ -235,14 +242,14 @@ def _item_sets(matrix: Any) -> Iterator[bytes]:
 
 
 def _worse(name: str, values: dict[str, dict[str, Array]]) -> Iterator[Finding]:
-    """Yield which simple methods find more, user by user and beyond two standard errors."""
+    """Yield which simple methods find more, user by user: see `engram.evaluation.apart`."""
     for subject, measures in values.items():
         lost = measures["ndcg@100"] - values[name]["ndcg@100"]
         n = int(np.isfinite(lost).sum())
         if subject == name or n < 2:
             continue
-        mean, error = float(np.nanmean(lost)), float(np.nanstd(lost, ddof=1)) / n**0.5
-        if mean > 2 * error:
+        mean, error, own = float(np.nanmean(lost)), _error(lost), _error(values[name]["ndcg@100"])
+        if is_worse(mean, error, own):
             told = f"lists by {subject} are better than those of {name}: NDCG@100 is higher by {mean:.4f} ± {error:.4f}"
             yield Finding("worse-than-baseline", told, f"Use {subject}, or fit to more users")
 
@@ -264,4 +271,5 @@ def _look(model: Any, histories: Any) -> Look:
     tables.append(
         {"title": "Recommendations", "head": ["a user had", "is recommended", "because of"], "rows": examples}
     )
-    return Look({"tables": tables, "learning": learning(model)})
+    own = {"learning": learning(model), "data": profile(model, histories), "chosen": chosen(model)}
+    return Look({"tables": tables} | own)

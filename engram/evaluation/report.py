@@ -92,6 +92,8 @@ class Report:
         Makes the pictures; called when `pictures` is first read.
     gather : callable
         Finds out what else there is to say of the model and the rows; called when `look` is first read.
+    lines : list of str
+        What a terminal is told beside the numbers; a page shows it in sections of its own.
     sheets : dict of bytes
         PNG sheets of generated pictures by step, drawn while the model learned.
     of_fit : int
@@ -106,6 +108,7 @@ class Report:
     columns: list[tuple[str, str]] = field(default_factory=list, repr=False)
     draw: Callable[[], dict[str, bytes]] = field(default=dict, repr=False, compare=False)
     gather: Callable[[], Look] = field(default=Look, repr=False, compare=False)
+    lines: list[str] = field(default_factory=list, repr=False)
     sheets: Mapping[int, bytes] = field(default_factory=dict, repr=False, compare=False)
     of_fit: int = 0
 
@@ -191,7 +194,7 @@ class Report:
         legend = f"{rows}; baselines {self.protocol['baseline_rows']}. * best{errors}"
         told = [legend if self.metrics else f"{rows}. {NO_METRIC}; the notes say why."]
         told += [f"generated rows: {self.protocol['generated']}"] if "generated" in self.protocol else []
-        told += [f"note  {note}" for note in self.protocol.get("notes", [])]
+        told += [f"note  {note}" for note in self.protocol.get("notes", [])] + self.lines
         when = [" at the fit" * (i < self.of_fit) for i in range(len(self.findings))]
         return told + [f"finding{at}  {finding}" for at, finding in zip(when, self.findings, strict=True)]
 

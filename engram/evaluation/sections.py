@@ -116,7 +116,7 @@ def data(told: dict[str, Any]) -> str:
         if told["held_out"]
         else ""
     )
-    facts = f"{told['fitted_rows']:,} rows were given to the fit: {told['trained_on']:,} learned from{held}."
+    facts = f"{told['fitted_rows']:,} {told.get('rows_are', 'rows')} were given to the fit: {told['trained_on']:,} learned from{held}."
     if "pictures" in told:
         p = told["pictures"]
         channels = "1 channel" if p["channels"] == 1 else f"{p['channels']} channels"
@@ -124,6 +124,8 @@ def data(told: dict[str, Any]) -> str:
             f"Pictures of {p['height']} x {p['width']} pixels, {channels}, values from {p['low']:g} to {p['high']:g}."
         )
         return f"<p>{size} {facts}</p>"
+    if told["kind"] in ("counts", "interactions"):  # they have no columns to speak of
+        return f"<p>{facts}</p>{_columns(told['columns'])}"
     gaps = told.get("missing_cells", 0)
     of = " in the columns that are learned from" if told.get("columns_learned") != told.get("columns_in_all") else ""
     missing = f" {gaps:,} cell{'s are' if gaps > 1 else ' is'} missing{of}." if gaps else f" No cell is missing{of}."

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engram.errors import UsageError
+from engram.evaluation.apart import beyond
 from engram.evaluation.generation import COPIES, FEWEST, judge_generations
 from engram.evaluation.labels import one_label
 from engram.evaluation.purpose import draws, finds_anomalies, is_for_generation, only_generates
@@ -102,7 +103,7 @@ def worse_than_independent(name: str, results: list[Result]) -> list[Finding]:
         return []
     own, other, floor = values[name], values[INDEPENDENT], values[REAL]
     error = math.hypot(*(r.error if math.isfinite(r.error) else 0.0 for r in (own, other)))
-    if own.value - other.value <= max(2 * error, LEAST * floor.value):
+    if not beyond(own.value - other.value, error, LEAST * floor.value):
         return []
     told = f"rows of independent columns are nearer to real ones than those of {name}: Frechet distance {other.text()} against {own.text()}"
     advice = "Train longer (max_epochs), or with the automatic loss, penalty and learning_rate"

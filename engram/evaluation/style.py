@@ -77,6 +77,7 @@ figcaption { color: var(--soft); font-size: .85rem; margin-bottom: .25rem; }
 img { display: block; max-width: 100%; height: auto; image-rendering: pixelated; }
 svg { display: block; width: 100%; height: auto; font-size: 12px; }
 svg text { fill: var(--soft); font-family: inherit; }
+svg text.named { fill: var(--ink); font-weight: 600; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
 .axis { stroke: var(--soft); fill: none; }
 .rule { stroke: var(--line); fill: none; }
 .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }

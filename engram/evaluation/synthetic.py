@@ -18,6 +18,7 @@ import numpy as np
 
 from engram.data.matrix import Matrix, features, matrix
 from engram.errors import DataError, UsageError, nearest
+from engram.evaluation.apart import beyond
 from engram.evaluation.baselines.gaussian_copula import GaussianCopula
 from engram.evaluation.baselines.independent import Independent
 from engram.evaluation.baselines.sampler import Sampler
@@ -37,6 +38,9 @@ from engram.training.session import seed_from
 FEWEST, MOST = 10, 5000  # rows of the reference that are compared
 MOST_LEARNED = 20_000  # rows that learners and baselines get
 HOLE = -1e30  # a number that no cell has
+MOST_ERROR = (
+    0.5  # of a share of rows, times their root: utility has no error of its own, and this bounds that of right answers
+)
 SEEN = 0.1  # share of the reference among training rows, above which it says little
 NO_PROOF = "privacy: copies, near rows and one attack were looked for; distances prove nothing, so this is no proof of anonymity"
 UNITS = {  # better, unit
@@ -215,7 +219,7 @@ def _findings(own: list[Result], beside: list[Result]) -> Iterator[Finding]:
         others = [r for r in beside if r.name == result.name and r.subject != REAL]
         if result.name.startswith("utility") and others:
             best = max(others, key=lambda r: r.value)
-            if best.value > result.value + 0.01:
+            if beyond(best.value - result.value, MOST_ERROR * result.protocol["rows"] ** -0.5):
                 told = f"{result.name}: {best.subject} gets {best.value:.3f}, the model {result.value:.3f}"
                 yield Finding(
                     "worse-than-baseline",

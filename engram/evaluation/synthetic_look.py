@@ -10,9 +10,11 @@ import torch
 
 from engram.data.coding import OTHER, Coding
 from engram.data.matrix import Matrix, features
+from engram.evaluation.chosen import chosen
 from engram.evaluation.drawn import in_the_plane
 from engram.evaluation.examples import shown_rows
 from engram.evaluation.facts import Look, learning
+from engram.evaluation.profile import profile
 from engram.evaluation.report import REAL
 from engram.metrics.tables import column_shapes, pair_trends
 
@@ -28,6 +30,8 @@ def look_at(model: Any, made: Matrix, known: Matrix, reference: Matrix) -> Look:
         "rows": shown_rows(frames, list(frames["real"])),
         "generated": {"places": in_the_plane(*(torch.from_numpy(x).float() for x in both))},
         "learning": learning(model),
+        "data": profile(model, None),
+        "chosen": chosen(model),
         "tables": _tables({type(model).__name__: made, REAL: known}, reference),
     }
     return Look(facts)

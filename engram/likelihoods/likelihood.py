@@ -51,7 +51,7 @@ COUNTS = Support(low=0.0, whole=True)
 
 
 class Likelihood(nn.Module, ABC):
-    """A distribution over rows of shape ``shape``, with ``n_outputs`` numbers a row to parametrise it.
+    """A distribution over rows of shape ``shape``, with as many numbers a row, its ``size``, to parametrise it.
 
     An output has the shape of x, so a convolutional decoder's output fits as it is. Columns are the values of a row in
     order (or, for a categorical block, the one column of the user's that the block stands for). Everything is in nats
@@ -69,11 +69,6 @@ class Likelihood(nn.Module, ABC):
         super().__init__()
         self.shape = tuple(shape)
         self.size = int(torch.Size(self.shape).numel())
-
-    @property
-    def n_outputs(self) -> int:
-        """How many numbers a row the decoder must give."""
-        return self.size
 
     @property
     def n_columns(self) -> int:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from engram.maths.divergence import LOG_2_PI, log_normal
+from engram.maths.divergence import LOG_2_PI
 
 VALUES = 1 << 18  # numbers that are worked on at once
 LEAST = -70.0  # log density that counts as none
@@ -28,14 +28,6 @@ class Aggregate(NamedTuple):
 
     joint: Tensor  # (rows,) log q(z)
     units: Tensor  # (rows,) sum over units of log q(z_j)
-
-
-class Decomposition(NamedTuple):
-    """The three parts of the KL per row, (rows,) in nats; their sum is log q(z | x) - log p(z)."""
-
-    mutual_information: Tensor
-    total_correlation: Tensor
-    dimension_wise: Tensor
 
 
 def aggregate(z: Tensor, mean: Tensor, log_var: Tensor, n_rows: int) -> Aggregate:
@@ -123,10 +115,3 @@ def total_correlation(z: Tensor, mean: Tensor, log_var: Tensor, n_rows: int) -> 
     """Estimate log q(z) - sum_j log q(z_j) per draw, (rows,) in nats; its mean is KL(q(z) || prod_j q(z_j))."""
     found = aggregate(z, mean, log_var, n_rows)
     return found.joint - found.units
-
-
-def decomposed(z: Tensor, mean: Tensor, log_var: Tensor, log_prior: Tensor, n_rows: int) -> Decomposition:
-    """Return the three parts of the KL per draw, given log p(z) of the draws, (rows,)."""
-    found = aggregate(z, mean, log_var, n_rows)
-    information = log_normal(z, mean, log_var).sum(1) - found.joint
-    return Decomposition(information, found.joint - found.units, found.units - log_prior)

@@ -77,11 +77,6 @@ def recall_at(hits: Array, n: Array, k: int, *, divide: Division = "min") -> Arr
     return _over(found, np.minimum(k, n) if divide == "min" else n)
 
 
-def precision_at(hits: Array, n: Array, k: int) -> Array:
-    """Share of the first k items that were held back, (users,). Direction: higher is better."""
-    return _over(hits[:, :k].sum(1).astype(np.float64), np.where(np.asarray(n) > 0, k, 0))
-
-
 def ndcg_at(hits: Array, n: Array, k: int) -> Array:
     """Discounted gain of the first k items over that of the best list, (users,): sum of 1 / log2(place + 1) over hits.
 

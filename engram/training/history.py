@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,13 @@ class History:
     def losses(self) -> list[float]:
         """The sum of the terms at each report."""
         return [sum(report["terms"].values()) for report in self.reports]
+
+    def left(self, limit: float | None, since: float, least: float = 0.0) -> float | None:
+        """Return the seconds that are left of a limit, and at least a share of it, after a loop that ended at ``since``."""
+        if limit is None:
+            return None
+        spent = self.reports[-1]["seconds"] if self.reports else 0.0
+        return max(limit - spent - (time.perf_counter() - since), least * limit)
 
     def mended(self) -> dict[str, int]:
         """Return what went wrong on the way and was mended, for a line of the log; {} where nothing did."""

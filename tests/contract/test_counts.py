@@ -80,9 +80,16 @@ def test_the_kind_is_never_found_out_and_can_be_asked_for() -> None:
 
 def test_words_that_were_not_seen_are_counted_and_said() -> None:
     kind = Counts().fit(TEXTS)
-    with pytest.warns(DataWarning, match=r"not in the vocabulary were left out \(3 cells\)"):
+    with pytest.warns(DataWarning, match=r"not in the vocabulary were left out \(3 words\)"):
         x = counted(kind, ["apple zebra zebra", "yak bear bear", ""])
     assert x.tolist() == [[1, 0, 0, 0, 0, 0], [0, 2, 0, 0, 0, 0], [0] * 6]
+
+
+def test_a_kind_of_a_list_of_texts_reads_a_table_with_one_column_of_texts() -> None:
+    kind = Counts().fit(TEXTS)
+    assert (counted(kind, pd.DataFrame({"n": range(30), "body": TEXTS})) == MATRIX).all()
+    with pytest.raises(DataError, match="no column holds texts"):
+        kind.conform(pd.DataFrame({"n": range(30)}))
 
 
 def test_rare_and_frequent_words_are_not_counted_and_the_fit_says_so() -> None:
@@ -162,7 +169,7 @@ def test_empty_rows_and_words_of_no_row_are_findings() -> None:
     x = MATRIX.copy()
     x[4], x[:, 2] = 0, 0
     told = Counts().fit(x).findings()
-    assert any("are empty" in text for text in told)
+    assert any("of 30 rows have only zeros" in text for text in told)
     assert any("words are in no row" in text for text in told)
 
 

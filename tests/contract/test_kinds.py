@@ -71,7 +71,7 @@ def test_the_likelihood_fits_the_columns(example: tuple[Kind, Any]) -> None:
     rows = kind.encode(kind.conform(raw))
     columns = likelihood.log_prob_columns(torch.zeros(len(raw), *likelihood.shape), rows.x, rows.mask)
     assert columns.shape == (len(raw), len(kind.columns)) == (len(raw), likelihood.n_columns)
-    assert likelihood.n_outputs == math.prod(kind.shape)
+    assert likelihood.size == math.prod(kind.shape)
     assert kind.log_volume.shape == (len(kind.columns),)
     assert likelihood is not kind.likelihood()
     if kind.groups is not None:

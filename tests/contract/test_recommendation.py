@@ -114,7 +114,7 @@ def test_binary_and_continuous_follow_from_the_weights() -> None:
 
 def test_unknown_items_are_counted_and_unknown_alone_are_refused() -> None:
     kind = Interactions().fit(made(user=[1, 2], item=[1, 2]))
-    with pytest.warns(DataWarning, match="not in the fit, left out .2 cells"):
+    with pytest.warns(DataWarning, match="not in the fit were left out .2 items"):
         rows = kind.conform(made(user=["x", "y", "y"], item=["1", "5", "6"]))  # "1" is 1
     assert rows[:].toarray().tolist() == [[1, 0], [0, 0]]
     with pytest.raises(DataError, match="none of these items was in the fit"):
@@ -288,7 +288,7 @@ def test_too_many_items_leave_the_linear_part_out(monkeypatch: pytest.MonkeyPatc
 def test_what_sparsity_costs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear_items, "KEPT", 2)
     model = engram.Recommender(**{**QUICK, "max_epochs": 1}).fit(events())
-    assert any("which costs" in f.message for f in model.findings_ if f.kind == "blend")
+    assert any(" weights an item, for speed, " in f.message for f in model.findings_ if f.kind == "blend")
     assert model._linear is not None
     assert np.diff(model._linear.weights.tocsc().indptr).max() <= 2
 
@@ -366,7 +366,7 @@ def test_a_saved_matrix_is_read_and_what_is_wrong_with_it_is_told(tmp_path: Path
 
 
 def test_unknown_items_of_a_history_are_counted_and_what_is_no_history_is_told(fitted: engram.Recommender) -> None:
-    with pytest.warns(DataWarning, match=r"not in the fit, left out \(2 cells\)"):
+    with pytest.warns(DataWarning, match=r"not in the fit were left out \(2 items\)"):
         found = fitted.recommend(["i01", "new", "newer"], 3)
     pd.testing.assert_frame_equal(found, fitted.recommend(["i01"], 3))
     matrix = sparse.csr_array(np.ones((1, N_ITEMS)))
@@ -408,3 +408,12 @@ def test_the_command_line_fits_applies_evaluates_and_inspects(tmp_path: Path) ->
     assert "recommendation" in command("inspect", run).stdout
     command("fit", "recommendation", source, "--dry-run", *roles)
     command("fit", "recommendation", source, "--dry-run", "--column", "player=use", code=2)
+
+
+def test_what_is_told_of_a_recommender_is_in_words_and_short(fitted: engram.Recommender) -> None:
+    told = next(f.message for f in fitted.findings_ if f.kind == "blend")
+    assert "how well lists find what was hidden of held-out users" in told
+    assert "kept weights" not in told
+    with pytest.raises(UsageError, match=r"Known are: i00, i01, [^.]* more\.") as error:
+        fitted.recommend(["zz zz zz zz"], 3)
+    assert str(error.value).count("i") < 20

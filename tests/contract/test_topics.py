@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from scipy import sparse
 
 import engram
 from engram import TopicModel
+from engram.apps import topics as apps
 from engram.cli import program
 from engram.data import Counts, DataWarning
+from engram.data.source import read
 from engram.errors import DataError, RunError, UsageError
 from engram.evaluation import topics
 from engram.metrics.topics import npmi, word_pairs
+from engram.models import model as models
+from engram.training.history import History
 
 rng = np.random.default_rng(0)
 SUBJECTS = ("star", "ball", "soup", "law")
@@ -89,17 +93,34 @@ def test_similar_documents_share_a_topic_and_are_never_the_document_itself(model
     assert (ABOUT[found.row] == ABOUT[found.similar]).all()
     assert all((np.diff(own.similarity) <= 0).all() for _, own in found.groupby("row"))
     assert len(model.similar(TEXTS[:3], n=10)) == 3 * 2
-    with pytest.raises(DataError, match="no similar"):
+    with pytest.raises(DataError, match="of 1 documents 1 with known words: too few"):
         model.similar(TEXTS[:1])
 
 
+def test_documents_without_a_known_word_are_like_none(model: Any) -> None:
+    with pytest.warns(DataWarning) as told:
+        found = model.similar(["", *TEXTS[:3], "zzzz", " "], n=9)
+    assert found["row"].tolist() == [1, 1, 2, 2, 3, 3]
+    assert set(found["similar"]) == {1, 2, 3}
+    said = [str(one.message) for one in told]
+    assert "documents have no known word, so nothing can be told of them (3 documents)" in said
+    assert "words that are not in the vocabulary were left out (1 word)" in said
+    assert all(one.filename == __file__ for one in told)
+    with pytest.warns(DataWarning, match="2 documents"), pytest.raises(DataError, match="3 documents 1 with"):
+        model.similar(["", TEXTS[0], ""])
+    with pytest.warns(DataWarning, match="no known word") as told:
+        report = engram.evaluate(model, ["", "", "", "", *TEXTS[:40]], random_state=1)
+    assert len(told) == 1
+    assert not any("document 0" in line for line in report.lines)
+
+
 def test_empty_documents_and_unknown_words(model: Any) -> None:
-    with pytest.warns(DataWarning, match="left out"):
+    with pytest.warns(DataWarning, match="left out"), pytest.warns(DataWarning, match="2 documents"):
         shares = model.transform(["zebra yak", ""])
     assert np.isfinite(shares).all()
     assert (shares[0] == shares[1]).all()
     fitted = TopicModel(n_topics=2, max_epochs=2, random_state=0).fit([*TEXTS[:20], "", ""])
-    assert any("are empty" in str(finding) for finding in fitted.findings_)
+    assert any("2 of 22 documents have no word" in str(finding) for finding in fitted.findings_)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 17])
@@ -136,6 +157,22 @@ def test_large_matrices_are_learned_from_some_rows_at_a_time(monkeypatch: pytest
     assert all(len(set(main[k == ABOUT])) == 1 for k in range(4))
 
 
+def test_the_limit_of_time_holds_for_both_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three fifths for the contrast, for topics what is left of the whole, and some where nothing is."""
+    limits: list[Any] = []
+    for module in (models, apps):
+        monkeypatch.setattr(
+            module, "train", lambda *a, to=module.train, **k: limits.append(a[4].max_time) or to(*a, **k)
+        )
+    fitted = TopicModel(n_topics=2, max_epochs=1, max_time=1000, random_state=0).fit(TEXTS[:20])
+    assert limits[0] == 600
+    assert 150 <= limits[1] < 1000
+    assert fitted.settings_.max_time == 1000
+    TopicModel(n_topics=2, max_epochs=1, random_state=0).fit(TEXTS[:20])
+    assert limits[2:] == [None, None]
+    assert History().left(10.0, -1e9, 0.15) == 1.5
+
+
 def test_wrong_parameters_are_said() -> None:
     with pytest.raises(UsageError, match="n_topics"):
         TopicModel(n_topics=0).fit(TEXTS)
@@ -158,12 +195,35 @@ def test_a_report_has_topics_beside_baselines_and_a_map(model: Any, tmp_path: Pa
     assert report.pictures["topic_map"].startswith(b"\x89PNG")
     report.save_html(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "star" in page
+    for part in ("topics", "map", "table-0", "learning", "data", "chosen"):
+        assert f'<section id="{part}">' in page
+    assert page.count("Words of topic") == 4
+    assert "160 documents were given to the fit" in page
+    assert report.headline().startswith("Topics have coherence ")
+    assert "the best simple method, " in report.headline()
+    first = report.look.facts["topics"][0]
+    assert first["words"] == model.top_words(10)[first["topic"]]
+    assert first["weights"] == sorted(first["weights"], reverse=True)
+    assert len(report.look.facts["topic_map"]["points"]) == 160
+    assert not any(note.startswith(("topic", "document")) for note in report.protocol["notes"])
+    assert math.isfinite(own.error)
     unlabelled = engram.evaluate(model, TEXTS)
     assert unlabelled.names() == ["coherence", "diversity"]
     assert "pass y=" in unlabelled.to_text()
     with pytest.raises(DataError, match="one document"):
         engram.evaluate(model, TEXTS[:1])
+
+
+def test_noise_is_no_finding() -> None:
+    """Of fifteen documents of chance words baselines find those that stand together in the half that they learn from."""
+    chance = [" ".join(f"w{i}{i}" for i in np.random.default_rng(seed).integers(0, 30, 8)) for seed in range(15)]
+    fitted = TopicModel(n_topics=3, max_epochs=2, random_state=0).fit(chance)
+    report = engram.evaluate(fitted, chance)
+    own, *others = (report.result("coherence", subject) for subject in report.subjects())
+    assert own is not None
+    assert any(other is not None and other.value > own.value + 0.01 for other in others)
+    assert not any(f.kind == "worse-than-baseline" for f in report.findings)
+    assert topics.UNFAIR in report.protocol["notes"]
 
 
 def test_of_many_documents_those_that_are_looked_at_are_spread_over_all(
@@ -173,12 +233,12 @@ def test_of_many_documents_those_that_are_looked_at_are_spread_over_all(
     monkeypatch.setattr(topics, "MOST_POINTS", 4)
     asked: list[Any] = []
     monkeypatch.setattr(model, "codes", lambda X: asked.append(X) or np.eye(4, 3, dtype=np.float32))
-    numbers = np.arange(10)
-    topics.topic_map(model, numbers, np.ones((10, model.n_topics)))
-    told = list(topics._similar(model, numbers))
-    assert [np.asarray(X).tolist() for X in asked] == [[0, 3, 6, 9]] * 2
-    assert [note.split(" of these")[0] for note in told] == ["document 0", "document 3", "document 6"]
-    assert all(int(other) in (0, 3, 6, 9) for note in told for other in re.findall(r"(\d+) \(", note))
+    counts = model.kind_.conform(TEXTS[:10])[:]
+    topics.topic_map(model, counts, np.ones((10, model.n_topics)))
+    told = list(topics._similar(model, counts))
+    assert [(counts[[0, 3, 6, 9]] != X).nnz for X in asked] == [0, 0]
+    assert [document for document, _, _ in told] == [0, 3, 6]
+    assert all(other in (0, 3, 6, 9) for _, other, _ in told)
 
 
 def test_a_damaged_run_is_said(model: Any, tmp_path: Path) -> None:
@@ -217,6 +277,15 @@ def test_the_commands(tmp_path: Path) -> None:
         (folder / f"{i}.txt").write_text(text, encoding="utf-8")
     answer("fit", "topics", folder, "-o", tmp_path / "other", "--n-topics", 2, "--max-epochs", 2)
     answer("apply", tmp_path / "other", folder, "-o", tmp_path / "some.csv")
+    some = pd.read_csv(tmp_path / "some.csv")
+    assert list(some["file"]) == sorted(f"{i}.txt" for i in range(40))
+    at = int(some.index[some["file"] == "7.txt"][0])
+    expected = engram.load(tmp_path / "other").transform([TEXTS[7]])[0]
+    assert some.drop(columns="file").iloc[at].to_numpy() == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(DataError, match=r"A folder of texts is for topics: TopicModel\(\).fit\(folder\)"):
+        read(folder)
+    with pytest.raises(UsageError, match="given in a list of texts"):
+        engram.load(tmp_path / "other").transform("bike wheel")
     sparse.save_npz(tmp_path / "bow.npz", sparse.csr_matrix(rng.poisson(0.5, (60, 12))))
     answer("fit", "topics", tmp_path / "bow.npz", "-o", tmp_path / "third", "--n-topics", 2, "--max-epochs", 2)
     answer("apply", tmp_path / "third", tmp_path / "bow.npz", "-o", tmp_path / "shares.npy")

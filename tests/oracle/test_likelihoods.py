@@ -413,7 +413,7 @@ def test_blocks_are_their_parts_side_by_side() -> None:
     blocks, parts = _blocks()
     output, x = _drawn(blocks)
     mask = torch.rand(50, 10, generator=torch.Generator().manual_seed(2)) < 0.7
-    assert (blocks.size, blocks.n_outputs, blocks.n_columns) == (14, 14, 10)
+    assert (blocks.size, blocks.n_columns) == (14, 10)
     noise = torch.Generator().manual_seed(3)  # what is yes or no is drawn, in the order of the parts
     relaxed = blocks.relaxed(output, torch.Generator().manual_seed(3))
     start = at = 0

@@ -12,6 +12,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from engram.errors import DataError
+from engram.evaluation import topics
+from engram.evaluation.apart import is_worse
 from engram.evaluation.baselines.topics import TOPIC_BASELINES
 from engram.maths.contrast import info_nce
 from engram.metrics.topics import normalised_mutual_information, npmi, purity, topic_diversity, word_pairs
@@ -201,3 +203,33 @@ def test_features_are_components_of_codes_beside_latent_semantic_analysis() -> N
     assert np.abs(found.T @ found - np.diag(values[::-1][:3])).max() < 1e-3
     signs = np.sign((found * expected).sum(0))
     assert found == pytest.approx(expected * signs, abs=1e-4)
+
+
+def test_the_error_of_coherence_is_that_of_its_documents() -> None:
+    """Bootstrap deviations of the quick form are of the same value as the formula's; and grow where documents are few."""
+    counts = sparse.csr_array(np.random.default_rng(0).poisson(0.4, (400, 12)))
+    words = np.arange(12).reshape(2, 6)
+    there = (counts.toarray() != 0).astype(np.float32).reshape(400, 2, 6)
+    assert topics._coherence(there) == pytest.approx(npmi(word_pairs(counts, words), 400).mean())
+    found = {
+        one.name: (value, moved.std(ddof=1))
+        for one, value, moved in topics._values(words, there[:, :, 0], counts, None, 0)
+    }
+    drawn = [np.random.default_rng(seed).integers(400, size=400) for seed in range(60)]
+    spread = np.std([npmi(word_pairs(counts[rows], words), 400).mean() for rows in drawn], ddof=1)
+    assert found["coherence"][0] == npmi(word_pairs(counts, words), 400).mean()
+    assert found["coherence"][1] == pytest.approx(spread, rel=0.35)
+
+
+@pytest.mark.parametrize(
+    ("lost", "error", "own", "told"),
+    [
+        (0.3, 0.1, 0.1, True),
+        (0.2, 0.1, 0.1, False),
+        (0.3, 0.01, 0.7, False),
+        (0.3, math.nan, 0.1, False),
+        (-1, 0.0, 0.0, False),
+    ],
+)
+def test_a_difference_is_told_beyond_two_of_its_errors(lost: float, error: float, own: float, told: bool) -> None:
+    assert is_worse(lost, error, own) == told
