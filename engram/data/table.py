@@ -58,7 +58,7 @@ class Table(Kind):
     likelihood : str
         Distribution of the number columns: "auto" (normal), "normal", "laplace", "lognormal", "exponential", "beta", "bernoulli",
         "binomial", "poisson", "geometric", "negative-binomial", "multinomial" (of a row's counts, given their sum); "best" takes for each
-        column the one that explains held-out cells best.
+        column the one that explains held-out cells best (exponential and geometric only where no other column says much of them).
     header : bool, optional
         Of a CSV file, whether its first line names the columns; without, that is found out. Files that a model is applied to are read the
         same way.
