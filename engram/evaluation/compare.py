@@ -23,7 +23,7 @@ from engram.evaluation.report import REFERENCES, UNRANKED, Result
 from engram.evaluation.seen import seen_before
 from engram.evaluation.sets import divided, generation_of
 from engram.evaluation.sets import told as said
-from engram.metrics.metric import Metric, metric
+from engram.metrics.metric import Metric, metric, same
 from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.registry import BASELINES
 from engram.training import Finding
@@ -179,7 +179,7 @@ def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
     best = max(ranked, key=lambda s: sign * s.value)
     known = [e**2 for s in (best, one) for e in (s.error, s.spread / math.sqrt(len(s.values))) if math.isfinite(e)]
     apart = abs(best.value - one.value) > APART * math.sqrt(sum(known))
-    return replace(one, best=one is best, level=not apart and (bool(known) or one.value == best.value))
+    return replace(one, best=one is best, level=same(one.value, best.value) or (not apart and bool(known)))
 
 
 def _looked_at(
@@ -255,7 +255,7 @@ def _judged(one: Metric, arrays: dict[str, list[Outputs]], seed: int) -> list[Ju
 
 
 def _is_better(one: Metric, a: Judged, b: Judged) -> bool:
-    """Whether a is better than b by more than two standard errors of the difference."""
+    """Whether a is better than b by more than rounding, and by more than two standard errors of the difference."""
     return one.gain(a.standing.value, b.standing.value) > APART * a.apart(b)
 
 

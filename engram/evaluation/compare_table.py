@@ -42,7 +42,7 @@ class Standing:
         Whether its mean is the best.
     level : bool
         Whether it cannot be told apart from the best: the difference of the means is below two standard errors of it, over rows
-        (paired) and over seeds.
+        (paired) and over seeds, or no more than float32 arithmetic rounds.
     """
 
     name: str

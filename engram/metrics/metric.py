@@ -35,6 +35,12 @@ from engram.registry import METRICS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Better = Literal["higher", "lower"]
+ROUNDING = 1e-6  # relative difference of two values that float32 arithmetic makes: eight of its steps
+
+
+def same(value: float, other: float) -> bool:
+    """Whether two values differ by no more than what float32 arithmetic rounds."""
+    return abs(value - other) <= ROUNDING * max(abs(value), abs(other))
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,9 @@ class Metric:
         return float(self.function(**self.inputs(arrays)))
 
     def gain(self, value: float, other: float) -> float:
-        """Return by how much ``value`` is better than ``other``: negative where it is worse."""
+        """Return by how much ``value`` is better than ``other``: negative where it is worse, 0 where they differ by rounding alone."""
+        if same(value, other):
+            return 0.0
         return value - other if self.better == "higher" else other - value
 
 
