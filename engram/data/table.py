@@ -166,7 +166,9 @@ class Table(Kind):
             asked = self.number_likelihood != "best"
             distributions.fit(own, [wishes[c.name] for c in own], self._raw(opened, own), asked=asked)
         elif shared:
-            common = float(np.sqrt(np.mean([c.scale**2 for c in numbers])))
+            most = max(c.scale for c in numbers)
+            size = 1.0 if 1e-100 < most < 1e100 else most  # squares beyond are 0 or infinite
+            common = float(np.sqrt(np.mean([(c.scale / size) ** 2 for c in numbers]))) * size
             for c in numbers:
                 c.scale = common
 
