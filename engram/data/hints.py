@@ -57,7 +57,7 @@ def _is(names: list[Any]) -> str:
 
 def hints(rows: Array | pd.DataFrame, fields: list[Column]) -> list[str]:
     """Return findings on how columns look and depend on each other, from the rows at fit."""
-    found = [*_on_missing(fields, len(rows)), *_on_wild_values(rows, fields)]
+    found = [*_on_missing(fields, len(rows)), *_on_wild_values(rows, fields), *_on_spellings(fields)]
     if isinstance(rows, np.ndarray):
         return [*found, *_on_copies({c.name: rows[:, i] for i, c in _alike(fields)})]
     found += _on_doubt(fields)
@@ -106,7 +106,28 @@ def _on_wild_values(rows: Array | pd.DataFrame, fields: list[Column]) -> Hint:
             f"{c.shown(end)}, set its scale, so that all others look alike: correct or drop them{right}"
         )
     if len(told) > NAMED:
-        yield f"{len(told) - NAMED} more columns have such values"
+        yield f"{len(told) - NAMED} more columns have such wild values"
+
+
+def _on_spellings(fields: list[Column]) -> Hint:
+    """Categories that differ only by case or by spaces around them: mostly one value in several spellings."""
+    told = []
+    for c in fields:
+        spellings: dict[str, list[str]] = {}
+        for value in c.values if c.type == "category" else []:
+            if isinstance(value, str):
+                spellings.setdefault(value.strip().casefold(), []).append(value)
+        several = [values for values in spellings.values() if len(values) > 1]
+        if several:
+            told.append((c.name, several))
+    for name, several in told[:NAMED]:
+        more = f" (and {len(several) - 1} more such values)" if len(several) > 1 else ""
+        yield (
+            f"column {name!r}: {' and '.join(map(repr, several[0][:3]))}{more} are learned as different values, though only case or "
+            "spaces around them differ: write them alike if they mean the same"
+        )
+    if len(told) > NAMED:
+        yield f"{len(told) - NAMED} more columns have values in several spellings"
 
 
 def _on_doubt(fields: list[Column]) -> Hint:

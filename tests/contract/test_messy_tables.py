@@ -428,6 +428,17 @@ def test_a_few_wild_values_that_set_the_scale_of_a_column_are_a_finding(form: st
     assert "lognormal" in text
 
 
+def test_categories_in_several_spellings_are_a_finding() -> None:
+    frame = pd.DataFrame({"dept": ["Shoes", "shoes ", "Hats"] * 20, "paid": ["yes", "Yes", "no", "NO", "no"] * 12})
+    told = [
+        text for text in Table().fit(frame.assign(fine=["a", "b", "c "] * 20)).findings() if "spaces around" in text
+    ]
+    assert [text.partition(" are learned")[0] for text in told] == [
+        "column 'dept': 'Shoes' and 'shoes '",
+        "column 'paid': 'NO' and 'no' (and 1 more such values)",
+    ]
+
+
 def test_copies_in_an_array_are_findings_and_many_ignored_columns_are_one() -> None:
     X = rng.normal(size=(50, 3))[:, [0, 1, 0, 2]]
     assert [text for text in Table().fit(X).findings() if "column 2 is a copy of column 0" in text]
