@@ -30,7 +30,6 @@ UNITS = {
     "diversity": ("higher", "share of words"),
     "purity": ("higher", "share of rows"),
     "nmi": ("higher", "normalised mutual information"),
-    "accuracy": ("higher", "share of rows"),
 }
 LEAST = 0.01  # difference that is worth a finding
 MOST_LABELLED = 200  # different labels, beyond which they are no classes
