@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -81,6 +82,12 @@ class StoppedError(EngramError, KeyboardInterrupt):
 
     def __reduce__(self) -> tuple[type[StoppedError], tuple[str, int]]:
         return type(self), (str(self), self.number)
+
+
+def column_as(name: object, sort: str) -> str:
+    """Return how a user says of which type a column is, in Python and on the command line."""
+    flag = f"--drop {shlex.quote(str(name))}" if sort == "drop" else f"--column {shlex.quote(f'{name}={sort}')}"
+    return f"columns={{{name!r}: {sort!r}}} ({flag})"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

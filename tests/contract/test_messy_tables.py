@@ -18,7 +18,7 @@ import torch
 import engram
 from engram.data import DataWarning, Table, read
 from engram.data.columns import categories_in
-from engram.errors import DataError, DataTypeError, UsageError
+from engram.errors import DataError, DataTypeError, UsageError, column_as
 from engram.evaluation.examples import text as shown
 from engram.likelihoods import Grouped, Normal
 
@@ -333,7 +333,9 @@ def test_whole_numbers_that_only_name_are_categories_and_ids_are_dropped() -> No
 def test_few_whole_numbers_are_numbers_with_a_suggestion() -> None:
     kind, _ = fitted(rng.integers(1, 5, 1000))
     assert field(kind).type == "number"
-    assert any("columns={'c': 'category'}" in text for text in kind.findings())
+    assert any("columns={'c': 'category'} (--column c=category)" in text for text in kind.findings())
+    assert column_as("a b", "drop") == "columns={'a b': 'drop'} (--drop 'a b')"
+    assert column_as("a b", "date") == "columns={'a b': 'date'} (--column 'a b=date')"
 
 
 def test_thousands_of_categories_are_fast_and_the_rest_is_missing_and_counted() -> None:
