@@ -50,7 +50,7 @@ def check_fits(name: str | None, x: Tensor) -> None:
     if name in THINNINGS and not bool(((x >= 0) & (x == x.round())).all()):
         raise UsageError(
             f"corruption={name!r} takes counts away, but some columns are no counts (0, 1, 2, ...). "
-            "Say which are with columns={...: 'count'}, or use 'gaussian', 'masking' or 'swap'."
+            "Say which are with columns={...: 'count'} (--column NAME=count), or use 'gaussian', 'masking' or 'swap'."
         )
 
 

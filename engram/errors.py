@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -102,6 +103,12 @@ def lacks_columns(missing: Sequence[Any], reader: str, known: Iterable[str]) -> 
     """Return what is said where columns are missing that ``reader`` was fitted on."""
     told = f"{len(missing)} of the columns that {reader} was fitted on {'is' if len(missing) == 1 else 'are'} missing"
     return f"{told}: {', '.join(map(str, missing[:5]))}. {nearest(str(missing[0]), known)}"
+
+
+def column_as(name: object, sort: str) -> str:
+    """Return how a user says of which type a column is, in Python and on the command line."""
+    flag = f"--drop {shlex.quote(str(name))}" if sort == "drop" else f"--column {shlex.quote(f'{name}={sort}')}"
+    return f"columns={{{name!r}: {sort!r}}} ({flag})"
 
 
 def nearest(name: str, known: Iterable[str], most: int | None = None) -> str:

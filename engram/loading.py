@@ -16,9 +16,24 @@ if TYPE_CHECKING:
 
 
 def create(name: str, **parameters: Any) -> Model:
-    """Return an unfitted model or application by its registered name; ``parameters`` go beyond or against the variant's own.
+    """Return an unfitted model or application by its registered name.
 
-    Raises `UsageError` for an unknown name or parameter, with the nearest known ones.
+    Parameters
+    ----------
+    name : str
+        One of those that `engram list models` and `engram list apps` tell, such as "vae".
+    **parameters
+        Parameters of its class, beyond those that make the variant, or instead of them.
+
+    Returns
+    -------
+    model
+        An unfitted one. Values of parameters are checked by `fit`.
+
+    Raises
+    ------
+    UsageError
+        The name or a parameter is unknown; the message has the nearest known ones.
     """
     entry = fitting(name)
     check_names(entry.value, parameters)
@@ -27,8 +42,25 @@ def create(name: str, **parameters: Any) -> Model:
 
 
 def load(path: str | Path, modules: dict[str, nn.Module] | None = None) -> Model:
-    """Return the fitted model of a run folder; ``modules`` hands back your own networks by role.
+    """Return the fitted model of a run folder. No code from the folder is run, and no pickle is read.
 
-    No code from the folder is run, and no pickle is read. Raises `RunError` for a folder that is missing or damaged.
+    Parameters
+    ----------
+    path : path
+        A folder that ``save``, ``fit(..., run=path)`` or ``engram fit`` wrote.
+    modules : dict of torch.nn.Module, optional
+        Your own networks by their parameter ("encoder", "decoder"), where the model was fitted with such: of the same architecture.
+
+    Returns
+    -------
+    model
+        The fitted model or application, ready to use.
+
+    Raises
+    ------
+    RunError
+        The folder is missing, damaged, or of a newer version; or it holds a fit that was not finished.
+    UsageError
+        Networks of your own are lacking, or there are some that the run does not have.
     """
     return load_model(path, modules)

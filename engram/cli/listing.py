@@ -26,7 +26,10 @@ def names(what: str) -> dict[str, str]:
         from engram.likelihoods import LIKELIHOODS
 
         return {name: (cls.__doc__ or "").strip().partition("\n")[0] for name, cls in sorted(LIKELIHOODS.items())}
-    from engram.registry import APPS, BASELINES, METRICS, MODELS, Registry
+    if what in ("metrics", "baselines"):
+        from engram.evaluation import listed
 
-    registries: dict[str, Registry[type]] = {"apps": APPS, "models": MODELS, "metrics": METRICS, "baselines": BASELINES}  # type: ignore[dict-item]
-    return {entry.name: entry.summary for entry in registries[what]}
+        return listed.metrics() if what == "metrics" else listed.baselines()
+    from engram.registry import APPS, MODELS
+
+    return {entry.name: entry.summary for entry in (APPS if what == "apps" else MODELS)}

@@ -126,7 +126,10 @@ def judging_parameters(told: str, models: str) -> list[click.Parameter]:
     return [
         click.Option(["--train"], metavar="SOURCE", help=train),
         click.Option(
-            ["--metric", "metrics"], multiple=True, metavar="NAME", help="A metric to compute; engram list metrics."
+            ["--metric", "metrics"],
+            multiple=True,
+            metavar="NAME",
+            help="A metric to compute; engram list metrics says which can be asked for.",
         ),
         click.Option(["-o", "--output"], metavar="FILE", help=f"Write the {told} as .html or .json too."),
         label_parameter("The column of labels; two values bring the metrics of detection (anomaly: the rarer)."),

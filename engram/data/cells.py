@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from engram.data.dtypes import native
-from engram.errors import DataError, DataTypeError
+from engram.errors import DataError, DataTypeError, column_as
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CELLS = (str, int, float, bool, np.generic, decimal.Decimal, datetime.date, pd.Interval, pd.Period, pd.Timedelta)
@@ -94,7 +94,7 @@ def not_a_number(name: Any, row: Any, cell: Any, count: int) -> DataError:
     """Return the error for a column of numbers with other cells."""
     return DataError(
         f"column {name!r} holds numbers, but row {row} has {cell!r} ({count} such cells). "
-        "Correct the cells, leave them empty, or say columns={...: 'category'} at fit."
+        f"Correct the cells, leave them empty, or say {column_as(name, 'category')} at fit."
     )
 
 

@@ -21,7 +21,7 @@ from engram.data.constraints import Constraints, Order, check_limit, check_order
 from engram.data.forms import as_table, check_columns
 from engram.data.inference import inferred_frame
 from engram.data.renewed import shape_of
-from engram.errors import DataError, UsageError, nearest
+from engram.errors import DataError, UsageError, column_as, nearest
 
 NUMBERS = ("number", "count", "date")
 RENEWED = ("key", "text")
@@ -378,7 +378,7 @@ def _varies(c: Column) -> bool:
 
 def _no_number(told: str, c: Column) -> UsageError:
     return UsageError(
-        f"the constraint on {told}, and {c.name!r} is {c.describe()}. Say columns={{{str(c.name)!r}: 'number'}} if it is one."
+        f"the constraint on {told}, and {c.name!r} is {c.describe()}. Say {column_as(str(c.name), 'number')} if it is one."
     )
 
 

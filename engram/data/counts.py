@@ -20,7 +20,7 @@ from engram.data.source import Source, read
 from engram.data.sparse import SparseStream, consistent, dense, saved_matrix
 from engram.data.stream import RowStream
 from engram.data.table import Table
-from engram.errors import DataError, DataTypeError, UsageError, lacks_columns, nearest
+from engram.errors import DataError, DataTypeError, UsageError, column_as, lacks_columns, nearest
 from engram.likelihoods import LIKELIHOODS, Likelihood, Multinomial
 
 OF_COUNTS = ("multinomial", "poisson", "negative-binomial")
@@ -182,7 +182,7 @@ class Counts(Kind):
         if len(texts) > 1:
             shown = ", ".join(repr(str(column)) for column in texts[:NAMED])
             raise UsageError(
-                f"{len(texts)} columns hold texts ({shown}). Say which one the documents are: columns={{{str(texts[0])!r}: 'text'}}."
+                f"{len(texts)} columns hold texts ({shown}). Say which one the documents are: {column_as(str(texts[0]), 'text')}."
             )
         if texts and len(left) > 1:
             self.told.append(f"documents are the column {str(texts[0])!r}; the other columns are not looked at")
@@ -288,7 +288,7 @@ class Counts(Kind):
             frame = frame[[by_text[word] for word in self.words]]
         bad = [str(c) for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c].dtype)]
         if bad:
-            raise DataError(f"column {bad[0]!r} holds no counts. Leave it out with columns={{{bad[0]!r}: 'drop'}}.")
+            raise DataError(f"column {bad[0]!r} holds no counts. Leave it out with {column_as(bad[0], 'drop')}.")
         return frame.to_numpy(dtype=np.float64, na_value=np.nan)
 
     def encode(self, conformed: Any) -> Rows:

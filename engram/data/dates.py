@@ -29,6 +29,7 @@ DATES = (
 CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 FORMATS = (*DATES, *(date + between + clock for date in DATES for between in " T" for clock in CLOCKS))
 ASKED = "%Y%m%d"  # numbers as well as dates: only where a user says that they are dates
+ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
 OFFSET = re.compile(r"(?<=\d)\s?(Z|UTC|[+-]\d\d:?\d\d)$")
 # a text of any format that says its offset: one of digits only after a clock, for 31-12-2021 ends like one
 HAS_OFFSET = re.compile(r"(\d\s?(Z|UTC|GMT)|[:T]\d\d+([.,]\d+)?(\s?[AP]M)?\s?[+-]\d\d(:?\d\d)?)$", re.IGNORECASE)
@@ -245,6 +246,13 @@ def _universal_dates(cells: pd.Series[Any]) -> pd.Series[Any]:
 
 def _parsed(texts: pd.Series[Any], form: str) -> pd.Series[Any]:
     return pd.to_datetime(texts, format=form, errors="coerce").astype("datetime64[us]")
+
+
+def iso_dates(cells: pd.Series[Any]) -> Array:
+    """Return cells that are dates as ISO 8601 writes them, or dates already, as seconds since 1970 by their own clock, NaN for others."""
+    texts = cells.astype(object).where(cells.notna(), "").map(lambda cell: str(cell).strip())
+    texts = texts.where(texts.map(lambda text: ISO.fullmatch(text) is not None).astype(bool), None)
+    return seconds(_parsed(texts, "ISO8601"))
 
 
 def _without_offset(texts: pd.Series[Any], suffix: str) -> pd.Series[Any]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from engram.data.cells import Array, is_plain, plain_cells
 from engram.data.columns import Column, numbers_in
+from engram.errors import column_as
 
 NAMED = 8  # columns that a finding names
 MOSTLY = 0.9  # of the cells missing
@@ -57,7 +58,7 @@ def _is(names: list[Any]) -> str:
 
 def hints(rows: Array | pd.DataFrame, fields: list[Column]) -> list[str]:
     """Return findings on how columns look and depend on each other, from the rows at fit."""
-    found = [*_on_missing(fields, len(rows)), *_on_wild_values(rows, fields)]
+    found = [*_on_missing(fields, len(rows)), *_on_wild_values(rows, fields), *_on_spellings(fields)]
     if isinstance(rows, np.ndarray):
         return [*found, *_on_copies({c.name: rows[:, i] for i, c in _alike(fields)})]
     found += _on_doubt(fields)
@@ -73,9 +74,7 @@ def hints(rows: Array | pd.DataFrame, fields: list[Column]) -> list[str]:
     if names and len(rows) >= 3 * ROWS_EACH:
         which = "has only few different whole numbers" if len(names) == 1 else "have only few different whole numbers"
         told = _is(names).rpartition(" ")[0]
-        found.append(
-            f"{told} {which}: if these are names rather than amounts, say columns={{{names[0]!r}: 'category'}}"
-        )
+        found.append(f"{told} {which}: if these are names rather than amounts, say {column_as(names[0], 'category')}")
     found += _on_lines(values[:: max(1, len(values) // 2000)], [c.name for c in numbers])
     codes = {numbers[j].name: pd.factorize(values[:, j])[0] for j in list(few)[:COMPARED]}
     labels = {c.name: c for c in fields if c.type in ("category", "boolean")}
@@ -100,13 +99,34 @@ def _on_wild_values(rows: Array | pd.DataFrame, fields: list[Column]) -> Hint:
         if 0 < (high - low) / QUARTILES < c.scale / WILD:
             told.append((c, c.high if c.high - middle > middle - c.low else c.low, low, high))
     for c, end, low, high in told[:NAMED]:
-        right = f"; if they are right, say columns={{{c.name!r}: 'lognormal'}}" * (c.low > 0)
+        right = f"; if they are right, say {column_as(c.name, 'lognormal')}" * (c.low > 0)
         yield (
             f"column {c.name!r}: half of its values lie between {c.shown(low)} and {c.shown(high)}, but a few, such as "
             f"{c.shown(end)}, set its scale, so that all others look alike: correct or drop them{right}"
         )
     if len(told) > NAMED:
-        yield f"{len(told) - NAMED} more columns have such values"
+        yield f"{len(told) - NAMED} more columns have such wild values"
+
+
+def _on_spellings(fields: list[Column]) -> Hint:
+    """Categories that differ only by case or by spaces around them: mostly one value in several spellings."""
+    told = []
+    for c in fields:
+        spellings: dict[str, list[str]] = {}
+        for value in c.values if c.type == "category" else []:
+            if isinstance(value, str):
+                spellings.setdefault(value.strip().casefold(), []).append(value)
+        several = [values for values in spellings.values() if len(values) > 1]
+        if several:
+            told.append((c.name, several))
+    for name, several in told[:NAMED]:
+        more = f" (and {len(several) - 1} more such values)" if len(several) > 1 else ""
+        yield (
+            f"column {name!r}: {' and '.join(map(repr, several[0][:3]))}{more} are learned as different values, though only case or "
+            "spaces around them differ: write them alike if they mean the same"
+        )
+    if len(told) > NAMED:
+        yield f"{len(told) - NAMED} more columns have values in several spellings"
 
 
 def _on_doubt(fields: list[Column]) -> Hint:
@@ -114,7 +134,7 @@ def _on_doubt(fields: list[Column]) -> Hint:
         if "in doubt" in c.form:
             yield (
                 f"column {c.name!r} holds dates whose day and month could be either way ({c.form['in doubt']} cells): "
-                f"they were taken as texts; write them as 2024-01-31, or say columns={{{c.name!r}: 'date'}} for day first"
+                f"they were taken as texts; write them as 2024-01-31, or say {column_as(c.name, 'date')} for day first"
             )
         elif c.form.get("date", {}).get("ambiguous"):
             yield (

@@ -180,7 +180,7 @@ def columns_of(events: pd.DataFrame, wishes: dict[Any, str] | None = None) -> tu
     if "user" not in found or "item" not in found:
         raise DataError(
             f"events need a column of users and one of items; these have {', '.join(by_text) or 'no columns'}. "
-            "Name them user and item, or say which they are: columns={'player': 'user', 'title': 'item'}."
+            "Name them user and item, or say which they are: columns={'player': 'user', 'title': 'item'} (--column player=user)."
         )
     return {role: column for role, column in found.items() if role != "drop"}, by_place
 

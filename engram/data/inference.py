@@ -33,6 +33,9 @@ NAMING = frozenset(("category", "class", "code", "group", "id", "kind", "plz", "
 FEW = 100  # different whole numbers at most that are categories by their column's name
 FEW_TEXTS = 20  # different whole numbers at most that are categories because they are texts
 ROWS_EACH = 5  # rows per category that a guess needs
+LEAST = (
+    1 / np.finfo(np.float64).max
+)  # standard deviation of numbers, below which its inverse is infinite and they count as constant
 LONG = 25  # letters of a text on average, and ...
 WORDS = 4  # words, from which it is free text
 
@@ -237,7 +240,7 @@ def inferred_numbers(values: Array, names: list[Any] | None = None, dtypes: list
             found.append(Column(name, "empty", dtypes[i], missing=int(missing[i])))
             continue
         column = Column(name, "number", dtypes[i], low=float(low[i]), high=float(high[i]), missing=int(missing[i]))
-        if low[i] == high[i]:
+        if low[i] == high[i] or 0 < scale[i] < LEAST:
             column.type, column.values = "constant", [float(low[i])]
         else:
             column.mean, column.scale = float(mean[i]), float(scale[i]) or 1.0
@@ -256,16 +259,17 @@ def with_range(column: Column, values: Array) -> Column:
     if date is not None:
         date.look_at(values)
         column.form["date"] = asdict(date)
-    if column.low == column.high:
+    size = max(abs(column.low), abs(column.high)) or 1.0  # squares of 1e300 would overflow
+    mean = float((values / size).mean() * size)
+    scale = float(((values - mean) / size).std() * size) or 1.0
+    if column.low == column.high or scale < LEAST:
         column.type, column.values = "constant", [column.low]
     elif column.type == "count":
         if column.low < 0 or not np.array_equal(values, np.round(values)):
             bad = values[(values < 0) | (values != np.round(values))][0]
             raise DataError(f"column {column.name!r} cannot be counts: it has values such as {bad:g}.")
     else:
-        size = max(abs(column.low), abs(column.high))  # squares of 1e300 would overflow
-        column.mean = float((values / size).mean() * size)
-        column.scale = float(((values - column.mean) / size).std() * size) or 1.0
+        column.mean, column.scale = mean, scale
     return column
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engram.data.cells import Array, category_numbers, plain_cells
+from engram.data.cells import Array, category_numbers, plain, plain_cells
 from engram.data.coding import NUMBERS, Coding, Place
 from engram.data.columns import Column, numbers_in
+from engram.data.dates import iso_dates
 from engram.data.decoding import written_numbers
 from engram.errors import UsageError, nearest
 
@@ -116,14 +117,18 @@ def _numbers(c: Column, series: pd.Series[Any], gone: Array) -> Array:
         numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
     else:
         numbers = numbers_in(c, series if c.date is not None and series.dtype != object else texts, {})
+        if c.date is not None and c.date.format:
+            numbers = np.where(np.isnan(numbers), iso_dates(series), numbers)
     bad = np.isnan(numbers) & ~gone
     if bad.any():
-        raise UsageError(f"given[{str(c.name)!r}] takes a {c.type}, and {series[bad].iloc[0]!r} is none.")
+        form = f" like {written_numbers(c, np.array([c.low])).iloc[0]}" if c.date is not None and c.date.format else ""
+        form += " or 2024-12-31" if form else ""
+        raise UsageError(f"given[{str(c.name)!r}] takes a {c.type}{form}, and {plain(series[bad].iloc[0])!r} is none.")
     with np.errstate(invalid="ignore"):
         outside = (numbers < c.low) | (numbers > c.high)
     if outside.any():
         raise UsageError(
-            f"given[{str(c.name)!r}] = {series[outside].iloc[0]!r} is outside of the rows at fit, which go from {c.shown(c.low)} to "
+            f"given[{str(c.name)!r}] = {plain(series[outside].iloc[0])!r} is outside of the rows at fit, which go from {c.shown(c.low)} to "
             f"{c.shown(c.high)}: nothing was learned there."
         )
     _check_written(c, series[~gone], numbers[~gone])
@@ -142,7 +147,8 @@ def _check_written(c: Column, series: pd.Series[Any], numbers: Array) -> None:
     if off.any():
         at = int(np.argmax(off))
         raise UsageError(
-            f"given[{str(c.name)!r}] = {series.iloc[at]!r} is a cell that this column cannot have; the nearest is {written.iloc[at]}."
+            f"given[{str(c.name)!r}] = {plain(series.iloc[at])!r} is a cell that this column cannot have; "
+            f"the nearest is {written.iloc[at]}."
         )
 
 
@@ -154,7 +160,7 @@ def _flags(c: Column, series: pd.Series[Any], gone: Array) -> list[bool | None]:
     found = [None if lost else known.get(str(cell).strip().lower()) for cell, lost in zip(series, gone, strict=True)]
     for value, cell, lost in zip(found, series, gone, strict=True):
         if value is None and not lost:
-            raise UsageError(f"given[{str(c.name)!r}] takes {yes} or {no}, and {cell!r} is neither.")
+            raise UsageError(f"given[{str(c.name)!r}] takes {yes} or {no}, and {plain(cell)!r} is neither.")
     return found
 
 

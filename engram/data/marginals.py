@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from engram.data.cells import Array
@@ -74,6 +75,29 @@ def marginals(values: Array) -> list[dict[str, Any]]:
             for j, column in zip(np.flatnonzero(able), scores.T, strict=True):
                 found[j][name] = column
     return [_told(column, ~np.isnan(values[cut:, j])) for j, column in enumerate(found)]
+
+
+def ties(values: Array, columns: list[int]) -> Array:
+    """Return how much another column says of some: the largest absolute rank correlation of each, from 0 to 1.
+
+    Parameters
+    ----------
+    values : array
+        (rows, columns) float64, NaN where a cell is missing; a pair of columns is compared where both have cells.
+    columns : list of int
+        Numbers of the columns that are asked about.
+    """
+    if not columns or values.shape[1] < 2:
+        return np.zeros(len(columns))
+    seen = ~np.isnan(values)
+    ranked = pd.DataFrame(values).rank()
+    ranks = (ranked - ranked.mean()).fillna(0.0).to_numpy()
+    there, squares = seen.astype(float), ranks**2
+    sizes = np.sqrt((squares[:, columns].T @ there) * (there[:, columns].T @ squares))
+    related = np.abs(ranks[:, columns].T @ ranks) / np.where(sizes > 0, sizes, 1.0)
+    related[np.arange(len(columns)), columns] = 0.0
+    largest: Array = related.max(1).clip(max=1.0)
+    return largest
 
 
 def _able(name: str, cells: Array) -> Array:

@@ -58,7 +58,7 @@ class Table(Kind):
     likelihood : str
         Distribution of the number columns: "auto" (normal), "normal", "laplace", "lognormal", "exponential", "beta", "bernoulli",
         "binomial", "poisson", "geometric", "negative-binomial", "multinomial" (of a row's counts, given their sum); "best" takes for each
-        column the one that explains held-out cells best.
+        column the one that explains held-out cells best (exponential and geometric only where no other column says much of them).
     header : bool, optional
         Of a CSV file, whether its first line names the columns; without, that is found out. Files that a model is applied to are read the
         same way.
@@ -166,7 +166,9 @@ class Table(Kind):
             asked = self.number_likelihood != "best"
             distributions.fit(own, [wishes[c.name] for c in own], self._raw(opened, own), asked=asked)
         elif shared:
-            common = float(np.sqrt(np.mean([c.scale**2 for c in numbers])))
+            most = max(c.scale for c in numbers)
+            size = 1.0 if 1e-100 < most < 1e100 else most  # squares beyond are 0 or infinite
+            common = float(np.sqrt(np.mean([(c.scale / size) ** 2 for c in numbers]))) * size
             for c in numbers:
                 c.scale = common
 

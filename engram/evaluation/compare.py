@@ -235,7 +235,7 @@ def _judged(one: Metric, arrays: dict[str, list[Outputs]], seed: int) -> list[Ju
 
 
 def _is_better(one: Metric, a: Judged, b: Judged) -> bool:
-    """Whether a is better than b by more than two standard errors of the difference."""
+    """Whether a is better than b by more than rounding, and by more than two standard errors of the difference."""
     return beyond(one.gain(a.standing.value, b.standing.value), a.apart(b))
 
 

@@ -11,7 +11,7 @@ from engram.evaluation.apart import beyond
 from engram.evaluation.compare_runs import Run
 from engram.evaluation.headline import NO_METRIC
 from engram.evaluation.report import ARROWS, REFERENCES, UNRANKED, Result, laid_out, save
-from engram.metrics.metric import goodness
+from engram.metrics.metric import goodness, same
 from engram.training import Finding
 from engram.training.run import dumps
 from engram.version import VERSION
@@ -44,7 +44,7 @@ class Standing:
         Whether its mean is the best.
     level : bool
         Whether it cannot be told apart from the best: the difference of the means is below two standard errors of it, over rows
-        (paired) and over seeds.
+        (paired) and over seeds, or no more than float32 arithmetic rounds.
     """
 
     name: str
@@ -254,7 +254,7 @@ def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
     best = max(ranked, key=_goodness)
     known = [e**2 for s in (best, one) for e in (s.error, s.spread / math.sqrt(len(s.values))) if math.isfinite(e)]
     apart = beyond(abs(_goodness(best) - _goodness(one)), math.sqrt(sum(known)))
-    return replace(one, best=one is best, level=not apart and (bool(known) or _goodness(one) == _goodness(best)))
+    return replace(one, best=one is best, level=same(one.value, best.value) or (not apart and bool(known)))
 
 
 def _goodness(one: Standing) -> float:

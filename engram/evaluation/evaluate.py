@@ -20,7 +20,7 @@ from engram.evaluation.compare_applications import NO_METRICS
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
 from engram.evaluation.labels import CLASSES, anomalies
-from engram.evaluation.likelihood import has_likelihood, is_exact, reported
+from engram.evaluation.likelihood import has_likelihood, is_exact, reported, worse_than_uniform
 from engram.evaluation.pictures import pictures
 from engram.evaluation.planted import with_anomalies
 from engram.evaluation.purpose import LOG_P_VALUE, finds_anomalies, only_generates
@@ -103,6 +103,7 @@ def evaluate(
     if metrics is None:
         likely, told_of = reported(model, X, y, common)
         results, notes = results + likely, notes + told_of
+        findings += worse_than_uniform(kind, likely)
     made = generation_of({name: model}, X, y, train, len(rows), of_sets, asked=metrics is not None, seed=seed)
     results += made.results
     known = None if train is None else kind.opened(train)

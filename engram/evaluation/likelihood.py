@@ -18,7 +18,7 @@ from engram.data.rows import Rows
 from engram.data.stream import some
 from engram.errors import UsageError
 from engram.evaluation.baselines.pca import PCA
-from engram.evaluation.comparison import flat
+from engram.evaluation.comparison import flat, has_density
 from engram.evaluation.facts import spread
 from engram.evaluation.labels import beside
 from engram.evaluation.report import Result
@@ -26,6 +26,7 @@ from engram.likelihoods import Normal
 from engram.models.code_findings import ACTIVE
 from engram.models.codes import Codes
 from engram.registry import MODELS
+from engram.training import Finding
 from engram.training.settings import flops_per_row
 
 if TYPE_CHECKING:
@@ -145,6 +146,26 @@ def reported(model: Any, X: Any, y: Any, common: dict[str, Any]) -> tuple[list[R
         for r in kept
     ]
     return results, [note]
+
+
+def worse_than_uniform(kind: Kind, results: list[Result]) -> list[Finding]:
+    """Return a finding where pictures are less likely than if each value were drawn evenly from the range that values can have.
+
+    That takes log2(high - low) bits a value: 8 of pictures with 8 bits.
+    """
+    even = float(kind.log_volume.mean()) / math.log(2)
+    if kind.name != "images" or not has_density(kind):
+        return []
+    return [
+        Finding(
+            "worse-than-uniform",
+            f"these pictures take {r.text(1)} bits a value, and {even:.1f} would do if every value were as likely as any other: what it "
+            "learned of the values' spread is too narrow for them",
+            "Collect more pictures, stop earlier, use a smaller code, or cut borders that are alike in all (resize='crop', not 'pad')",
+        )
+        for r in results
+        if r.name == "bits-per-dimension" and r.value - even > 2 * r.error
+    ]
 
 
 def _quantity(result: Result) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from engram.registry import METRICS
 Array = np.ndarray[Any, np.dtype[Any]]
 Better = Literal["higher", "lower", "nearer to .5"]
 HALF: Better = "nearer to .5"  # of metrics that are .5 where nobody can tell rows apart, or knows a row
+ROUNDING = 1e-6  # relative difference of two values that float32 arithmetic makes: eight of its steps
 
 
 def goodness(value: float, better: str) -> float:
@@ -43,6 +44,11 @@ def goodness(value: float, better: str) -> float:
     if better == HALF:
         return -abs(value - 0.5)
     return value if better == "higher" else -value
+
+
+def same(value: float, other: float) -> bool:
+    """Whether two values differ by no more than what float32 arithmetic rounds."""
+    return abs(value - other) <= ROUNDING * max(abs(value), abs(other))
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,8 @@ class Metric:
         return float(self.function(**self.inputs(arrays)))
 
     def gain(self, value: float, other: float) -> float:
-        """Return by how much ``value`` is better than ``other``: negative where it is worse."""
-        return goodness(value, self.better) - goodness(other, self.better)
+        """Return by how much ``value`` is better than ``other``: negative where it is worse, 0 where they differ by rounding alone."""
+        return 0.0 if same(value, other) else goodness(value, self.better) - goodness(other, self.better)
 
 
 def metric(name: str) -> Metric:

@@ -14,7 +14,7 @@ from engram.data.picture_stream import streamed_pictures
 from engram.data.rows import Rows, digest_of, fingerprint
 from engram.data.sparse import SparseStream
 from engram.data.stream import Stream, some
-from engram.errors import UsageError
+from engram.errors import DataError, UsageError
 from engram.models.resolve import split
 from engram.training import Finding
 from engram.training.sparse_batches import SparseBatches
@@ -114,8 +114,19 @@ def taken_in(
     warn_notes([rows.notes])
     digest, n_rows = fingerprint(rows), len(rows) if stream is None else len(stream)
     rows = replace(rows, index=torch.arange(len(rows)) if numbers is None else torch.from_numpy(numbers))
-    held_out = None if validation is None else kind.encode(kind.conform(some(kind.opened(validation))))
+    held_out = None if validation is None else _held_out(kind, validation)
     return Intake(kind, rows, digest, n_rows, stream, held_out)
+
+
+def _held_out(kind: Kind, validation: Any) -> Rows:
+    """Return encoded held-out rows; raise `DataError` where there is nothing to see in them."""
+    rows = kind.encode(kind.conform(some(kind.opened(validation))))
+    if rows.mask is not None and not rows.mask.any():
+        raise DataError(
+            f"the {len(rows):,} rows of validation= have no observed cell, so they cannot say when to stop. Give rows with values, or "
+            "leave validation= out: a share of the rows is then held out (validation_fraction)."
+        )
+    return rows
 
 
 def pair_of(validation: Any, model: Any) -> tuple[Any, Any]:

@@ -32,15 +32,16 @@ class Options(BaseEstimator):
     Parameters
     ----------
     code_size : int or "auto"
-        Dimensions of the code.
+        Dimensions of the code, 1 or more.
     hidden : tuple of int or "auto"
         Widths of the hidden layers of the encoder, reversed in the decoder; () is linear. Given widths build exactly that network; with
         "auto" a linear path lies beside it, and training begins at principal components.
     network : str
         Family of networks: "auto", "mlp", "conv" or "conv-pool" (strided or max-pooled; widths are numbers of channels).
     likelihood : str
-        Distribution of numbers or pixels: "auto" (normal), "best" (for each column of a table the one that explains held-out cells
-        best), or a name of `engram list likelihoods`.
+        Distribution of numbers or pixels: "auto" (normal), "best" (for each number column of a table the one that explains
+        held-out cells best, as `engram inspect` shows; exponential and geometric only where no other column says much of the cells), or
+        a name of `engram list likelihoods`.
     kind : str
         Kind of data: "auto", "table", "images", or "counts" (documents, sparse matrices of counts), which is never found out.
     columns : dict or None
@@ -49,7 +50,8 @@ class Options(BaseEstimator):
         Corruption of the input while learning: "gaussian", "masking", "salt-and-pepper", "swap" (with another row), "blur"
         (pictures), "binomial-thinning" or "hypergeometric-thinning" (counts).
     corruption_level : float or tuple of two
-        Standard deviation of the noise, pixels of the blur, or share of cells or counts; two numbers are a range to draw from per row.
+        Standard deviation of the noise in encoded units (of tables a column's standard deviations, of pictures 1 from black to white),
+        that of the blur in pixels, or share of cells or counts, from 0 to 1; two numbers are a range to draw from per row.
     conditional : bool
         Learn rows given y: one label a row, or numbers (2-D), or a DataFrame of both. Then all that rows go into takes ``y=`` too.
     batch_size : int or "auto"
@@ -59,29 +61,29 @@ class Options(BaseEstimator):
     max_time : str, float or None
         Longest time to train: "20s", "5m", "1h" or seconds.
     learning_rate : float or "auto"
-        Step size of Adam.
+        Step size of Adam, above 0.
     schedule : str
         How the learning rate falls: "auto" (cosine), "cosine", "linear" or "constant".
     weight_decay : float or "auto"
-        Decoupled weight decay of matrices and kernels; "auto" is .3 for autoencoders that begin at random, else 0.
+        Decoupled weight decay, from 0 on, of matrices and kernels; "auto" is .3 for autoencoders that begin at random, else 0.
     dropout : float
-        Share of hidden values dropped while learning.
+        Share of hidden values dropped while learning, from 0 to below 1.
     clip : float or None
-        Largest norm of a gradient.
+        Largest norm of a gradient, above 0; None is any.
     ema : float
-        Average the weights; after this share of training an old weight counts half. 0 is off.
+        Average the weights; after this share of training, from 0 to below 1, an old weight counts half. 0 is off.
     early_stopping : bool
         Hold out rows, keep the weights that are best on them, stop when nothing improves.
     validation_fraction : float
-        Share of rows held out.
+        Share of rows held out, above 0 and below 1.
     n_iter_no_change : int
         Reports without improvement before training stops.
     tol : float
-        Relative improvement of the held-out loss that counts.
+        Relative improvement of the held-out loss that counts, from 0 on.
     threads : int or "auto"
         Threads to compute with; "auto" is one for small networks.
     device : str
-        "auto", "cpu", "cuda".
+        "auto" (a GPU where there is one), "cpu", "cuda", or one of several GPUs: "cuda:1".
     precision : str
         "auto" (float32), "float32", or "bfloat16" for mixed precision while learning.
     random_state : int, RandomState or None

@@ -155,6 +155,30 @@ def test_list_tells_names_with_summaries():
     assert engram("list", "metrics").stdout.startswith("metrics\n")
 
 
+def test_list_leaves_out_nothing_that_reports_tell_and_says_what_can_be_asked_for():
+    from engram.evaluation import listed, recommendation, synthetic, topics
+    from engram.evaluation.report import OF_MODEL
+    from engram.registry import METRICS
+
+    found = answer("list")["result"]
+    told = {
+        *topics.UNITS,
+        *recommendation.UNITS,
+        *synthetic.UNITS,
+        *OF_MODEL,
+        "weights-rmse",
+        "utility",
+        *METRICS.names(),
+    }
+    assert set(found["metrics"]) == told
+    assert all(len(text) > 20 for text in found["metrics"].values())
+    assert found["metrics"]["purity"].endswith("Only of topics; not by --metric.")
+    asked = {name for name, text in found["metrics"].items() if "ot by --metric" not in text}
+    assert asked == {*METRICS.names(), "exact-copies"} - {"inception-score", "path-length"}
+    assert {"nmf", "lda", "smote", "gaussian-copula", "ease", "item-knn", "pca"} <= set(found["baselines"])
+    assert set(listed.DEFINED) == {name for names in listed.MEASURES.values() for name in names}
+
+
 # --- what goes wrong in the program itself ---
 
 

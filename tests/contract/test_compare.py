@@ -17,7 +17,7 @@ import engram
 from engram.cli import program
 from engram.errors import DataError, UsageError
 from engram.evaluation import Comparison, Standing
-from engram.evaluation.compare import Judged, _judged
+from engram.evaluation.compare import Judged, _judged, _worse
 from engram.evaluation.compare_runs import in_units_of
 from engram.metrics.metric import metric
 from engram.version import VERSION
@@ -123,6 +123,16 @@ def test_the_best_and_what_is_level_with_it_by_hand() -> None:
     found = {judged.standing.subject: judged for judged in _judged(one, arrays, 0)}
     assert sorted(found[name].standing.mark for name in ("good", "as good")) == ["*", "="]
     assert found["worse"].standing.mark == ""
+
+
+def test_values_that_differ_by_float32_rounding_are_level_and_no_finding() -> None:
+    one, log_prob = metric("log-likelihood"), np.random.default_rng(0).normal(-20, 3, 400)
+    arrays = {"vae": [{"log_prob": log_prob - 7e-7}], "pca": [{"log_prob": log_prob}]}
+    found = _judged(one, arrays, 0)
+    assert {judged.standing.subject: judged.standing.mark for judged in found} == {"vae": "=", "pca": "*"}
+    assert _worse(found, ["vae"]) == []
+    arrays["vae"] = [{"log_prob": log_prob - 7e-4}]
+    assert _worse(_judged(one, arrays, 0), ["vae"])
 
 
 def test_the_error_of_a_difference_holds_that_of_rows_and_that_of_seeds() -> None:

@@ -322,6 +322,25 @@ def test_columns_that_share_a_unit_keep_one_scale_and_a_frame_does_not() -> None
     assert len({column.scale for column in Table().fit(pd.DataFrame(X)).fields if column.type == "number"}) > 1
 
 
+@pytest.mark.parametrize("unit", [1e-305, 1e-200, 1e200, 1e305])
+def test_tiny_and_huge_numbers_are_standardised_whether_they_share_a_unit_or_not(unit: float) -> None:
+    raw = np.random.default_rng(0).random((300, 9))
+    raw[0], raw[1] = 0, 1
+    for cells in (raw * unit, raw[:, :3] * unit):
+        table = Table().fit(cells)
+        x = table.encode(table.conform(cells)).x
+        assert float(x.std()) == pytest.approx(1, abs=0.1)
+        np.testing.assert_allclose(table.decode(x), cells, rtol=1e-5, atol=1e-6 * unit)
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, lambda cells: pd.DataFrame(cells, columns=["a", "b"]).astype(object)])
+def test_numbers_whose_spread_has_no_inverse_count_as_constant(wrap: Any) -> None:
+    raw = np.random.default_rng(0).random((100, 2)) * [1e-310, 1.0]
+    table = Table().fit(wrap(raw))
+    assert [c.type for c in table.fields] == ["constant", "number"]
+    assert "is constant (" in table.findings()[0]
+
+
 def test_columns_of_different_units_have_their_own_scale() -> None:
     X = np.random.default_rng(0).random((50, 9)) * np.arange(1, 10)
     assert len({column.scale for column in Table().fit(X).fields}) == 9

@@ -18,7 +18,7 @@ import torch
 import engram
 from engram.data import DataWarning, Table, read
 from engram.data.columns import categories_in
-from engram.errors import DataError, DataTypeError, UsageError, with_article
+from engram.errors import DataError, DataTypeError, UsageError, column_as, with_article
 from engram.evaluation.examples import text as shown
 from engram.likelihoods import Grouped, Normal
 
@@ -333,7 +333,9 @@ def test_whole_numbers_that_only_name_are_categories_and_ids_are_dropped() -> No
 def test_few_whole_numbers_are_numbers_with_a_suggestion() -> None:
     kind, _ = fitted(rng.integers(1, 5, 1000))
     assert field(kind).type == "number"
-    assert any("columns={'c': 'category'}" in text for text in kind.findings())
+    assert any("columns={'c': 'category'} (--column c=category)" in text for text in kind.findings())
+    assert column_as("a b", "drop") == "columns={'a b': 'drop'} (--drop 'a b')"
+    assert column_as("a b", "date") == "columns={'a b': 'date'} (--column 'a b=date')"
 
 
 def test_thousands_of_categories_are_fast_and_the_rest_is_missing_and_counted() -> None:
@@ -426,6 +428,17 @@ def test_a_few_wild_values_that_set_the_scale_of_a_column_are_a_finding(form: st
     assert text.startswith("column 1: half" if form == "array" else "column 'wild': half")
     assert "such as 999999, set its scale" in text
     assert "lognormal" in text
+
+
+def test_categories_in_several_spellings_are_a_finding() -> None:
+    frame = pd.DataFrame({"dept": ["Shoes", "shoes ", "Hats"] * 20, "paid": ["yes", "Yes", "no", "NO", "no"] * 12})
+    told = [
+        text for text in Table().fit(frame.assign(fine=["a", "b", "c "] * 20)).findings() if "spaces around" in text
+    ]
+    assert [text.partition(" are learned")[0] for text in told] == [
+        "column 'dept': 'Shoes' and 'shoes '",
+        "column 'paid': 'NO' and 'no' (and 1 more such values)",
+    ]
 
 
 def test_copies_in_an_array_are_findings_and_many_ignored_columns_are_one() -> None:

@@ -259,3 +259,9 @@ def test_held_out_rows_of_the_callers_own_are_used_instead_of_a_share(each_model
     assert model.data_["trained_on"] == 80
     assert all("validation" in report for report in model.history_.reports) == each_model.cls.watches
     assert each_model.fitted.data_["trained_on"] == 90
+
+
+def test_held_out_rows_without_a_cell_are_refused() -> None:
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(DataError, match="the 8 rows of validation= have no observed cell"):
+        engram.VAE(max_epochs=1).fit(X, validation=np.full((8, 3), np.nan))

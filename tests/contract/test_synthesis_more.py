@@ -258,6 +258,21 @@ def test_given_cells_come_back_as_they_are(of_rounded: engram.Synthesizer) -> No
     pd.testing.assert_frame_equal(drawn, rows)
 
 
+def test_given_dates_may_be_written_as_iso_has_them_and_messages_name_plain_cells() -> None:
+    moments = pd.Timestamp("2024-03-27 03:52") + pd.to_timedelta(np.arange(60) * 97, unit="min")
+    rows = pd.DataFrame({"at": moments.strftime("%d.%m.%Y %H:%M"), "qty": np.arange(60)})
+    found = engram.Synthesizer(**QUICK).fit(rows)
+    assert found.sample(1, given={"at": "28.03.2024 04:05"})["at"].tolist() == ["28.03.2024 04:05"]
+    given = ["2024-03-28", "2024-03-28 04:05", pd.Timestamp("2024-03-28T04:05:00")]
+    assert found.sample(3, given={"at": given})["at"].tolist() == ["28.03.2024 00:00", *["28.03.2024 04:05"] * 2]
+    with pytest.raises(
+        UsageError, match=r"takes a date like 27\.03\.2024 03:52 or 2024-12-31, and '03/28/2024' is none"
+    ):
+        found.sample(1, given={"at": "03/28/2024"})
+    with pytest.raises(UsageError, match=r"given\['qty'\] = 99 is outside"):
+        found.sample(1, given={"qty": np.int64(99)})
+
+
 def test_given_columns_of_one_name_are_refused(of_rounded: engram.Synthesizer) -> None:
     for given in (pd.DataFrame([[1, 2]], columns=["int", "int"]), {"1": 1, 1: 2}):
         with pytest.raises(UsageError, match=r"given= has two columns that are called '(int|1)'"):

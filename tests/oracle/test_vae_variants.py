@@ -15,8 +15,10 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 import engram
 from engram import VAE, Autoencoder
+from engram.data import Images, Table
 from engram.errors import RunError, UsageError
-from engram.evaluation.likelihood import likelihood
+from engram.evaluation.likelihood import likelihood, worse_than_uniform
+from engram.evaluation.report import Result
 from engram.maths.bounds import importance_bound
 from engram.maths.discrepancy import mean_discrepancy
 from engram.maths.divergence import log_normal, reparameterise
@@ -322,3 +324,25 @@ def test_each_name_learns_digits(name: str) -> None:
     model = engram.create(name, random_state=0, max_epochs=10).fit(X, given.get("y"))
     back = model.reconstruct(X, **given)
     assert np.square(back - X).sum() < 0.7 * np.square(X - X.mean(0)).sum()
+
+
+def test_pictures_less_likely_than_evenly_drawn_values_are_a_finding() -> None:
+    """Eight bits a value: log2(255) for values from 0 to 255."""
+    pictures = Images().fit(np.random.default_rng(0).integers(0, 256, (9, 6, 6), dtype=np.uint8))
+
+    def told(bits: float, kind: Any = pictures) -> list[str]:
+        return [
+            f.message
+            for f in worse_than_uniform(kind, [Result("bits-per-dimension", "VAE", bits, 0.1, "lower", "bits", {})])
+        ]
+
+    assert told(7.9) == told(math.log2(255) + 0.19) == told(20.6, Table().fit(rows())) == []
+    assert told(20.6)[0].startswith("these pictures take 20.6 ± 0.1 bits a value, and 8.0 would do")
+
+
+def test_a_report_on_pictures_unlike_those_learned_from_says_that_evenly_drawn_values_were_better() -> None:
+    X = (load_digits().images[:400] * 15).astype(np.uint8)
+    model = VAE(code_size=4, hidden=(32,), max_epochs=30, random_state=0).fit(X[:300])
+    own, other = ([f.kind for f in engram.evaluate(model, rows).findings] for rows in (X[300:], 255 - X[300:]))
+    assert "worse-than-uniform" not in own
+    assert "worse-than-uniform" in other
