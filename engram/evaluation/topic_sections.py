@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from html import escape
 from typing import Any
 
 from engram.evaluation.charts import WIDE, most
@@ -10,6 +12,7 @@ from engram.evaluation.svg import Frame, label
 
 LINE, PLACE, SMALL = 17.0, 96.0, 250.0  # height of a word, where its bar begins, width of a chart
 LETTERS = 13  # of a word in a chart
+LETTER = 7.0  # width of one, about
 
 
 def topics(told: list[dict[str, Any]]) -> str:
@@ -38,16 +41,23 @@ def topic_map(told: dict[str, Any]) -> str:
     frame = Frame(WIDE, 520, most([p[0] for p in points]), most([p[1] for p in points]))
     size = 4.0 if len(points) < 100 else 2.8
     drawn = [frame.point(x, y, colour_of(int(topic)), size) for x, y, topic in points]
-    names = []
-    for (x, y), words, topic in zip(centres, told["words"], told["topics"], strict=True):
+    largest = Counter(int(topic) for _, _, topic in points)
+    named = [*zip(centres, told["words"], told["topics"], strict=True)]
+    names, taken = [], list[tuple[float, float, float]]()
+    for (x, y), words, topic in sorted(named, key=lambda one: -largest[one[2]]):
         across, up = frame.across(x), frame.up(y)
-        right = across > WIDE / 2
-        names.append(f'<circle class="f-{colour_of(topic)}" cx="{across:.1f}" cy="{up:.1f}" r="5"/>')
+        colour, right, wide = colour_of(topic), across > WIDE / 2, len(words) * LETTER
+        title = f"<title>topic {topic}: {escape(words)}</title>"
+        names.append(f'<circle class="f-{colour}" cx="{across:.1f}" cy="{up:.1f}" r="5">{title}</circle>')
+        begin = across - 8 - wide if right else across + 8
+        if any(begin < end and other < begin + wide and abs(up - high) < LINE for other, end, high in taken):
+            continue  # it would lie over that of a larger topic
+        taken.append((begin, begin + wide, up))
         text = label(across + (-8 if right else 8), up + 4, words, "end" if right else "start")
         names.append(text.replace("<text", '<text class="named"', 1))
     axes = frame.axes(*(f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(told["share"])))
     say = "Each point is a document, in the colour of its main topic; documents that are alike lie close together. "
-    say += "A large point is a topic, with its first words."
+    say += "A large point is a topic, with its first words where there is room."
     more = f" {len(points):,} of {told['documents']:,} documents are shown." if len(points) < told["documents"] else ""
     return f'<p class="say">{say}{more}</p><figure>{frame.svg("A map of the documents", axes, "<g>", *drawn, "</g>", *names)}</figure>'
 

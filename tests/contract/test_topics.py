@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from engram.cli import program
 from engram.data import Counts, DataWarning
 from engram.data.source import read
 from engram.errors import DataError, RunError, UsageError
-from engram.evaluation import topics
+from engram.evaluation import topic_sections, topics
 from engram.metrics.topics import npmi, word_pairs
 from engram.models import model as models
 from engram.training.history import History
@@ -180,6 +181,18 @@ def test_wrong_parameters_are_said() -> None:
         TopicModel(hidden=(8, 8)).fit(TEXTS)
     with pytest.raises(UsageError, match="likelihood"):
         TopicModel(likelihood="normal").fit(TEXTS)
+
+
+def test_names_on_the_map_do_not_lie_over_each_other_and_the_larger_topic_is_named() -> None:
+    told = {"points": [[0.0, 0.0, 1], [1.0, 1.0, 1], [0.5, 0.2, 0]], "centres": [[0.5, 0.5], [0.501, 0.5], [0.5, 0.9]]}
+    told |= {"topics": [0, 1, 2], "words": ["a & b", "large topic", "far away"], "share": [0.5, 0.2], "documents": 3}
+    page = topic_sections.topic_map(told)
+    assert re.findall(r'class="named"[^>]*>([^<]+)<', page) == ["large topic", "far away"]
+    assert re.findall(r"<title>topic (\d): ([^<]+)<", page) == [
+        ("1", "large topic"),
+        ("0", "a &amp; b"),
+        ("2", "far away"),
+    ]
 
 
 def test_a_report_has_topics_beside_baselines_and_a_map(model: Any, tmp_path: Path) -> None:
