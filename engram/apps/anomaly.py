@@ -28,7 +28,7 @@ from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise
 from engram.apps.views import Views, as_at_use
 from engram.data.kind import Kind
-from engram.data.rows import Rows
+from engram.data.rows import Rows, has_repeats
 from engram.data.stream import Stream
 from engram.errors import UsageError
 from engram.maths.conformal import discoveries
@@ -175,10 +175,11 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
             findings.append(Finding("no-held-out-rows", told, "Collect more rows before trusting any alert"))
         self._score = Surprise(self._clean, nets.standard.measured, self.kind_.groups)
         apart = self._members.apart(len(rows))
+        exact = apart or has_repeats(rows)
         parts = [
-            as_at_use(partial(self.views, nets), Batch(part.x, part.mask), exact=apart) for part in rows.blocks(4096)
+            as_at_use(partial(self.views, nets), Batch(part.x, part.mask), exact=exact) for part in rows.blocks(4096)
         ]
-        self._score.fit(Views.joined(parts), held, generator, apart=apart)
+        self._score.fit(Views.joined(parts), held, generator, apart=apart, exact=exact)
         if self._alert_rate * (self.n_held_ + 1) < 1:
             told = f"no p-value is below {1 / (self.n_held_ + 1):.2g}, so that alert_rate={self._alert_rate:g} never alerts"
             findings.append(Finding("alert-rate", told, "Choose a larger alert_rate, or fit to more rows"))
