@@ -184,6 +184,23 @@ def test_learning_on_from_rows_that_are_unlike_the_known_ones_is_told(tmp_path: 
     assert "other-rows" in {finding.kind for finding in engram.load(tmp_path / "run").findings_}
 
 
+def test_findings_after_learning_more_hold_for_all_rows() -> None:
+    def told(model: AnomalyDetector) -> set[str]:
+        return {finding.kind for finding in model.findings_}
+
+    X, alone = rows(300, 0), {"no-held-out-rows", "alert-rate"}
+    few = detector(max_epochs=1).fit(X[:3])
+    assert told(few) == alone
+    assert told(few.partial_fit(X[3:6])) == alone
+    assert "none of 6 rows" in few.findings_[0].message
+    assert told(few.partial_fit(X)) == set()
+    model = detector(max_epochs=1).fit(X).partial_fit(X[:1] + 0.1)
+    assert model.n_held_ == 301
+    assert told(model) == set()
+    assert told(model.partial_fit(X + 9)) == {"other-rows"}
+    assert told(model.partial_fit(X)) == {"other-rows"}
+
+
 def test_a_detector_that_learned_more_can_be_saved_and_loaded(tmp_path: Path) -> None:
     X = frame(200, 0)
     model = detector().fit(X[:120]).partial_fit(X[120:])
