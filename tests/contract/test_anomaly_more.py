@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from copy import deepcopy
 from pathlib import Path
@@ -127,6 +128,24 @@ def test_each_of_many_copies_has_its_own_networks_alone_and_of_the_nets_that_are
 def test_a_model_that_cannot_score_rows_is_refused_with_those_that_can(model: Any) -> None:
     with pytest.raises(UsageError, match=r"cannot score rows.*'bigan'"):
         detector(model=model).fit(rows(60, 0))
+
+
+@pytest.mark.parametrize("name", ["anogan", "f-AnoGAN", "GANomaly"])
+def test_detectors_with_gans_that_are_not_here_are_told_with_the_nearest_one(name: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"is not here: (f-AnoGAN|AnoGAN|GANomaly) .* Use model='bigan': codes are learned"
+    ):
+        detector(model=name).fit(rows(20, 0))
+
+
+@pytest.mark.parametrize("name", ["cvae", "wgann", "nonsense"])
+def test_names_that_are_suggested_can_score_rows(name: str) -> None:
+    with pytest.raises(UsageError, match="unknown model") as told:
+        detector(model=name).fit(rows(20, 0))
+    named = re.findall(r"[\w-]+", str(told.value).split("'. ")[1])
+    assert not {"gan", "wgan", "wgan-gp", "made", "cgan", "conditional-vae", "convolutional-autoencoder"}.intersection(
+        named
+    )
 
 
 @pytest.mark.parametrize("model", ["vea", {"name": "vae", "bta": 2}, {"beta": 2.0}, "anomaly"])
