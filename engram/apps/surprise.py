@@ -30,6 +30,7 @@ from engram.apps.columns import NAMES, both_known, columns_known, how_far_out, n
 from engram.apps.lots import longer, paired, pooled_covariance
 from engram.apps.views import Views, filled_up
 from engram.maths.conformal import Yardstick, log_cross_exceedance, surprise, yardstick
+from engram.maths.linear import inverse_root
 from engram.maths.prototypes import Prototypes, prototypes, reach, telling
 from engram.models.blocks import Aligned
 
@@ -349,8 +350,7 @@ def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dic
     n, size = values.shape
     share = max(ridge[1], size / (n + size))
     covariance = (1 - share) * covariance + torch.diag(ridge[0] + share * covariance.diagonal())
-    root = torch.linalg.inv(torch.linalg.cholesky(covariance)).T
-    return {"mean": mean.float()[None], name: root.float()}
+    return {"mean": mean.float()[None], name: inverse_root(covariance[None])[0].float()}
 
 
 def _stacked(values: list[Tensor]) -> Tensor:
