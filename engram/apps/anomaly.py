@@ -17,19 +17,19 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
 from pydantic import InstanceOf
-from scipy.stats import betabinom
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from engram.apps import members
+from engram.apps.anomaly_findings import never_alerts, of_both, other_rows, too_few
 from engram.apps.copies import Copies, described, model_from
 from engram.apps.ensemble import Ensemble, fold_of, measured_values, numbers_of
 from engram.apps.reasons import drifted, explained
 from engram.apps.surprise import HELD, ROWS, Surprise
 from engram.apps.views import Views, as_at_use
 from engram.data.kind import Kind
-from engram.data.rows import Rows
+from engram.data.rows import Rows, has_repeats
 from engram.data.stream import Stream
 from engram.errors import UsageError
 from engram.maths.conformal import discoveries
@@ -52,7 +52,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Share = Annotated[float, Gt(0), Lt(1)]
 MOST_ROWS = 100_000  # that are learned from: 400 steps see no more
 LOOKED_AT = 4 * (ROWS + HELD)  # rows that the score is estimated from
-UNLIKE = 1e-4  # probability of as many alerts among rows like the known ones, below which new rows are others
 LEAST = -1e9  # offset where nothing can be an anomaly
 
 
@@ -168,18 +167,15 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         findings = []
         if len(rows) < 2 * self._members.folds:
             held = [torch.ones(len(rows), dtype=torch.bool)] * self._n_models
-            told = f"{len(rows)} row{'s are' if len(rows) > 1 else ' is'} too few to hold any out: scores are measured by learned rows"
-            findings.append(Finding("no-held-out-rows", told, "Collect more rows before trusting any alert"))
+            findings.append(too_few(len(rows)))
         self._score = Surprise(self._clean, nets.standard.measured, self.kind_.groups)
         apart = self._members.apart(len(rows))
+        exact = apart or has_repeats(rows)
         parts = [
-            as_at_use(partial(self.views, nets), Batch(part.x, part.mask), exact=apart) for part in rows.blocks(4096)
+            as_at_use(partial(self.views, nets), Batch(part.x, part.mask), exact=exact) for part in rows.blocks(4096)
         ]
-        self._score.fit(Views.joined(parts), held, generator, apart=apart)
-        if self._alert_rate * (self.n_held_ + 1) < 1:
-            told = f"no p-value is below {1 / (self.n_held_ + 1):.2g}, so that alert_rate={self._alert_rate:g} never alerts"
-            findings.append(Finding("alert-rate", told, "Choose a larger alert_rate, or fit to more rows"))
-        return findings
+        self._score.fit(Views.joined(parts), held, generator, apart=apart, exact=exact)
+        return findings + never_alerts(self.n_held_, self._alert_rate)
 
     @property
     def _clean(self) -> bool | None:
@@ -355,28 +351,22 @@ class AnomalyDetector(Scores, OutlierMixin, Model):
         Held-out scores of the earlier rows are kept beside those of the new ones, as the networks of that time gave them: the earlier rows
         are not kept and cannot be scored again. This holds for rows from where the known ones came. Rows from elsewhere move the networks,
         p-values of rows like the earlier ones are then no longer valid, and the finding "other-rows" says so: fit to both together.
+        Findings are those of all rows; of each sort the last is kept.
         """
         if not hasattr(self, "network_"):
             return self.fit(X)
-        before, seen, told = self._score, self.data_["rows"], self._unlike(X)
+        before, seen, earlier, told = self._score, self.data_["rows"], self.findings_, self._unlike(X)
         with self.going_on():
             self.fit(X)
         self._score = before.merged(self._score, seen, self.data_["rows"])
         self.data_["rows"] += seen
-        self.findings_ += told
+        self.findings_ = of_both(earlier, self.findings_ + told, self.data_["rows"], self.n_held_, self._alert_rate)
         return self
 
     def _unlike(self, X: Any) -> list[Finding]:
-        """Tell where more rows would alert than chance allows: of n rows like the known ones, a beta-binomial number does."""
+        """Tell where more rows would alert than rows like the known ones do."""
         opened = self.kind_.opened(X)
         some = opened.sample()[1] if isinstance(opened, Stream) else opened
         held, scores = self.n_held_, self.score_samples(some)
         rate = max(self._alert_rate, 2.5 / (held + 1))  # where fewer held-out rows are beyond, no row can alert
-        alerts, allowed = int((scores < self._offset(rate)).sum()), rate * (held + 1)
-        if betabinom.sf(alerts - 1, len(scores), allowed, held + 1 - allowed) > UNLIKE:
-            return []
-        told = (
-            f"{alerts / len(scores):.0%} of the {len(scores):,} new rows were anomalies to what was learned before (usual: {rate:.0%}): "
-            "they are unlike the earlier ones, and rows like those may alert from now on"
-        )
-        return [Finding("other-rows", told, "Fit again on earlier and new rows together")]
+        return other_rows(int((scores < self._offset(rate)).sum()), len(scores), held, rate)

@@ -12,6 +12,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.model_selection import train_test_split
 
+from engram.data.cells import plain, plain_cells
+from engram.data.columns import without_marks
 from engram.data.matrix import Matrix, matrix
 from engram.errors import DataError, UsageError, nearest
 from engram.evaluation.baselines.smote import SMOTE
@@ -59,14 +61,11 @@ class Augmented:
 def augment(synthesizer: Synthesizer, X: Any, y: Any, seed: int) -> Augmented:
     """Return rows with classes as frequent as the most frequent one; see `Synthesizer.augment`."""
     frame, label, lost = _labelled(X, y)
-    classes = frame[label].value_counts()
-    if len(classes) < 2 or classes.min() < FEWEST:
-        raise DataError(
-            f"augment needs two classes or more, each of {FEWEST} rows; the rarest of these has {classes.min()}."
-        )
+    _check_classes(_counts(frame[label]), lost)
     results, helps, advice = _checked(synthesizer, frame, label, seed)
     fitted = clone(synthesizer).set_params(random_state=seed, columns=_typed(synthesizer, label)).fit(frame)
     new = _balancing(fitted, frame, label, seed)
+    new[label] = new[label].astype(frame[label].dtype)  # categories without rows, too
     advice += f". Rows without a label are left out: {lost} of {len(frame) + lost}" * (lost > 0)
     whole = pd.concat([frame, new], ignore_index=True)
     generated = np.arange(len(whole)) >= len(frame)
@@ -86,9 +85,32 @@ def _labelled(X: Any, y: Any) -> tuple[pd.DataFrame, Any, int]:
             )
         name = getattr(y, "name", None)
         label = LABEL if name is None or name in frame.columns else str(name)
-        frame = frame.assign(**{label: np.asarray(y)})
-    there = frame.dropna(subset=[label]).reset_index(drop=True)
-    return there, label, len(frame) - len(there)
+        typed = isinstance(y, pd.Series | pd.Index | pd.api.extensions.ExtensionArray)
+        frame = frame.assign(**{label: pd.Series(y if typed else np.asarray(y)).reset_index(drop=True)})
+    there = without_marks(plain_cells(frame[label]), {}).notna()
+    return frame[there].reset_index(drop=True), label, int((~there).sum())
+
+
+def _counts(labels: pd.Series[Any]) -> pd.Series[int]:
+    """Return how many rows each class has, of those that have some: a categorical lists others, too."""
+    counts = labels.value_counts()
+    return counts[counts > 0]
+
+
+def _check_classes(counts: pd.Series[int], lost: int) -> None:
+    """Raise `DataError` where there are fewer than two classes, or one of too few rows."""
+    needed = f"augment needs two classes or more, each of {FEWEST} rows"
+    gone = f" {lost} row{' has' if lost == 1 else 's have'} no class: texts such as 'n/a' count as missing." * (
+        lost > 0
+    )
+    if counts.empty:
+        raise DataError(f"{needed}; no row has a class.{gone}")
+    if len(counts) < 2:
+        raise DataError(
+            f"{needed}; these {counts.iloc[0]} rows are all of one class, {plain(counts.index[0])!r}.{gone}"
+        )
+    if counts.min() < FEWEST:
+        raise DataError(f"{needed}; the rarest of these, {plain(counts.idxmin())!r}, has {counts.min()}.{gone}")
 
 
 def _typed(synthesizer: Synthesizer, label: Any) -> dict[Any, str]:
@@ -97,15 +119,17 @@ def _typed(synthesizer: Synthesizer, label: Any) -> dict[Any, str]:
 
 def _balancing(fitted: Synthesizer, frame: pd.DataFrame, label: Any, seed: int) -> pd.DataFrame:
     """Return generated rows that make all classes as frequent as the most frequent one."""
-    counts = frame[label].value_counts()
+    counts = _counts(frame[label])
     kept = fitted.coding_.field(str(label)).values
     lacking = {
-        value: int(counts.max() - count) for value, count in counts.items() if count < counts.max() and value in kept
+        value: int(counts.max() - count)
+        for value, count in counts.items()
+        if count < counts.max() and plain(value) in kept
     }
     parts = [
         fitted.sample(n, given={label: value}, random_state=seed + i) for i, (value, n) in enumerate(lacking.items())
     ]
-    return pd.concat(parts, ignore_index=True)[list(frame.columns)] if parts else frame.iloc[:0]
+    return pd.concat(parts, ignore_index=True)[list(frame.columns)] if parts else frame.iloc[:0].copy()
 
 
 def _checked(synthesizer: Synthesizer, frame: pd.DataFrame, label: Any, seed: int) -> tuple[pd.DataFrame, bool, str]:

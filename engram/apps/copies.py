@@ -13,13 +13,22 @@ from torch import Tensor, nn
 from engram.apps.ensemble import Ensemble, Noise, Standard, fold_of, seen_values
 from engram.data.kind import Kind
 from engram.data.rows import Rows
-from engram.errors import UsageError
+from engram.errors import UsageError, nearest
 from engram.models.model import Model
 from engram.models.resolve import checked_parameters, settled
 from engram.parameters import check_names, parameters_of
-from engram.registry import MODELS, name_of
+from engram.registry import MODELS, Entry, name_of
 from engram.training import Batch, Settings, Turn
 from engram.training.nets import Nets
+
+# detectors with GANs that people ask for by name, and what sets them apart
+OTHERS = {
+    "anogan": "AnoGAN searches the code of each row by gradient descent through the generator",
+    "fanogan": "f-AnoGAN trains an encoder after the GAN, and scores by the discriminator's features, too",
+    "ganomaly": "GANomaly scores by how far two encoders' codes of a row are apart",
+}
+BIGAN = "Use model='bigan': codes are learned, by an encoder that plays along, not searched, and rows are scored as by any model here."
+UNFIT = (("conditional", True), ("network", "conv"))  # variants that cannot score rows of a table
 
 
 def model_from(given: str | dict[str, Any] | Model) -> Model:
@@ -33,7 +42,7 @@ def model_from(given: str | dict[str, Any] | Model) -> Model:
         wanted = {"name": given} if isinstance(given, str) else dict(given)
         if "name" not in wanted:
             raise UsageError(f"model={given!r} has no name. Give one: {{'name': 'vae', 'beta': 2}}.")
-        entry = MODELS[str(wanted.pop("name"))]
+        entry = _entry(str(wanted.pop("name")))
         check_names(entry.value, wanted)
         model = entry.value(**{**entry.parameters, **wanted})
     if not hasattr(model, "encode") or model.conditional is True:
@@ -42,6 +51,19 @@ def model_from(given: str | dict[str, Any] | Model) -> Model:
             "An autoencoder, a VAE, or of the GANs 'bigan' and 'vae-gan' can."
         )
     return model
+
+
+def _entry(name: str) -> Entry[type]:
+    """Return the registered model of a name; raise `UsageError` that names such as can score rows."""
+    plain = name.lower().replace("-", "").replace("_", "")
+    if name not in MODELS and plain in OTHERS:
+        raise UsageError(f"model={name!r} is not here: {OTHERS[plain]}. {BIGAN}")
+    if name not in MODELS:
+        able = [
+            e.name for e in MODELS if hasattr(e.value, "encode") and not any(e.parameters.get(k) == v for k, v in UNFIT)
+        ]
+        raise UsageError(f"unknown model {name!r}. {nearest(name, able)}")
+    return MODELS[name]
 
 
 def described(given: str | dict[str, Any] | Model | None) -> str | dict[str, Any] | None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from engram.maths.conformal import Yardstick, yardstick
+from engram.maths.linear import inverse_root
 
 T = TypeVar("T")
 
@@ -56,8 +57,7 @@ def pooled_covariance(
     (first, ours), (second, other) = moments(mine), moments(theirs)
     gap = first - second
     pooled = weight * ours + (1 - weight) * other + weight * (1 - weight) * gap.mT @ gap
-    root = torch.linalg.inv(torch.linalg.cholesky(pooled)).mT
-    return {"mean": (weight * first + (1 - weight) * second).float(), name: root.float()}
+    return {"mean": (weight * first + (1 - weight) * second).float(), name: inverse_root(pooled).float()}
 
 
 def longer(mine: Yardstick, theirs: Yardstick, weight: float, most: int) -> Yardstick:

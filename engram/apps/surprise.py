@@ -30,6 +30,7 @@ from engram.apps.columns import NAMES, both_known, columns_known, how_far_out, n
 from engram.apps.lots import longer, paired, pooled_covariance
 from engram.apps.views import Views, filled_up
 from engram.maths.conformal import Yardstick, log_cross_exceedance, surprise, yardstick
+from engram.maths.linear import inverse_root
 from engram.maths.prototypes import Prototypes, prototypes, reach, telling
 from engram.models.blocks import Aligned
 
@@ -93,10 +94,19 @@ class Surprise:
         self.sticks: dict[str, list[Yardstick]] = {}  # of the parts: one for all members, or one for each
         self.folds: list[Yardstick] = []  # of the whole score, by member
 
-    def fit(self, views: Views, held: Sequence[Tensor], generator: torch.Generator, *, apart: bool = False) -> None:
+    def fit(
+        self,
+        views: Views,
+        held: Sequence[Tensor],
+        generator: torch.Generator,
+        *,
+        apart: bool = False,
+        exact: bool = False,
+    ) -> None:
         """Estimate all parts; ``held`` says for each member which rows, (rows,) bool, it did not learn from.
 
-        With ``apart`` nothing that a held-out row is in has a part in how it is measured.
+        With ``apart`` nothing that a held-out row is in has a part in how it is measured; where it is ``exact``, rows are looked at to the
+        bit as new ones are, so that rows that are the same tie.
         """
         learned = [(unseen if bool(unseen.all()) else ~unseen).nonzero()[:, 0] for unseen in held]
         self.tensors = self._columns(views.x, views.mask) | {"telling": telling(views.x), "fills": torch.ones(())}
@@ -110,7 +120,7 @@ class Surprise:
             for name, value in self._estimated(views.take(some), member, generator).items():
                 found.setdefault(name, []).append(value)
         self.tensors |= {name: _stacked(values) for name, values in found.items()}
-        parts = self._as_at_use(views) if apart else self.parts(views, known=True)
+        parts = self._as_at_use(views, known=not apart) if exact else self.parts(views, known=True)
         for name, value in parts.items():
             lots_of = _others(value, held) if apart else [_held_out(value, held)]
             self.sticks[name] = [yardstick(_some(values, generator, KNOTS)) for values in lots_of]
@@ -119,11 +129,11 @@ class Surprise:
         rows = torch.stack(list(held)).any(0).sum()  # fewer than the scores, where members share their held-out rows
         self.tensors["held"] = torch.minimum(rows, torch.tensor(self._scores()))
 
-    def _as_at_use(self, views: Views) -> dict[str, Tensor]:
-        """Return the parts of the score of rows to the bit as if they were new, so that rows that are the same tie."""
+    def _as_at_use(self, views: Views, *, known: bool) -> dict[str, Tensor]:
+        """Return the parts of the score of rows to the bit as if they were new, so that rows that are the same tie; see `parts`."""
         n = len(views.x)
         with Aligned():
-            return {name: value[:, :n] for name, value in self.parts(views.take(filled_up(n))).items()}
+            return {name: value[:, :n] for name, value in self.parts(views.take(filled_up(n)), known=known).items()}
 
     def _columns(self, x: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         return columns_known(x, mask, self.measured, self.groups)
@@ -340,8 +350,7 @@ def _covariance(residuals: Tensor, name: str, ridge: tuple[float, float]) -> dic
     n, size = values.shape
     share = max(ridge[1], size / (n + size))
     covariance = (1 - share) * covariance + torch.diag(ridge[0] + share * covariance.diagonal())
-    root = torch.linalg.inv(torch.linalg.cholesky(covariance)).T
-    return {"mean": mean.float()[None], name: root.float()}
+    return {"mean": mean.float()[None], name: inverse_root(covariance[None])[0].float()}
 
 
 def _stacked(values: list[Tensor]) -> Tensor:

@@ -18,6 +18,17 @@ CELLS = (str, int, float, bool, np.generic, decimal.Decimal, datetime.date, pd.I
 # a text that is read as a number without losing how it was written, but for decimals
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 WHOLE = 2**53  # whole numbers beyond it are not exact as floats
+FLOATS = 2**1023  # ... and beyond this one, none at all
+
+
+def loses_digits(cell: Any) -> bool:
+    """Whether a whole number, or a text of nothing but its digits, is another one as a float."""
+    if isinstance(cell, str):
+        if not cell.strip().lstrip("+-").isdecimal():
+            return False
+    elif not isinstance(cell, int | np.integer):
+        return False
+    return abs(int(cell)) > WHOLE and (abs(int(cell)) > FLOATS or int(float(cell)) != int(cell))
 
 
 def as_whole(values: Array, dtype: str) -> Array:

@@ -18,6 +18,7 @@ from engram.data.cells import (
     check_finite,
     has_texts,
     is_plain,
+    loses_digits,
     may_hold_texts,
     plain,
     plain_cells,
@@ -33,9 +34,9 @@ NAMING = frozenset(("category", "class", "code", "group", "id", "kind", "plz", "
 FEW = 100  # different whole numbers at most that are categories by their column's name
 FEW_TEXTS = 20  # different whole numbers at most that are categories because they are texts
 ROWS_EACH = 5  # rows per category that a guess needs
-LEAST = (
-    1 / np.finfo(np.float64).max
-)  # standard deviation of numbers, below which its inverse is infinite and they count as constant
+# standard deviation of numbers, below which its inverse is infinite and they count as constant
+LEAST = 1 / np.finfo(np.float64).max
+KEYS = 0.9  # of the rows that have a value of their own, from which on it is a key
 LONG = 25  # letters of a text on average, and ...
 WORDS = 4  # words, from which it is free text
 
@@ -84,12 +85,13 @@ def _names_things(name: Any) -> bool:
 
 
 def _name(column: Column, present: pd.Series[Any], *, huge: bool) -> None:
-    """Make a category of whole numbers that only name, or a key where there are too many of them."""
+    """Make a category of whole numbers that only name, or a key where there are too many of them; ``huge`` ones are taken as texts are."""
     different = present.nunique()
-    if different <= (MAX_CATEGORIES if huge else FEW) and len(present) >= ROWS_EACH * different:
+    nearly_each = different > max(1, KEYS * len(present))
+    if not nearly_each if huge else (different <= FEW and len(present) >= ROWS_EACH * different):
         column.type, column.mean, column.scale = "category", 0.0, 1.0
         _with_categories(column, present)
-    elif (huge and different > 1) or (different > FEW and (different > 0.9 * len(present) or _is_id(column.name))):
+    elif huge or (different > FEW and (nearly_each or _is_id(column.name))):
         column.type = "key"
 
 
@@ -146,8 +148,15 @@ def _of_values(column: Column, present: pd.Series[Any], wish: str | None, *, fla
             elif huge or _names_things(column.name):
                 _name(column, present, huge=huge)
     else:
-        column.type = "number" if sorts and all(_is_number(sort) for sort in sorts) else "category"
-        _keep_places(column, present)
+        _of_objects(column, present, sorts)
+
+
+def _of_objects(column: Column, present: pd.Series[Any], sorts: set[type]) -> None:
+    """Find out the type of objects, which may be Python's own numbers."""
+    column.type = "number" if sorts and all(_is_number(sort) for sort in sorts) else "category"
+    _keep_places(column, present)
+    if sorts and all(issubclass(sort, int | np.integer) for sort in sorts) and max(map(abs, present)) > WHOLE:
+        _name(column, present, huge=True)
 
 
 def _is_number(sort: type) -> bool:
@@ -213,8 +222,21 @@ def _completed(column: Column, present: pd.Series[Any], series: pd.Series[Any], 
     if column.type in ("number", "count", "date"):
         values = numbers_in(column, present, {})
         column.missing = len(series) - int((~np.isnan(values)).sum())
-        return with_range(column, values[~np.isnan(values)])
+        found = with_range(column, values[~np.isnan(values)])
+        if column.type != "date" and wish is not None and max(-column.low, column.high) > WHOLE:
+            _check_digits(column, present)
+        return found
     return _with_values(column, present, asked=wish is not None)
+
+
+def _check_digits(column: Column, present: pd.Series[Any]) -> None:
+    """Raise `DataError` where whole numbers that were asked for as numbers lose digits as floats."""
+    lost = next((cell for cell in pd.unique(present) if loses_digits(cell)), None)
+    if lost is not None:
+        raise DataError(
+            f"column {column.name!r} cannot be numbers: it has whole numbers beyond 2**53, of which a float64 loses the last digits "
+            f"({lost} would be {int(float(lost))}). Take the smallest off (x - x.min()), say 'category', or give floats."
+        )
 
 
 def inferred_numbers(values: Array, names: list[Any] | None = None, dtypes: list[str] | None = None) -> list[Column]:
@@ -293,7 +315,7 @@ def _with_values(column: Column, present: pd.Series[Any], *, asked: bool) -> Col
                     f"column {column.name!r} cannot be boolean: it has {extra[0]!r}. Use True and False, or 1 and 0."
                 )
         return column
-    if not asked and len(counts) > max(20, 0.9 * len(cells)):
+    if not asked and len(counts) > max(20, KEYS * len(cells)):
         column.type = "text" if _is_free(cells) else "key"
         return column
     if not asked and len(counts) > max(20, 0.5 * len(cells)) and _is_free(cells):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engram.data.cells import Array, category_numbers, plain, plain_cells
+from engram.data.cells import Array, category_numbers, loses_digits, plain, plain_cells
 from engram.data.coding import NUMBERS, Coding, Place
 from engram.data.columns import Column, numbers_in
 from engram.data.dates import iso_dates
@@ -144,6 +144,7 @@ def _check_written(c: Column, series: pd.Series[Any], numbers: Array) -> None:
     written = written_numbers(c, np.round(numbers) if whole else numbers)
     with np.errstate(invalid="ignore"):
         off = np.abs(numbers_in(c, written, {}) - numbers) > LAST_BITS * np.spacing(np.abs(numbers))
+    off |= np.fromiter(map(loses_digits, series), dtype=bool, count=len(series))
     if off.any():
         at = int(np.argmax(off))
         raise UsageError(

@@ -53,9 +53,13 @@ def _named(column: Column, texts: list[str]) -> int:
 
 
 def _beginning(low: int, high: int) -> int:
-    """Return a power of ten from which on numbers are none of those at fit: above all, or below all where those would be too large."""
+    """Return a power of ten from which on numbers are none of those at fit: above all, or below all where those would be too large.
+
+    Below it is the largest that leaves room under the smallest number, so that new ones have as many digits where they can.
+    """
     above: int = 10 ** len(str(high))
-    below: int = 10 ** max(len(str(low)) - 2, 0)
+    below: int = 10 ** max(len(str(low)) - 1, 0)
+    below = below if low - below >= FEW else below // 10
     return below if above > LARGEST and below >= FEW else above
 
 

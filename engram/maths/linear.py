@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from scipy.linalg.lapack import dtrtri
 from torch import Tensor
 
 EXACT_UP_TO = 2048  # columns or rows, whichever are fewer, up to which the eigenvalues are computed exactly
@@ -54,6 +55,16 @@ def directions(x: Tensor, share: float) -> int:
     values = torch.linalg.eigvalsh(centred.T @ centred if d <= n else centred @ centred.T).flip(0).clamp(min=0)
     kept = values.cumsum(0) / values.sum().clamp(min=1e-12)
     return int((kept < share).sum()) + 1 if float(values.sum()) > 0 else 1
+
+
+def inverse_root(covariance: Tensor) -> Tensor:
+    """Return R with R R' the inverse of covariance matrices (..., n, n) float64: upper triangular, the transposed inverse of Cholesky's.
+
+    The inverse of a triangle takes an eighth of the operations of any other, which is what counts in tables of thousands of columns.
+    """
+    factors = torch.linalg.cholesky(covariance)
+    found = [torch.from_numpy(dtrtri(factor.T.numpy())[0].T) for factor in factors.flatten(0, -3)]
+    return torch.stack(found).view_as(factors).mT
 
 
 def _from_rows(centred: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from copy import deepcopy
 from pathlib import Path
@@ -129,6 +130,24 @@ def test_a_model_that_cannot_score_rows_is_refused_with_those_that_can(model: An
         detector(model=model).fit(rows(60, 0))
 
 
+@pytest.mark.parametrize("name", ["anogan", "f-AnoGAN", "GANomaly"])
+def test_detectors_with_gans_that_are_not_here_are_told_with_the_nearest_one(name: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"is not here: (f-AnoGAN|AnoGAN|GANomaly) .* Use model='bigan': codes are learned"
+    ):
+        detector(model=name).fit(rows(20, 0))
+
+
+@pytest.mark.parametrize("name", ["cvae", "wgann", "nonsense"])
+def test_names_that_are_suggested_can_score_rows(name: str) -> None:
+    with pytest.raises(UsageError, match="unknown model") as told:
+        detector(model=name).fit(rows(20, 0))
+    named = re.findall(r"[\w-]+", str(told.value).split("'. ")[1])
+    assert not {"gan", "wgan", "wgan-gp", "made", "cgan", "conditional-vae", "convolutional-autoencoder"}.intersection(
+        named
+    )
+
+
 @pytest.mark.parametrize("model", ["vea", {"name": "vae", "bta": 2}, {"beta": 2.0}, "anomaly"])
 def test_a_model_that_nobody_knows_is_told(model: Any) -> None:
     with pytest.raises(UsageError, match=r"vae|beta|name|unknown"):
@@ -182,6 +201,23 @@ def test_learning_on_from_rows_that_are_unlike_the_known_ones_is_told(tmp_path: 
     assert "together" in told.advice
     model.save(tmp_path / "run")
     assert "other-rows" in {finding.kind for finding in engram.load(tmp_path / "run").findings_}
+
+
+def test_findings_after_learning_more_hold_for_all_rows() -> None:
+    def told(model: AnomalyDetector) -> set[str]:
+        return {finding.kind for finding in model.findings_}
+
+    X, alone = rows(300, 0), {"no-held-out-rows", "alert-rate"}
+    few = detector(max_epochs=1).fit(X[:3])
+    assert told(few) == alone
+    assert told(few.partial_fit(X[3:6])) == alone
+    assert "none of 6 rows" in few.findings_[0].message
+    assert told(few.partial_fit(X)) == set()
+    model = detector(max_epochs=1).fit(X).partial_fit(X[:1] + 0.1)
+    assert model.n_held_ == 301
+    assert told(model) == set()
+    assert told(model.partial_fit(X + 9)) == {"other-rows"}
+    assert told(model.partial_fit(X)) == {"other-rows"}
 
 
 def test_a_detector_that_learned_more_can_be_saved_and_loaded(tmp_path: Path) -> None:

@@ -98,3 +98,26 @@ def test_no_p_value_is_small_where_no_row_could_be_held_out(n: int) -> None:
     model = detector().fit(np.random.default_rng(0).normal(size=(n, 3)))
     assert model.pvalues(np.full((3, 3), 50.0)).min() >= 1 / (n + 1)
     assert "no-held-out-rows" in [finding.kind for finding in model.findings_]
+
+
+def repeated(n: int, others: int) -> np.ndarray:
+    rng = np.random.default_rng(2)
+    X = np.repeat(rng.normal(size=(1, 6)), n, 0)
+    X[:others] += rng.normal(size=(others, 6))
+    return X
+
+
+@pytest.mark.parametrize("n", [100, SMALL, 513, 5000])
+@pytest.mark.parametrize("others", [0, 6])
+def test_a_row_that_most_rows_are_is_no_anomaly(n: int, others: int) -> None:
+    X = repeated(n, others)
+    p = detector(random_state=2).fit(X).pvalues(X[others : others + 3])
+    assert (p >= (n - others) / (n + 1)).all()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"clean": True}, {"n_models": 1}, {"model": "vae"}])
+def test_p_values_of_rows_of_the_fit_are_at_least_their_share_of_it(parameters: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.choice(["x", "y", "z"], 400), "b": rng.choice([1.5, 2.5, np.nan], 400)})
+    share = X.groupby(["a", "b"], dropna=False)["a"].transform("size") / (len(X) + 1)
+    assert (detector(**parameters).fit(X).pvalues(X[:37]) >= share[:37] - 1e-9).all()

@@ -330,6 +330,24 @@ def test_whole_numbers_that_only_name_are_categories_and_ids_are_dropped() -> No
     assert any("'customerID'" in text for text in kind.findings())
 
 
+@pytest.mark.parametrize("sort", ["int64", "Int64", "object"])
+def test_whole_numbers_too_large_for_floats_are_names_and_no_numbers(sort: str) -> None:
+    cells = 2**60 + np.random.default_rng(0).integers(0, 50, 200)
+    kind, frame = fitted(pd.Series(cells, dtype=sort))
+    assert field(kind).type == "category"
+    assert back(kind, frame)["c"].tolist() == cells.tolist()
+    assert field(fitted(pd.Series(2**60 + np.arange(200), dtype=sort))[0]).type == "key"
+    for given in (frame, frame.astype(str)):
+        with pytest.raises(
+            DataError, match=r"beyond 2\*\*53, of which a float64 loses the last digits \(11529215046068"
+        ):
+            Table(columns={"c": "number"}).fit(given)
+    assert field(fitted(frame["c"].astype(float) + 2**62)[0]).type in (
+        "number",
+        "constant",
+    )  # floats have lost them already
+
+
 def test_few_whole_numbers_are_numbers_with_a_suggestion() -> None:
     kind, _ = fitted(rng.integers(1, 5, 1000))
     assert field(kind).type == "number"

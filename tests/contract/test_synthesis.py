@@ -295,6 +295,35 @@ def test_augment_balances_classes_and_says_whether_it_helps() -> None:
         engram.Synthesizer(**QUICK).augment(rows, ["a"] * 300)
 
 
+@pytest.mark.usefixtures("few_trees")
+@pytest.mark.parametrize("sort", ["category", "Int64", "datetime64[us]"])
+def test_augment_gives_classes_back_in_their_dtype(sort: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": rng.normal(size=120)})
+    label = pd.Series((rows.x > 0.5).astype(int)).astype(sort)
+    if sort == "category":
+        label = label.cat.add_categories(9)  # of which there is no row
+    for found in (
+        engram.Synthesizer(**QUICK).augment(rows, label),
+        engram.Synthesizer(**QUICK).augment(rows.assign(label=label), "label"),
+    ):
+        assert found.y.dtype == label.dtype
+        counts = found.y.value_counts()
+        assert counts.iloc[0] == counts.iloc[1]
+
+
+def test_augment_says_what_is_wrong_with_classes() -> None:
+    rows, few = pd.DataFrame({"x": np.arange(40.0)}), engram.Synthesizer(**QUICK)
+    with pytest.raises(DataError, match=r"these 40 rows are all of one class, 1\.$"):
+        few.augment(rows, [1] * 40)
+    with pytest.raises(DataError, match=r"these 30 rows are all of one class, 'ok'. 10 rows have no class: .*'n/a'"):
+        few.augment(rows, ["n/a"] * 10 + ["ok"] * 30)
+    with pytest.raises(DataError, match="the rarest of these, 'a', has 2"):
+        few.augment(rows, ["a"] * 2 + ["b"] * 38)
+    with pytest.raises(DataError, match="no row has a class"):
+        few.augment(rows, [None] * 40)
+
+
 def test_the_command_line_fits_and_samples_for_given_cells(tmp_path: Path) -> None:
     messy(120).drop(columns=["note", "unused"]).to_csv(tmp_path / "rows.csv", index=False)
     run, out = tmp_path / "run", tmp_path / "new.csv"

@@ -15,7 +15,7 @@ import engram
 from engram.apps import synthesis
 from engram.data import coding
 from engram.data.columns import Column
-from engram.data.renewed import _place, renewed
+from engram.data.renewed import _place, renewed, shape_of
 from engram.errors import DataError, UsageError
 from engram.models import masked_vae
 
@@ -412,6 +412,21 @@ def test_new_keys_of_64_bits_are_none_of_those_at_fit(low: int, high: int, dtype
     drawn = engram.Synthesizer(max_epochs=1, random_state=0).fit(X).sample(400)["id"]
     assert drawn.is_unique
     assert not set(map(int, drawn)) & set(map(int, keys))
+
+
+@pytest.mark.parametrize(("low", "digits"), [(2**60, 19), (10**18, 18), (2**40, 14), (9, 3)])
+def test_new_keys_have_as_many_digits_where_there_is_room(low: int, digits: int) -> None:
+    shape = shape_of(Column("id", "key", "int64"), pd.Series(low + np.arange(90)), 5)
+    assert len(str(shape["start"])) == digits
+
+
+def test_a_given_whole_number_that_a_float_does_not_hold_is_an_error() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"v": 2**54 + 1024 * rng.integers(0, 200, 100), "x": rng.normal(size=100)})
+    model = engram.Synthesizer(max_epochs=1, random_state=0, columns={"v": "number"}).fit(X)
+    assert model.sample(1, given={"v": X["v"][0]})["v"][0] == X["v"][0]
+    with pytest.raises(UsageError, match="cannot have; the nearest is"):
+        model.sample(1, given={"v": int(X["v"][0]) + 1})
 
 
 def test_rows_that_were_learned_from_do_not_pass_for_held_out_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from engram.maths import linear
-from engram.maths.linear import directions, principal_components, probabilistic_pca
+from engram.maths.linear import directions, inverse_root, principal_components, probabilistic_pca
 
 
 def _rows(n: int, d: int, rank: int | None = None, seed: int = 0) -> torch.Tensor:
@@ -129,3 +129,12 @@ def test_as_many_directions_as_keep_a_share_of_the_variance(n: int, d: int, shar
     variances = np.linalg.svd(x.numpy() - x.numpy().mean(0), compute_uv=False) ** 2
     kept = variances.cumsum() / max(variances.sum(), 1e-300)
     assert directions(x, share) == (int(np.searchsorted(kept, share)) + 1 if n > 1 else 1)
+
+
+@pytest.mark.parametrize("size", [1, 5, 40])
+def test_the_root_of_an_inverse_is_that_of_the_inverse_of_choleskys_factor(size: int) -> None:
+    x = torch.stack([_rows(60, size, seed=seed) for seed in (0, 1)])
+    covariances = x.mT @ x / 60
+    found = inverse_root(covariances)
+    torch.testing.assert_close(found, torch.linalg.inv(torch.linalg.cholesky(covariances)).mT)
+    torch.testing.assert_close(found @ found.mT, torch.linalg.inv(covariances))
