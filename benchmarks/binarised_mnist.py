@@ -14,7 +14,8 @@ from engram import VAE
 
 DRAWS, PART, SHORT = 200, 10_000, 10
 PUBLISHED = "VAE, ReLU as published"
-EPOCHS = {"VAE": 120, PUBLISHED: 80, "VAE, VampPrior of 200": 30}  # on all rows
+TWICE = "VAE, 784-400-400-40"
+EPOCHS = {"VAE": 120, PUBLISHED: 80, TWICE: 80, "VAE, VampPrior of 200": 30}  # on all rows
 FEW = 2_000  # test rows that the variants are compared on, every fifth: they are sorted by digit
 NETWORK: dict[str, Any] = {"hidden": (400,), "code_size": 40, "network": "mlp", "likelihood": "bernoulli"}
 STEPS: dict[str, Any] = {"batch_size": 64, "learning_rate": 3e-3, "ema": 0.02, "warmup": 0.0}
@@ -29,7 +30,8 @@ draws a row from q(z | x), in nats per test row, an upper bound in expectation; 
 ELBO is `score_samples` (16 fixed noise vectors).
 
 Published for this network and estimator: pythae's VAE 89.78 (500 epochs of 500 steps), arXiv:1505.05770 89.9. The budget here
-is 120 epochs of 782 steps, less than half of that, or 80 of 500 with ReLU; 30 with the VampPrior, whose steps cost three times as much.
+is 120 epochs of 782 steps, less than half of that, or 80 of 500 with ReLU; 80 of 782 with two hidden layers; 30 with the VampPrior, whose
+steps cost three times as much.
 
 The row with ReLU has the hidden units of the published network where Engram's own are ELU; its steps are of 100 rows at 2e-3, and
 matrices decay by .05. Why the goal is missed was looked for on every fifth validation row (they are sorted, too; k = 50) and every
@@ -46,6 +48,10 @@ weight decay 100.5, 98.2 after 40 (both were ended there), 60 epochs with a warm
 91.2 and `log_likelihood` 91.1 (k = 200 both), so it is not the estimate. The published settings themselves (steps of
 100 rows at 1e-4, no weight decay, PyTorch's initial weights) were followed for 174 of their 500 epochs: 100.0, 97.8, on that curve,
 and the validation rows' ELBO rose by .16 in the last ten epochs; the fit was ended there.
+
+A second hidden layer of 400 on either side leaves that curve: at NLL 88.3 of training rows its validation rows have 91.4 (after 30
+epochs), at 86.2 they have 90.2 (after 80; k = 50, by the settings of the first row, which were not chosen for it), and test rows are
+below the goal. It is not the network that the published row names; whether that one had more layers than its name says is not known.
 
 The variants are compared at the same number of epochs on the first 10,000 training rows and on every fifth test row (test
 rows are sorted by digit: the first 2,000 would be zeros and ones alone); 'error of that' is the standard error over rows of
@@ -123,8 +129,9 @@ def measure(options: Options) -> Page:
             goals = (Goal("below the VAE's NLL", 0.0),)
         found.append(Row(name, row, goals))
     whole: list[Row] = []
+    others: dict[str, dict[str, Any]] = {PUBLISHED: rectified(), TWICE: {"hidden": (400, 400)}}
     for name, epochs in EPOCHS.items():
-        given = rectified() if name == PUBLISHED else VARIANTS[name]
+        given = others.get(name, VARIANTS.get(name, {}))
         row, _ = fitted(data, len(data["train"]), len(data["test"]), 1 if quick else epochs, **given)
         whole.append(Row(name, row, (Goal("NLL", 89.9, below=True),)))
     page.tables.append(Table("All training rows", whole))
