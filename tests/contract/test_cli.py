@@ -162,7 +162,7 @@ def test_list_leaves_out_nothing_that_reports_tell_and_says_what_can_be_asked_fo
 
     found = answer("list")["result"]
     told = {
-        *topics.UNITS,
+        *(one.name for one in (topics.COHERENCE, topics.DIVERSITY, *topics.AGREEMENT)),
         *recommendation.UNITS,
         *synthetic.UNITS,
         *OF_MODEL,

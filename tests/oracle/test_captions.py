@@ -97,7 +97,7 @@ def test_unknown_words_are_counted_and_named_with_the_nearest() -> None:
         DataWarning, match=r"2 words were not seen at fit.*'zebar' \(nearest known: 'zebra'\), 'plöd' "
     ) as told:
         assert bits(["a zebar", "red plöd", "a red plöd", "a"], words).tolist()[1] == [0, 1, 0]
-    assert (len(told), "(3 cells)" in str(told[0].message)) == (1, True)
+    assert (len(told), "(3 captions)" in str(told[0].message)) == (1, True)
     with pytest.warns(DataWarning, match=": 1 word was not seen"):
         bits(["a dog"], words)
     with pytest.warns(DataWarning, match="9 words were .* and 4 more"):
