@@ -84,12 +84,11 @@ def report_files(folder: Path, model: Any, report: Any) -> list[str]:
     from engram.evaluation.pictures import loss_curve
     from engram.training.run import SAMPLES, add
 
-    pictures: dict[str, bytes | None] = {"loss_curve": loss_curve(model)}
-    if report is not None:
-        pictures |= report.pictures
+    pictures: dict[str, bytes] = {} if report is None else report.pictures
+    if "loss_curve" not in pictures:
+        pictures = {"loss_curve": loss_curve(model), **pictures}
     for name, png in pictures.items():
-        if png is not None:
-            add(folder, f"{name.replace('_', '-')}.png", png)
+        add(folder, f"{name.replace('_', '-')}.png", png)
     if report is not None:
         report.save_html(folder / "report.html")
         report.save_json(folder / REPORT)
