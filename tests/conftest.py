@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: workers side by side would wait for each other
+PASSES = 5  # over the rows, at most, of short fits
 GUARD = Path(__file__).parent / "offline" / "sitecustomize.py"
 
 
@@ -35,3 +37,18 @@ def offline() -> Iterator[list[str]]:
     else:
         os.environ["PYTHONPATH"] = before
     assert not guard.attempts, f"the tests tried to reach {', '.join(guard.attempts)}"
+
+
+@pytest.fixture(params=["short", pytest.param("whole", marks=pytest.mark.slow)])
+def fits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether fits that are told no number of epochs are as long as a user's, or end early: what runs after either is the same."""
+    from engram.models import resolve
+
+    whole = resolve._epochs
+
+    def shortened(n_rows: int, batch_size: int, n_parameters: int, values: dict[str, Any], *, began: bool) -> int:
+        found = whole(n_rows, batch_size, n_parameters, values, began=began)
+        return min(PASSES, found) if values["max_epochs"] == "auto" else found
+
+    if request.param == "short":
+        monkeypatch.setattr(resolve, "_epochs", shortened)

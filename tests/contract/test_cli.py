@@ -233,6 +233,7 @@ def test_a_closed_pipe_is_quiet(monkeypatch):
     assert (done.stdout, done.stderr) == ("", "")
 
 
+@pytest.mark.usefixtures("fits")
 def test_demo_writes_three_runs_and_prints_what_it_found(tmp_path: Path):
     done = engram("demo", "--output", tmp_path / "demo")
     for text in ("pca", "knn", "isolation-forest", "auroc", "engram fit autoencoder DATA.csv"):

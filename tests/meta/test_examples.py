@@ -55,6 +55,7 @@ def run(script: Path, folder: Path) -> str:
     return told.getvalue()
 
 
+@pytest.mark.usefixtures("fits")
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.name)
 def test_an_example_runs_and_keeps_its_promise(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, given, temporary = tmp_path / "here", tmp_path / "given", tmp_path / "temporary"

@@ -7,32 +7,16 @@ import io
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from pages import PAGES, ROOT, blocks, commands, has_placeholder, name_of, python_blocks
 
 from engram.cli import program
-from engram.models import resolve
 
 README = ROOT / "README.md"
 with_snippets = pytest.mark.parametrize("page", [p for p in PAGES if python_blocks(p)], ids=name_of)
 with_commands = pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=name_of)
-PASSES = 5  # over the rows, at most, of fits that are told no number
-
-
-@pytest.fixture(params=["short", pytest.param("whole", marks=pytest.mark.slow)])
-def fits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether fits are as long as a user's, or end early: whether what a page says runs is seen in either."""
-    whole = resolve._epochs
-
-    def shortened(n_rows: int, batch_size: int, n_parameters: int, values: dict[str, Any], *, began: bool) -> int:
-        found = whole(n_rows, batch_size, n_parameters, values, began=began)
-        return min(PASSES, found) if values["max_epochs"] == "auto" else found
-
-    if request.param == "short":
-        monkeypatch.setattr(resolve, "_epochs", shortened)
 
 
 @pytest.mark.usefixtures("fits")
