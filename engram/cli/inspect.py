@@ -108,8 +108,6 @@ def in_words(run: str, found: dict[str, Any]) -> str:
 
 def distributions_text(found: list[dict[str, Any]]) -> list[list[str]]:
     """Return which distribution explains each column of numbers best, the clearest gain over the normal one first."""
-    from engram.data.distributions import TIED
-
     if not found:
         return []
     better = sorted((c for c in found if c["best"] != "normal"), key=lambda c: -c["gain"])
@@ -119,7 +117,7 @@ def distributions_text(found: list[dict[str, Any]]) -> list[list[str]]:
             f"{c['best']} {c['nats'][c['best']]:.3g}, normal {c['nats']['normal']:.3g}: "
             f"{c['gain']:.2g} ± {c['error']:.1g} better; the model used {c['used']}"
             + ", as another column says much of it"
-            * (c["used"] != c["best"] and c.get("tie", 0.0) >= TIED),
+            * c.get("tied", False),
         )
         for c in better
     ]

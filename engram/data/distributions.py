@@ -11,7 +11,7 @@ import torch
 
 from engram.data.cells import Array
 from engram.data.columns import Column, Notes, count
-from engram.data.marginals import WHOLE, marginals, ties
+from engram.data.marginals import WHOLE, by_chance, marginals, ties
 from engram.errors import DataError, UsageError, nearest
 from engram.likelihoods import LIKELIHOODS, Binomial, CountEncoded, Likelihood, LogEncoded, Multinomial, Normal
 
@@ -29,7 +29,7 @@ RIGID = (
     "exponential",
     "geometric",
 )  # have none, and where other columns say much of a cell lose more than they gained alone
-TIED = 0.3  # rank correlation with another column, from which on these are not taken
+TIED = 0.3  # rank correlation with another column of numbers, beyond chance, from which on these are not taken
 LAST = 2.5e11  # seconds from 1970 to about the year 9900, beyond which no calendar goes
 NEAR = 1e-5  # relative distance from a whole number, within which a count that went through float32 is that one
 
@@ -40,7 +40,7 @@ def choose(columns: list[Column], values: Array) -> None:
         column.marginal = found
     rigid = [j for j, column in enumerate(columns) if column.marginal.get("best") in RIGID]
     for j, tie in zip(rigid, ties(values, rigid), strict=True):
-        columns[j].marginal["tie"] = float(tie)
+        columns[j].marginal["tie"] = max(0.0, float(tie) - by_chance(*values.shape))
 
 
 def checked(column: Column) -> Column:
@@ -88,6 +88,14 @@ def best(column: Column) -> str:
     nats = {name: found["nats"][name] for name in SHAPED if name in found["nats"]}
     name = max(nats, key=lambda each: nats[each])
     return "" if name == "normal" or nats[name] - nats["normal"] <= 2 * found["error"] else name
+
+
+def told(column: Column, likelihood: str) -> dict[str, Any]:
+    """Return what was found in a column, plain values; "tied" where `RIGID` ones won and were not taken by "best"."""
+    found = column.marginal
+    used = column.likelihood or default(likelihood)
+    tied = likelihood == "best" and found["best"] in RIGID and used != found["best"]
+    return {"name": str(column.name), "used": used, **found, **({"tied": True} if tied else {})}
 
 
 def can_be(name: str, values: Array) -> bool:

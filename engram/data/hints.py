@@ -23,8 +23,9 @@ LINES = 200  # columns of numbers that are compared with each other
 ROWS = 20_000  # that are compared
 DIFFERENT = 50  # values that a number may have to decide over a category
 OTHERS = 10  # rows that a column must have beside its most frequent value
-APART = 3  # standard deviations of a value from the mean, from which on it may be a wild one
+APART = 7  # standard deviations of a value from the mean, from which on it may be a wild one: where a fiftieth of all lies out
 WILD = 50  # standard deviations of a column in units of its middle half's, from which on few values set its scale
+RARE = 0.02  # of the values that may be so far out; more of them are a part of the column
 QUARTILES = 1.349  # standard deviations of a normal distribution between them
 Hint = Iterator[str]
 
@@ -90,13 +91,17 @@ def _on_missing(fields: list[Column], n: int) -> Hint:
 
 def _on_wild_values(rows: Array | pd.DataFrame, fields: list[Column]) -> Hint:
     """Numbers of which a few are so far out that, in standard deviations, all the others look alike."""
-    told = []
+    told, step = [], max(1, len(rows) // ROWS)
+    far = min(APART, 0.9 * max(len(rows) - 1, 0) ** 0.5)  # one value of n cannot be further out than the root of n - 1
     for i, c in enumerate(fields):
-        if c.type != "number" or c.likelihood or max(c.high - c.mean, c.mean - c.low) <= APART * c.scale:
+        if c.type != "number" or c.likelihood or max(c.high - c.mean, c.mean - c.low) <= far * c.scale:
             continue
-        cells = rows[:, i] if isinstance(rows, np.ndarray) else numbers_in(c, rows[c.name], {})
-        low, middle, high = np.nanpercentile(cells, [25, 50, 75])
-        if 0 < (high - low) / QUARTILES < c.scale / WILD:
+        cells = rows[::step, i] if isinstance(rows, np.ndarray) else numbers_in(c, rows[c.name].iloc[::step], {})
+        cells = cells[~np.isnan(cells)]
+        low, middle, high = np.percentile(cells, [25, 50, 75]) if len(cells) else (0.0, 0.0, 0.0)
+        spread = (high - low) / QUARTILES
+        out = int(np.count_nonzero(np.abs(cells - middle) > WILD * spread))
+        if 0 < spread < c.scale / WILD and out <= max(1, RARE * len(cells)):
             told.append((c, c.high if c.high - middle > middle - c.low else c.low, low, high))
     for c, end, low, high in told[:NAMED]:
         right = f"; if they are right, say {column_as(c.name, 'lognormal')}" * (c.low > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,11 @@ def ties(values: Array, columns: list[int]) -> Array:
     related[np.arange(len(columns)), columns] = 0.0
     largest: Array = related.max(1).clip(max=1.0)
     return largest
+
+
+def by_chance(rows: int, columns: int) -> float:
+    """Return about how large the largest of a column's rank correlations is if it has nothing to do with any other, from 0 to 1."""
+    return min(1.0, (2 * math.log(2 * max(columns - 1, 1)) / max(rows, 1)) ** 0.5)
 
 
 def _able(name: str, cells: Array) -> Array:

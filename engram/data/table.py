@@ -373,8 +373,7 @@ class Table(Kind):
 
     def distributions(self) -> list[dict[str, Any]]:
         self._compare()
-        used = distributions.default(self.number_likelihood)
-        return [{"name": str(c.name), "used": c.likelihood or used, **c.marginal} for c in self.fields if c.marginal]
+        return [distributions.told(c, self.number_likelihood) for c in self.fields if c.marginal]
 
     def to_dict(self) -> dict[str, Any]:
         self._compare()

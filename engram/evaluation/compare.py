@@ -13,7 +13,7 @@ from sklearn.base import TransformerMixin
 from engram.data.kind import warn_notes
 from engram.data.rows import Rows, counted
 from engram.data.stream import some
-from engram.evaluation.apart import beyond
+from engram.evaluation.apart import beyond, is_worse
 from engram.evaluation.compare_applications import compared_applications
 from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, own_measures, run_of
 from engram.evaluation.compare_table import Comparison, Standing, standings_of
@@ -250,7 +250,8 @@ def _worse(judged: list[Judged], models: list[str]) -> list[Finding]:
             continue
         best = max(simple, key=lambda one: how.gain(one.standing.value, 0.0))
         for own in found:
-            if own.standing.subject in models and _is_better(how, best, own):
+            gain = how.gain(best.standing.value, own.standing.value)
+            if own.standing.subject in models and is_worse(gain, best.apart(own), own.standing.error):
                 told = f"{name} {best.standing.value:.4g} of {best.standing.subject} against {own.standing.value:.4g}"
                 said.setdefault(own.standing.subject, []).append(told)
     return [

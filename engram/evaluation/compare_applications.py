@@ -61,15 +61,15 @@ def _beside(reports: dict[str, Report], subject_of: dict[str, str]) -> list[Resu
     """Return the results of baselines, those that differ between runs named after these."""
     values = {name: _values(report) for name, report in reports.items()}
     first = next(iter(reports))
-    found = []
+    found: dict[tuple[str, str, float], Result] = {}  # seeds of a group that have the same baseline have it once
     for run, report in reports.items():
         for result in report.baselines:
             own = result.subject
-            if own in REFERENCES or all(v.get(own) == values[first].get(own) for v in values.values()):
-                found += [result] if run == first else []
-            else:
-                found.append(replace(result, subject=f"{own} ({subject_of[run]})"))
-    return found
+            shared = own in REFERENCES or all(v.get(own) == values[first].get(own) for v in values.values())
+            name = own if shared else f"{own} ({subject_of[run]})"
+            if run == first or not shared:
+                found.setdefault((name, result.name, result.value), replace(result, subject=name))
+    return list(found.values())
 
 
 def _values(report: Report) -> dict[str, dict[str, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from engram.evaluation.apart import beyond
@@ -233,17 +234,13 @@ def standings_of(results: list[Result], subjects: dict[str, list[Run]]) -> list[
             name,
             subject,
             tuple(r.value for r in runs),
-            _error_of_mean([r.error for r in runs]),
+            fmean(r.error for r in runs),  # of runs that are judged on the same rows errors go together
             runs[0].better,
             runs[0].unit,
         )
         for (name, subject), runs in found.items()
     ]
     return [_ranked(one, [s for s in standings if s.name == one.name]) for one in standings]
-
-
-def _error_of_mean(errors: list[float]) -> float:
-    return math.sqrt(sum(e * e for e in errors)) / len(errors)
 
 
 def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
@@ -254,7 +251,7 @@ def _ranked(one: Standing, all_of: list[Standing]) -> Standing:
     best = max(ranked, key=_goodness)
     known = [e**2 for s in (best, one) for e in (s.error, s.spread / math.sqrt(len(s.values))) if math.isfinite(e)]
     apart = beyond(abs(_goodness(best) - _goodness(one)), math.sqrt(sum(known)))
-    return replace(one, best=one is best, level=same(one.value, best.value) or (not apart and bool(known)))
+    return replace(one, best=one is best, level=same(_goodness(one), _goodness(best)) or (not apart and bool(known)))
 
 
 def _goodness(one: Standing) -> float:

@@ -17,6 +17,7 @@ from engram.data.kind import DataWarning, Kind
 from engram.data.rows import Rows
 from engram.data.stream import some
 from engram.errors import UsageError
+from engram.evaluation.apart import beyond
 from engram.evaluation.baselines.pca import PCA
 from engram.evaluation.comparison import flat, has_density
 from engram.evaluation.facts import spread
@@ -164,7 +165,7 @@ def worse_than_uniform(kind: Kind, results: list[Result]) -> list[Finding]:
             "Collect more pictures, stop earlier, use a smaller code, or cut borders that are alike in all (resize='crop', not 'pad')",
         )
         for r in results
-        if r.name == "bits-per-dimension" and r.value - even > 2 * r.error
+        if r.name == "bits-per-dimension" and beyond(r.value - even, r.error)
     ]
 
 

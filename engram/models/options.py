@@ -40,8 +40,8 @@ class Options(BaseEstimator):
         Family of networks: "auto", "mlp", "conv" or "conv-pool" (strided or max-pooled; widths are numbers of channels).
     likelihood : str
         Distribution of numbers or pixels: "auto" (normal), "best" (for each number column of a table the one that explains
-        held-out cells best, as `engram inspect` shows; exponential and geometric only where no other column says much of the cells), or
-        a name of `engram list likelihoods`.
+        held-out cells best, as `engram inspect` shows; exponential and geometric only where no other number column says much of
+        the cells), or a name of `engram list likelihoods`.
     kind : str
         Kind of data: "auto", "table", "images", or "counts" (documents, sparse matrices of counts), which is never found out.
     columns : dict or None

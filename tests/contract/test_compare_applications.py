@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from commands import engram as command
 
 import engram
 from engram.errors import UsageError
+from engram.evaluation.compare_table import standings_of
+from engram.evaluation.report import Result
+from engram.metrics.metric import HALF
 
 rng = np.random.default_rng(0)
 TEXTS = [" ".join(f"{'ab'[i % 2]}{j}{j}" for j in rng.integers(0, 9, 8)) for i in range(60)]
@@ -55,6 +59,30 @@ def test_what_looks_least_like_generated_rows_is_the_best() -> None:
     found = engram.compare({"one": models[0], "two": models[1].set_params(random_state=1)}, TABLE)
     told = [s for s in found.standings if s.name == "detection" and s.subject != "real rows"]
     assert abs(next(s for s in told if s.best).value - 0.5) == min(abs(s.value - 0.5) for s in told)
+
+
+def test_seeds_share_baselines_and_documents_so_no_error_shrinks_with_their_number() -> None:
+    three = [engram.TopicModel(n_topics=3, **QUICK, random_state=seed).fit(TEXTS) for seed in (0, 1, 2)]
+    other = engram.TopicModel(n_topics=2, **QUICK, random_state=0).fit(TEXTS)
+    found = engram.compare([*three, other], TEXTS)
+    alone = engram.evaluate(three[0], TEXTS)
+    (baseline,) = [
+        s for s in found.standings if s.name == "coherence" and s.subject.startswith("nmf") and "seeds" in s.subject
+    ]
+    assert baseline.values == (alone.result("coherence", "nmf").value,)  # type: ignore[union-attr]
+    assert baseline.error == alone.result("coherence", "nmf").error  # type: ignore[union-attr]
+    errors = [engram.evaluate(model, TEXTS).result("coherence", "TopicModel").error for model in three]  # type: ignore[union-attr]
+    own = found.standing("coherence", found.subjects()[0])
+    assert own is not None
+    assert own.error == pytest.approx(np.mean(errors))
+
+
+def test_values_as_far_from_a_half_on_either_side_are_level() -> None:
+    made = [
+        Result("detection", name, value, math.nan, HALF, "", {}) for name, value in (("a", 0.4), ("b", 0.6), ("c", 0.9))
+    ]
+    told = {s.subject: s.best or s.level for s in standings_of(made, {})}
+    assert told == {"a": True, "b": True, "c": False}
 
 
 def test_topics_differ_in_number_and_so_do_their_baselines() -> None:

@@ -15,7 +15,7 @@ import engram
 from engram.cli.inspect import contents, distributions_text
 from engram.data import Table
 from engram.data.distributions import COUNTED, OF_COLUMNS
-from engram.data.marginals import looked_at, marginals, ties
+from engram.data.marginals import by_chance, looked_at, marginals, ties
 from engram.errors import DataError, UsageError
 from engram.evaluation.chosen import chosen
 from engram.likelihoods import LIKELIHOODS, CountEncoded, LogEncoded
@@ -164,6 +164,23 @@ def test_best_takes_a_distribution_without_a_spread_of_its_own_only_where_no_oth
     assert (
         "the model used lognormal, as another column says much of it" in distributions_text(table.distributions())[0][1]
     )
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1500, 2), (65, 400)])
+def test_independent_columns_are_tied_by_chance_alone(rows: int, columns: int) -> None:
+    values = np.random.default_rng(0).exponential(size=(rows, columns))
+    found = ties(values, list(range(columns)))
+    assert found.mean() == pytest.approx(by_chance(rows, columns), abs=0.08)
+    assert (found - by_chance(rows, columns)).max() < 0.3
+
+
+def test_only_best_says_that_another_column_kept_it_from_a_distribution() -> None:
+    waits = np.random.default_rng(0).exponential(3, 1500)
+    rows = pd.DataFrame({"a": waits, "b": waits * 1.2 + 0.01 * waits**2})
+    told = {
+        name: distributions_text(Table(likelihood=name).fit(rows).distributions())[0][1] for name in ("auto", "best")
+    }
+    assert ["as another column says" in told[name] for name in told] == [False, True]
 
 
 def test_ties_are_the_largest_rank_correlations_over_pairs_of_cells() -> None:

@@ -459,6 +459,21 @@ def test_categories_in_several_spellings_are_a_finding() -> None:
     ]
 
 
+@pytest.mark.parametrize("share", [0.08, 0.26])
+def test_a_second_mode_is_a_part_of_a_column_and_no_wild_value(share: float) -> None:
+    r = np.random.default_rng(0)
+    x = np.where(r.random(2000) < share, r.uniform(500, 1000, 2000), r.normal(20, 0.2, 2000))
+    assert not [text for text in Table().fit(np.column_stack([x, r.normal(size=2000)])).findings() if "scale" in text]
+
+
+def test_a_wild_value_is_told_where_nearly_all_cells_are_missing() -> None:
+    x = np.full((50_000, 2), np.nan)
+    x[:, 1] = np.random.default_rng(0).normal(size=50_000)
+    x[1:400:2, 0] = np.random.default_rng(0).normal(size=200)  # no row that is looked at
+    x[7, 0] = 1e7
+    Table().fit(x)
+
+
 def test_copies_in_an_array_are_findings_and_many_ignored_columns_are_one() -> None:
     X = rng.normal(size=(50, 3))[:, [0, 1, 0, 2]]
     assert [text for text in Table().fit(X).findings() if "column 2 is a copy of column 0" in text]
