@@ -103,7 +103,7 @@ def ties(values: Array, columns: list[int]) -> Array:
 
 def by_chance(rows: int, columns: int) -> float:
     """Return about how large the largest of a column's rank correlations is if it has nothing to do with any other, from 0 to 1."""
-    return min(1.0, (2 * math.log(2 * max(columns - 1, 1)) / max(rows, 1)) ** 0.5)
+    return min(1.0, math.sqrt(2 * math.log(2 * max(columns - 1, 1)) / max(rows, 1)))
 
 
 def _able(name: str, cells: Array) -> Array:
