@@ -26,6 +26,7 @@ BETWEEN = {
     __name__.partition(".")[0],
     "sklearn",
     "torch",
+    "joblib",
     "contextlib",
     "functools",
 }  # libraries that call this one, or wrap its methods

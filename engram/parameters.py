@@ -94,6 +94,20 @@ def checked(cls: type, name: str, value: Any) -> Any:
         raise UsageError(f"{name}={value!r} is not valid for {cls.__name__}: {'; '.join(told)}.") from None
 
 
+def changed(cls: type, values: typing.Mapping[str, Any], own: typing.Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the values that are not the defaults of ``cls``; ``own`` are those of a variant, which stand in their place.
+
+    A list is the same as a tuple, as JSON has it; True is another value than 1. A name without a default has changed.
+    """
+    defaults = to_json({name: p.default for name, p in parameters_of(cls).items()} | dict(own or {}))
+    told = to_json(dict(values))
+    return {name: v for name, v in values.items() if name not in defaults or not _same(told[name], defaults[name])}
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (bool(a == b) and (type(a) is type(b) or {type(a), type(b)} <= {int, float}))
+
+
 def check_names(cls: type, names: typing.Iterable[str]) -> None:
     """Raise `UsageError` for a name that is no parameter of ``cls``, with the nearest that are."""
     known = parameters_of(cls)

@@ -16,7 +16,7 @@ from engram.data.rows import Rows
 from engram.errors import UsageError, nearest
 from engram.models.model import Model
 from engram.models.resolve import checked_parameters, settled
-from engram.parameters import check_names, parameters_of
+from engram.parameters import changed, check_names
 from engram.registry import MODELS, Entry, name_of
 from engram.training import Batch, Settings, Turn
 from engram.training.nets import Nets
@@ -70,9 +70,7 @@ def described(given: str | dict[str, Any] | Model | None) -> str | dict[str, Any
     """Return a model as JSON has it: its name, with the parameters that are not the defaults."""
     if not isinstance(given, Model):
         return given
-    defaults = {name: p.default for name, p in parameters_of(type(given)).items()}
-    changed = {name: value for name, value in given.get_params(deep=False).items() if value != defaults[name]}
-    return {"name": name_of(type(given)), **changed}
+    return {"name": name_of(type(given)), **changed(type(given), given.get_params(deep=False))}
 
 
 class Copies(Ensemble):

@@ -183,7 +183,7 @@ def _items_of(history: Any) -> list[Any]:
         if all(isinstance(item, Hashable) for item in items):
             return items
         many = True
-    given = f"the text {history!r}" if isinstance(history, str | bytes) else f"{with_article(type(history).__name__)}"
+    given = f"the text {history!r}" if isinstance(history, str | bytes) else with_article(type(history).__name__)
     given += " of several" if isinstance(history, list | tuple) else ""
     told = f"a history is a list of items or a dict of item to weight, not {given}."
     raise UsageError(f"{told} For the histories of many users there is recommendations(X)." if many else told)

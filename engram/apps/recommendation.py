@@ -110,7 +110,7 @@ class Recommender(Lists, Model):
         return {
             "code_size": f"{CODE_SIZE}: the one hidden layer is the code",
             "hidden": "none beside the code, as in the paper",
-            "batch_size": f"{SMALL} users, {LARGE} from {MANY:,} on",
+            "batch_size": f"{SMALL} users, {LARGE} from {MANY:,} on, at most all of them",
             "max_epochs": f"{STEPS} steps, or {PASSES} passes where these are more ({REFRESHED[0]}, or {REFRESHED[1]}, to go on)",
             "learning_rate": "1e-3, the paper's",
         }

@@ -71,8 +71,9 @@ class Synthesizer(Model):
     max_epochs : int or "auto"
         Most passes over the rows, of the VAE and of a GAN that "auto" tries.
     max_time : str, float or None
-        Longest time to train, of the VAE and of a GAN that "auto" tries in what is left of it. On top come the bins of the columns, and
-        boosted trees that tell generated from at most 2,000 held-out rows: some seconds, once for each of the two.
+        Longest time to train, of the VAE and of a GAN that "auto" tries in what is left of it. Boosted trees that tell generated from at
+        most 2,000 held-out rows take some seconds: the VAE's are deducted from the GAN's time, the last ones come on top, and so do the
+        bins of the columns.
     """
 
     model: Literal["auto", "vae", "gan"] = "auto"

@@ -183,8 +183,10 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         """Run the contrast, in its share of the time."""
         whole = self.settings_
         self.settings_ = replace(whole, max_time=whole.max_time and CONTRASTED * whole.max_time)
-        super()._run(*arguments)
-        self.settings_ = whole
+        try:
+            super()._run(*arguments)
+        finally:
+            self.settings_ = whole
 
     def _bags(self, rows: Rows) -> Iterator[Bag]:
         """Yield all documents that are learned from, some at a time."""
@@ -360,8 +362,8 @@ class TopicModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         n = checked_value("n", n, Annotated[int, Ge(1)])
         counts, known = self.counted(X)
         if len(known) < 2:
-            told = f"of {len(counts)} documents {len(known)} with known words"
-            raise DataError(f"{told}: too few to be similar to each other. Give more.")
+            told = f"{len(known)} of {len(counts)} documents {'has' if len(known) == 1 else 'have'} a known word"
+            raise DataError(f"{told}, and it takes two to tell which are similar. Give more documents.")
         codes = self.codes(counts.take(known))
         n = min(n, len(codes) - 1)
         others, values = [], []

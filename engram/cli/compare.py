@@ -71,7 +71,7 @@ def compare(
         voice.note(apart.told)
     test, fitted = apart.test, None if apart.fitted is None else apart.fitted.rows
     voice.say(f"judging {len(runs)} run{'s' * (len(runs) > 1)} on {len(test)} {kind.rows_are}, beside baselines ...")
-    known_labels = {"y": test.y, "detect": test.label is not None or test.names is None}  # folders are classes
+    known_labels = {"y": test.y, "detect": test.says_anomalies}
     found = compared(models, test.rows, train=fitted, metrics=metrics or None, random_state=seed, **known_labels)
     found.findings[:0] = apart.findings
     if to is not None:

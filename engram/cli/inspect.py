@@ -71,11 +71,10 @@ def default_of(model: str, name: str) -> Any:
 
 def given_parameters(model: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters that are not the model's defaults."""
-    from engram.parameters import parameters_of, to_json
+    from engram.parameters import changed
     from engram.registry import fitting
 
-    defaults = to_json({name: p.default for name, p in parameters_of(fitting(model).value).items()})
-    return {name: value for name, value in parameters.items() if name not in defaults or value != defaults[name]}
+    return changed(fitting(model).value, parameters)
 
 
 def in_words(run: str, found: dict[str, Any]) -> str:

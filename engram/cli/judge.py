@@ -30,10 +30,8 @@ def judged(
     from engram.models.sheets import sheets_in
 
     train = None if fitted is None else fitted.rows
-    asked = (
-        test.label is not None or test.names is None
-    )  # folders of pictures are classes, unless they are named as labels
-    report = evaluate(model, test.rows, test.y, train=train, metrics=metrics or None, detect=asked, random_state=seed)
+    detect = test.says_anomalies
+    report = evaluate(model, test.rows, test.y, train=train, metrics=metrics or None, detect=detect, random_state=seed)
     if run is not None:
         report.sheets = sheets_in(run) or report.sheets
     return report

@@ -49,6 +49,11 @@ class Given:
         """The rows as a fit takes them: of files with the way they were read, which the model remembers."""
         return self.rows if self.kind is None else self.kind.around(self.rows)
 
+    @property
+    def says_anomalies(self) -> bool:
+        """Whether labels, where there are some, say which rows are anomalies: folders of pictures are classes, unless named as labels."""
+        return self.label is not None or self.names is None
+
     def __len__(self) -> int:
         return int(self.rows.shape[0])
 

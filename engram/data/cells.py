@@ -19,13 +19,17 @@ CELLS = (str, int, float, bool, np.generic, decimal.Decimal, datetime.date, pd.I
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 WHOLE = 2**53  # whole numbers beyond it are not exact as floats
 FLOATS = 2**1023  # ... and beyond this one, none at all
+DIGITS = 308  # of the longest whole numbers up to there
 
 
 def loses_digits(cell: Any) -> bool:
     """Whether a whole number, or a text of nothing but its digits, is another one as a float."""
     if isinstance(cell, str):
-        if not cell.strip().lstrip("+-").isdecimal():
+        if not re.fullmatch(r"[+-]?\d+", cell.strip()):
             return False
+        cell = cell.strip().lstrip("+-0") or "0"
+        if len(cell) > DIGITS:  # `int` refuses texts of thousands of digits
+            return True
     elif not isinstance(cell, int | np.integer):
         return False
     return abs(int(cell)) > WHOLE and (abs(int(cell)) > FLOATS or int(float(cell)) != int(cell))
@@ -90,6 +94,11 @@ def as_numbers(series: pd.Series[Any], name: Any) -> Array:
         return np.asarray(
             pd.to_numeric(series, errors="raise").astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
         )
+    except OverflowError:
+        raise DataError(
+            f"column {name!r} cannot be numbers: it has whole numbers that are larger than any float64 (1.8e308). "
+            "Say 'category', or give floats."
+        ) from None
     except (ValueError, TypeError):
         bad = series[pd.to_numeric(series, errors="coerce").isna() & series.notna()]
         row, cell = (bad.index[0], bad.iloc[0]) if len(bad) else ("?", series.iloc[0])

@@ -151,11 +151,13 @@ class Counts(Kind):
         self.trials = float(totals[totals > 0].mean())
         empty = int((totals == 0).sum())
         if empty:
-            what = "documents have no word that is counted" if self.form == "texts" else "rows have only zeros"
-            self.told.append(f"{empty} of {len(totals)} {what}, so nothing can be learned from them or told of them")
+            what = "no word that is counted" if self.form == "texts" else "only zeros"
+            told = f"{empty} of {len(totals)} {self.rows_are} {'has' if empty == 1 else 'have'} {what}"
+            them = "it" if empty == 1 else "them"
+            self.told.append(f"{told}, so nothing can be learned from {them} or told of {them}")
         never = int((np.asarray(matrix.sum(0)).ravel() == 0).sum())
         if never:
-            self.told.append(f"{never} of {matrix.shape[1]} words are in no row")
+            self.told.append(f"{never} of {matrix.shape[1]} words {'is' if never == 1 else 'are'} in no row")
         return self
 
     def _form(self, raw: Any) -> str:
@@ -166,6 +168,8 @@ class Counts(Kind):
             return "sparse"
         if isinstance(raw, pd.DataFrame):
             self.text = self._text_column(raw)
+            if self.text is not None and self._counts_of(raw).shape[1] > 1:
+                self.told.append(f"documents are the column {str(self.text)!r}; the other columns are not looked at")
             return "frame" if self.text is None else "texts"
         return "texts" if isinstance(raw, list | tuple | pd.Series) or np.asarray(raw).ndim == 1 else "array"
 
@@ -184,8 +188,6 @@ class Counts(Kind):
             raise UsageError(
                 f"{len(texts)} columns hold texts ({shown}). Say which one the documents are: {column_as(str(texts[0]), 'text')}."
             )
-        if texts and len(left) > 1:
-            self.told.append(f"documents are the column {str(texts[0])!r}; the other columns are not looked at")
         return texts[0] if texts else None
 
     def _fit_texts(self, raw: Any) -> Any:
@@ -194,10 +196,11 @@ class Counts(Kind):
         matrix, other, total = self.reading.counted(texts, self.words, self.frequent)
         if other:
             why = "not in the vocabulary that was given" if self.given else "too rare"
-            self.told.append(f"{other:,} of {total:,} words are {why}, and not counted")
+            self.told.append(f"{other:,} of {total:,} words {'is' if other == 1 else 'are'} {why}, and not counted")
         if self.frequent:
-            shown = ", ".join(self.frequent[:NAMED])
-            self.told.append(f"{len(self.frequent)} words are in too many documents to be counted ({shown})")
+            shown, n = ", ".join(self.frequent[:NAMED]), len(self.frequent)
+            words = "1 word is" if n == 1 else f"{n} words are"
+            self.told.append(f"{words} in too many documents to be counted ({shown})")
         self._counted = (raw, matrix)
         return matrix
 

@@ -36,7 +36,8 @@ FEW_TEXTS = 20  # different whole numbers at most that are categories because th
 ROWS_EACH = 5  # rows per category that a guess needs
 # standard deviation of numbers, below which its inverse is infinite and they count as constant
 LEAST = 1 / np.finfo(np.float64).max
-KEYS = 0.9  # of the rows that have a value of their own, from which on it is a key
+KEYS = 0.9  # of the rows that have a value of their own, from which on it is a key, ...
+FEW_KEYS = 20  # where there are more of them than these
 LONG = 25  # letters of a text on average, and ...
 WORDS = 4  # words, from which it is free text
 
@@ -87,12 +88,17 @@ def _names_things(name: Any) -> bool:
 def _name(column: Column, present: pd.Series[Any], *, huge: bool) -> None:
     """Make a category of whole numbers that only name, or a key where there are too many of them; ``huge`` ones are taken as texts are."""
     different = present.nunique()
-    nearly_each = different > max(1, KEYS * len(present))
+    nearly_each = _is_nearly_each(different, len(present))
     if not nearly_each if huge else (different <= FEW and len(present) >= ROWS_EACH * different):
         column.type, column.mean, column.scale = "category", 0.0, 1.0
         _with_categories(column, present)
     elif huge or (different > FEW and (nearly_each or _is_id(column.name))):
         column.type = "key"
+
+
+def _is_nearly_each(different: int, rows: int) -> bool:
+    """Whether nearly each of the rows has a value of its own, so that values are keys; of few rows they are none."""
+    return different > max(FEW_KEYS, KEYS * rows)
 
 
 def _is_id(name: Any) -> bool:
@@ -315,7 +321,7 @@ def _with_values(column: Column, present: pd.Series[Any], *, asked: bool) -> Col
                     f"column {column.name!r} cannot be boolean: it has {extra[0]!r}. Use True and False, or 1 and 0."
                 )
         return column
-    if not asked and len(counts) > max(20, KEYS * len(cells)):
+    if not asked and _is_nearly_each(len(counts), len(cells)):
         column.type = "text" if _is_free(cells) else "key"
         return column
     if not asked and len(counts) > max(20, 0.5 * len(cells)) and _is_free(cells):

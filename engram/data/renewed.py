@@ -19,7 +19,9 @@ MOST = 2 * LONGEST  # ... and of a new one
 SHARE = 0.9  # of the keys that must have a letter at a place for it to be kept there, if they are rows enough
 ALPHABETS = {"9": string.digits, "A": string.ascii_uppercase, "a": string.ascii_lowercase, "1": "123456789"}
 LARGEST = 1 << 62  # a number that 64 bits hold with room above it
-FEW = 10**6  # numbers that there must be room for below those at fit, where above there is none
+BELOW = (
+    10**10
+)  # numbers that there must be room for below those at fit, where above there is none: more than memory has rows
 CHANCE = 1e-9  # that any of as many new keys as there were at fit is one of these, up to which they keep the length
 ROOM = 10  # keys that longer ones must be able to make for each at fit, so that their length is the same for few and for many rows
 
@@ -55,12 +57,12 @@ def _named(column: Column, texts: list[str]) -> int:
 def _beginning(low: int, high: int) -> int:
     """Return a power of ten from which on numbers are none of those at fit: above all, or below all where those would be too large.
 
-    Below it is the largest that leaves room under the smallest number, so that new ones have as many digits where they can.
+    Below it is the largest with room for `BELOW` ones under the smallest number, so that new ones have as many digits where they can.
     """
     above: int = 10 ** len(str(high))
     below: int = 10 ** max(len(str(low)) - 1, 0)
-    below = below if low - below >= FEW else below // 10
-    return below if above > LARGEST and below >= FEW else above
+    below = below if low - below >= BELOW else below // 10
+    return below if above > LARGEST and below >= BELOW else above
 
 
 def _place(letters: Array, least: int) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engram.likelihoods import LIKELIHOODS, LogEncoded, LogNormal
 from engram.models.sheets import is_game
-from engram.parameters import parameters_of
+from engram.parameters import changed, parameters_of
 from engram.training.settings import ONE_THREAD_BELOW, flops_per_row
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def chosen(model: Model) -> list[dict[str, Any]]:
 
 
 def given(model: Model) -> set[str]:
-    """Return the parameters that are not the model's defaults."""
-    defaults, values = parameters_of(type(model)), model.get_params(deep=False)
-    return {name for name, value in values.items() if value not in ("auto", None) and value != defaults[name].default}
+    """Return the parameters that are not the model's defaults, and say something."""
+    found = changed(type(model), model.get_params(deep=False))
+    return {name for name, value in found.items() if value not in ("auto", None)}
 
 
 def _values(model: Model) -> dict[str, str]:

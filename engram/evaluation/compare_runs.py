@@ -11,7 +11,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from engram.errors import UsageError, with_article
-from engram.parameters import parameters_of, to_json
+from engram.parameters import changed, to_json
 from engram.registry import MODELS
 from engram.training import Finding
 
@@ -153,17 +153,10 @@ def variant_of(model: Model) -> tuple[str, dict[str, Any]]:
     """Return (the registered name whose own parameters suit the model's best, the parameters that differ from it)."""
     cls: Any = type(model)
     given = {k: v for k, v in model.get_params(deep=False).items() if k not in NO_MATTER}
-    defaults = {name: p.default for name, p in parameters_of(cls).items()}
     variants = [(e.name, e.parameters) for e in MODELS if e.value is cls] or [(cls.__name__, {})]
     fitting = [v for v in variants if all(given.get(k) == value for k, value in v[1].items())]
     name, own = max(fitting or variants[:1], key=lambda variant: len(variant[1]))
-    defaults |= own
-    differs = {k: v for k, v in given.items() if k not in defaults or not _same(v, defaults[k])}
-    return name, {k: v if isinstance(v, PLAIN) else repr(v) for k, v in differs.items()}
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b or (bool(a == b) and (type(a) is type(b) or {type(a), type(b)} <= {int, float}))
+    return name, {k: v if isinstance(v, PLAIN) else repr(v) for k, v in changed(cls, given, own).items()}
 
 
 def labelled(groups: list[list[Run]], *, by_name: bool) -> list[str]:

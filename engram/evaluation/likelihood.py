@@ -154,9 +154,9 @@ def worse_than_uniform(kind: Kind, results: list[Result]) -> list[Finding]:
 
     That takes log2(high - low) bits a value: 8 of pictures with 8 bits.
     """
-    even = float(kind.log_volume.mean()) / math.log(2)
     if kind.name != "images" or not has_density(kind):
         return []
+    even = float(kind.log_volume.mean()) / math.log(2)
     return [
         Finding(
             "worse-than-uniform",

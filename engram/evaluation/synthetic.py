@@ -18,7 +18,7 @@ import numpy as np
 
 from engram.data.matrix import Matrix, features, matrix
 from engram.errors import DataError, UsageError, nearest
-from engram.evaluation.apart import beyond
+from engram.evaluation.apart import is_worse
 from engram.evaluation.baselines.gaussian_copula import GaussianCopula
 from engram.evaluation.baselines.independent import Independent
 from engram.evaluation.baselines.sampler import Sampler
@@ -27,20 +27,18 @@ from engram.evaluation.facts import safely
 from engram.evaluation.report import REAL, Report, Result
 from engram.evaluation.seen import seen_by
 from engram.evaluation.synthetic_look import look_at
-from engram.evaluation.table_learners import detection, task_of, utility
+from engram.evaluation.table_learners import UTILITY, detection, predictions, task_of
 from engram.metrics.manifold import coverage
 from engram.metrics.memorisation import exact_copies
 from engram.metrics.metric import HALF, Array
 from engram.metrics.tables import column_shapes, membership_auroc, missing_trends, nearer_to_training, pair_trends
+from engram.metrics.uncertainty import DRAWS, deviations, standard_error
 from engram.training import Finding
 from engram.training.session import seed_from
 
 FEWEST, MOST = 10, 5000  # rows of the reference that are compared
 MOST_LEARNED = 20_000  # rows that learners and baselines get
 HOLE = -1e30  # a number that no cell has
-MOST_ERROR = (
-    0.5  # of a share of rows, times their root: utility has no error of its own, and this bounds that of right answers
-)
 SEEN = 0.1  # share of the reference among training rows, above which it says little
 NO_PROOF = "privacy: copies, near rows and one attack were looked for; distances prove nothing, so this is no proof of anonymity"
 UNITS = {  # better, unit
@@ -94,15 +92,15 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
         "split": parts.split,
         "baseline_rows": f"fitted on {len(parts.known)} rows",
         "seed": seed,
-        "errors": "none",
+        "errors": "none" if at is None else f"of utility: bootstrap over rows, {DRAWS} draws; of others none",
     }
-    results = [
-        Result(name, subject, value, math.nan, better, unit, protocol)
+    found = [
+        (Result(name, subject, value, standard_error(moved), better, unit, protocol), moved)
         for subject, rows in subjects.items()
-        for name, value, better, unit in _values(parts, rows, at, seed, is_real=subject == REAL)
+        for name, value, better, unit, moved in _values(parts, rows, at, seed, is_real=subject == REAL)
     ]
-    own = [r for r in results if r.subject == type(model).__name__]
-    beside = [r for r in results if r.subject != type(model).__name__]
+    own = [r for r, _ in found if r.subject == type(model).__name__]
+    beside = [r for r, _ in found if r.subject != type(model).__name__]
     notes = [] if parts.is_training else ["exact-copies, nearer-to-training, membership: not computed: pass train="]
     notes += [] if at is not None else ["utility: not computed: pass target="]
     seen = seen_by(model, X, train, partial(_seen, parts))
@@ -110,7 +108,7 @@ def judge_synthetic(model: Any, X: Any, *, target: Any = None, train: Any = None
         model=type(model).__name__,
         metrics=own,
         baselines=beside,
-        findings=[*model.findings_, *_findings(own, beside), *seen, Finding("privacy", NO_PROOF)],
+        findings=[*model.findings_, *_findings(type(model).__name__, found), *seen, Finding("privacy", NO_PROOF)],
         of_fit=len(model.findings_),
         protocol=protocol | {"notes": notes},
         columns=model.kind_.describe(),
@@ -155,8 +153,8 @@ def _of_baselines(known: Matrix, target: int | None, n: int, seed: int) -> Itera
 
 def _values(
     parts: Parts, rows: Matrix, target: int | None, seed: int, *, is_real: bool
-) -> Iterator[tuple[str, float, str, str]]:
-    """Yield (metric, value, better, unit) of one subject."""
+) -> Iterator[tuple[str, float, str, str, Array]]:
+    """Yield (metric, value, better, unit, bootstrap deviations) of one subject; only utility has these."""
     real, n = parts.reference, len(parts.reference)
     some = rows.of(rows.values[:n])
     found: dict[str, Callable[[], float]] = {
@@ -172,13 +170,14 @@ def _values(
     for name, value in found.items():
         result = value()
         if math.isfinite(result):
-            yield name, result, *UNITS[name]
+            yield name, result, *UNITS[name], np.full(DRAWS, math.nan)
     if target is not None:
-        told = "macro F1" if task_of(real, target) == "classification" else "R2"
+        metric = UTILITY[task_of(real, target)]
         learned = rows.of(rows.values[: len(parts.known)])
-        for learner, score in utility(learned, real, target, seed).items():
-            if math.isfinite(score):
-                yield f"utility, {learner}", score, "higher", told
+        for learner, arrays in predictions(learned, real, target, seed).items():
+            if arrays is not None and math.isfinite(score := metric.value(arrays)):
+                moved = deviations(metric, arrays, random_state=seed)
+                yield f"utility, {learner}", score, metric.better, metric.unit, moved
 
 
 def _private(parts: Parts, some: Matrix) -> dict[str, Callable[[], float]]:
@@ -213,13 +212,15 @@ def _seen(parts: Parts, of_the_fit: bool) -> Iterator[Finding]:
         yield Finding("training-rows", told, "Hold rows out before the fit, and give these")
 
 
-def _findings(own: list[Result], beside: list[Result]) -> Iterator[Finding]:
-    """Yield what a user should know before trusting generated rows."""
-    for result in own:
-        others = [r for r in beside if r.name == result.name and r.subject != REAL]
+def _findings(model: str, found: list[tuple[Result, Array]]) -> Iterator[Finding]:
+    """Yield what a user should know before trusting generated rows; of utility see `engram.evaluation.apart`."""
+    for result, moved in found:
+        if result.subject != model:
+            continue
+        others = [(r, m) for r, m in found if r.name == result.name and r.subject not in (model, REAL)]
         if result.name.startswith("utility") and others:
-            best = max(others, key=lambda r: r.value)
-            if beyond(best.value - result.value, MOST_ERROR * result.protocol["rows"] ** -0.5):
+            best, other = max(others, key=lambda pair: pair[0].value)
+            if is_worse(best.value - result.value, standard_error(other - moved), result.error):
                 told = f"{result.name}: {best.subject} gets {best.value:.3f}, the model {result.value:.3f}"
                 yield Finding(
                     "worse-than-baseline",

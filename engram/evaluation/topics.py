@@ -79,8 +79,14 @@ def judge_topics(model: Any, X: Any, y: Any = None, *, train: Any = None, random
     given = None if y is None else one_label(y)
     labels = None if given is None else one_per_row(given, counts.shape[0]).astype(str).to_numpy()
     trained = None if train is None else kind.conform(kind.opened(train))[:]
-    with gathered({}):  # what was left out of the documents is said
-        return _judged(model, X, counts, labels, trained, seed)
+    report: Report = _told_already(_judged, model, X, counts, labels, trained, seed)
+    return report
+
+
+def _told_already(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function on documents of which it was said what was left out, without saying it again."""
+    with gathered({}):
+        return function(*arguments)
 
 
 def _judged(model: Any, X: Any, counts: Any, labels: Array | None, trained: Any, seed: int) -> Report:
@@ -118,8 +124,8 @@ def _judged(model: Any, X: Any, counts: Any, labels: Array | None, trained: Any,
         of_fit=len(model.findings_),
         protocol=protocol | {"notes": notes},
         columns=model.kind_.describe(),
-        draw=partial(_pictures, model, rows, subjects[0][2]),
-        gather=partial(safely, partial(_look, model, rows, subjects[0][2], topics, alike)),
+        draw=partial(_told_already, _pictures, model, rows, subjects[0][2]),
+        gather=partial(safely, partial(_told_already, _look, model, rows, subjects[0][2], topics, alike)),
         lines=[*_in_lines(topics), *(f"document {a} of these is most like {b} ({c:.2f})" for a, b, c in alike)],
     )
 

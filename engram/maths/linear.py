@@ -63,7 +63,7 @@ def inverse_root(covariance: Tensor) -> Tensor:
     The inverse of a triangle takes an eighth of the operations of any other, which is what counts in tables of thousands of columns.
     """
     factors = torch.linalg.cholesky(covariance)
-    found = [torch.from_numpy(dtrtri(factor.T.numpy())[0].T) for factor in factors.flatten(0, -3)]
+    found = [torch.from_numpy(dtrtri(factor.T.numpy())[0].T) for factor in factors.reshape(-1, *factors.shape[-2:])]
     return torch.stack(found).view_as(factors).mT
 
 

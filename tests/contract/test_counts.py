@@ -87,7 +87,9 @@ def test_words_that_were_not_seen_are_counted_and_said() -> None:
 
 def test_a_kind_of_a_list_of_texts_reads_a_table_with_one_column_of_texts() -> None:
     kind = Counts().fit(TEXTS)
+    before = kind.findings()
     assert (counted(kind, pd.DataFrame({"n": range(30), "body": TEXTS})) == MATRIX).all()
+    assert kind.findings() == before  # applying tells nothing of the fit
     with pytest.raises(DataError, match="no column holds texts"):
         kind.conform(pd.DataFrame({"n": range(30)}))
 
@@ -170,14 +172,18 @@ def test_empty_rows_and_words_of_no_row_are_findings() -> None:
     x[4], x[:, 2] = 0, 0
     told = Counts().fit(x).findings()
     assert any("of 30 rows have only zeros" in text for text in told)
-    assert any("words are in no row" in text for text in told)
+    assert any("1 of 6 words is in no row" in text for text in told)
 
 
 def test_a_column_wish_says_where_documents_are() -> None:
     frame = pd.DataFrame({"title": ["x"] * 30, "body": TEXTS, "year": 2000})
     kind, raw = as_kind(frame, "counts", columns={"body": "text"})
     assert (counted(kind.fit(raw), frame) == MATRIX).all()
-    assert (counted(Counts(columns={"title": "drop"}).fit(frame), frame) == MATRIX).all()
+    fitted = Counts(columns={"title": "drop"}).fit(frame)
+    assert (counted(fitted, frame) == MATRIX).all()
+    said = "documents are the column 'body'; the other columns are not looked at"
+    assert fitted.findings().count(said) == 1
+    assert said not in Counts(columns={"title": "drop", "year": "drop"}).fit(frame).findings()
     with pytest.raises(UsageError, match="body"):
         Counts(columns={"bodi": "text"}).fit(frame)
     with pytest.raises(DataError, match="is missing"):

@@ -17,6 +17,7 @@ import torch
 
 import engram
 from engram.data import DataWarning, Table, read
+from engram.data.cells import loses_digits
 from engram.data.columns import categories_in
 from engram.errors import DataError, DataTypeError, UsageError, column_as, with_article
 from engram.evaluation.examples import text as shown
@@ -337,11 +338,19 @@ def test_whole_numbers_too_large_for_floats_are_names_and_no_numbers(sort: str) 
     assert field(kind).type == "category"
     assert back(kind, frame)["c"].tolist() == cells.tolist()
     assert field(fitted(pd.Series(2**60 + np.arange(200), dtype=sort))[0]).type == "key"
+    for n, found in ((12, "category"), (20, "category"), (21, "key")):  # as of texts
+        assert field(fitted(pd.Series(2**60 + np.arange(n), dtype=sort))[0]).type == found
+        assert field(fitted([f"shop {i}" for i in range(n)])[0]).type == found
     for given in (frame, frame.astype(str)):
         with pytest.raises(
             DataError, match=r"beyond 2\*\*53, of which a float64 loses the last digits \(11529215046068"
         ):
             Table(columns={"c": "number"}).fit(given)
+    for large in (10**400, 10**5000):  # beyond any float, and beyond what Python writes as a text
+        with pytest.raises(DataError, match="larger than any float64"):
+            Table(columns={"c": "number"}).fit(pd.DataFrame({"c": [large + i for i in range(30)], "d": range(30)}))
+    texts = ("--" + "9" * 20, "+" + "9" * 20, "9" * 5000, "0" * 5000)
+    assert [loses_digits(text) for text in texts] == [False, True, True, False]
     assert field(fitted(frame["c"].astype(float) + 2**62)[0]).type in (
         "number",
         "constant",

@@ -264,6 +264,8 @@ def test_evaluation_stands_beside_simple_generators_and_says_that_distances_prov
     assert set(report.subjects()) == {"Synthesizer", "real rows", "smote", "gaussian-copula", "independent"}
     assert any("distances prove nothing" in finding.message for finding in report.findings)
     assert all(np.isfinite(result.value) for result in (*report.metrics, *report.baselines))
+    with_errors = {r.name for r in (*report.metrics, *report.baselines) if r.error > 0}
+    assert with_errors == {name for name in names if name.startswith("utility")}
     alone = fitted.evaluate(messy(120, 5))
     assert "exact-copies" not in alone.names()
     assert any("pass train=" in note for note in alone.protocol["notes"])

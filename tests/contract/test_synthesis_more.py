@@ -414,7 +414,7 @@ def test_new_keys_of_64_bits_are_none_of_those_at_fit(low: int, high: int, dtype
     assert not set(map(int, drawn)) & set(map(int, keys))
 
 
-@pytest.mark.parametrize(("low", "digits"), [(2**60, 19), (10**18, 18), (2**40, 14), (9, 3)])
+@pytest.mark.parametrize(("low", "digits"), [(2**60, 19), (10**18, 18), (10**18 + 2 * 10**6, 18), (2**40, 14), (9, 3)])
 def test_new_keys_have_as_many_digits_where_there_is_room(low: int, digits: int) -> None:
     shape = shape_of(Column("id", "key", "int64"), pd.Series(low + np.arange(90)), 5)
     assert len(str(shape["start"])) == digits

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from scipy import sparse
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import engram
 from engram import TopicModel
@@ -94,7 +96,7 @@ def test_similar_documents_share_a_topic_and_are_never_the_document_itself(model
     assert (ABOUT[found.row] == ABOUT[found.similar]).all()
     assert all((np.diff(own.similarity) <= 0).all() for _, own in found.groupby("row"))
     assert len(model.similar(TEXTS[:3], n=10)) == 3 * 2
-    with pytest.raises(DataError, match="of 1 documents 1 with known words: too few"):
+    with pytest.raises(DataError, match="1 of 1 documents has a known word, and it takes two"):
         model.similar(TEXTS[:1])
 
 
@@ -107,12 +109,14 @@ def test_documents_without_a_known_word_are_like_none(model: Any) -> None:
     assert "documents have no known word, so nothing can be told of them (3 documents)" in said
     assert "words that are not in the vocabulary were left out (1 word)" in said
     assert all(one.filename == __file__ for one in told)
-    with pytest.warns(DataWarning, match="2 documents"), pytest.raises(DataError, match="3 documents 1 with"):
+    with pytest.warns(DataWarning, match="2 documents"), pytest.raises(DataError, match="1 of 3 documents has"):
         model.similar(["", TEXTS[0], ""])
     with pytest.warns(DataWarning, match="no known word") as told:
         report = engram.evaluate(model, ["", "", "", "", *TEXTS[:40]], random_state=1)
     assert len(told) == 1
     assert not any("document 0" in line for line in report.lines)
+    assert report.look  # later, and without saying it again: warnings are errors here
+    assert report.pictures
 
 
 def test_empty_documents_and_unknown_words(model: Any) -> None:
@@ -122,6 +126,12 @@ def test_empty_documents_and_unknown_words(model: Any) -> None:
     assert (shares[0] == shares[1]).all()
     fitted = TopicModel(n_topics=2, max_epochs=2, random_state=0).fit([*TEXTS[:20], "", ""])
     assert any("2 of 22 documents have no word" in str(finding) for finding in fitted.findings_)
+    fitted = TopicModel(n_topics=2, max_epochs=2, random_state=0).fit([*TEXTS[:20], ""])
+    assert any("1 of 21 documents has no word" in str(f) and "told of it" in str(f) for f in fitted.findings_)
+    through = make_pipeline(fitted, FunctionTransformer())  # joblib stands before all steps but the last
+    with pytest.warns(DataWarning) as told:
+        through.fit_transform([*TEXTS[:20], ""])
+    assert all(one.filename == __file__ for one in told)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 17])
@@ -171,6 +181,9 @@ def test_the_limit_of_time_holds_for_both_steps(monkeypatch: pytest.MonkeyPatch)
     assert fitted.settings_.max_time == 1000
     TopicModel(n_topics=2, max_epochs=1, random_state=0).fit(TEXTS[:20])
     assert limits[2:] == [None, None]
+    with pytest.raises(TypeError):
+        fitted._run()  # whatever goes wrong in it
+    assert fitted.settings_.max_time == 1000
     assert History().left(10.0, -1e9, 0.15) == 1.5
 
 

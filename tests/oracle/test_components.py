@@ -138,3 +138,5 @@ def test_the_root_of_an_inverse_is_that_of_the_inverse_of_choleskys_factor(size:
     found = inverse_root(covariances)
     torch.testing.assert_close(found, torch.linalg.inv(torch.linalg.cholesky(covariances)).mT)
     torch.testing.assert_close(found @ found.mT, torch.linalg.inv(covariances))
+    assert torch.equal(inverse_root(covariances[0]), found[0])
+    assert torch.equal(inverse_root(covariances[None]), found[None])

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from engram.errors import DataError
+from engram.evaluation.report import Result
+from engram.evaluation.synthetic import _findings
+from engram.evaluation.table_learners import UTILITY, macro_f1
+from engram.metrics.metric import Array
 from engram.metrics.tables import (
     category_shape,
     column_shapes,
@@ -18,6 +22,7 @@ from engram.metrics.tables import (
     number_shape,
     pair_trends,
 )
+from engram.metrics.uncertainty import deviations, standard_error
 
 NAN = np.nan
 
@@ -104,3 +109,28 @@ def test_tables_of_other_columns_or_without_rows_are_refused() -> None:
         column_shapes(np.ones((3, 2)), np.ones((3, 3)), np.array([True, True]))
     with pytest.raises(DataError, match="must have rows"):
         pair_trends(np.ones((0, 2)), np.ones((3, 2)), np.array([True, True]))
+
+
+@pytest.mark.parametrize("classes", [1, 2, 7, 50])
+def test_macro_f1_is_scikit_learns(classes: int) -> None:
+    y, predicted = np.random.default_rng(classes).integers(0, classes, (2, 100)).astype(float)
+    assert macro_f1(y, predicted) == f1_score(y, predicted, average="macro", zero_division=0)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2])
+def test_utility_is_worse_than_a_baselines_only_beyond_what_rows_make_by_chance(share: float) -> None:
+    """Of rare classes macro F1 moves far more than a share of right answers, and the best of three is above the mean."""
+    rng = np.random.default_rng(0)
+
+    def judged(subject: str, y: Array, hits: float) -> tuple[Result, Array]:
+        arrays = {"y": y, "predicted": rng.random(len(y)) < np.where(y, hits, share / 2)}
+        moved = deviations(UTILITY["classification"], arrays)
+        value, error = UTILITY["classification"].value(arrays), standard_error(moved)
+        return Result("utility, trees", subject, value, error, "higher", "macro F1", {}), moved
+
+    def told(hits: float) -> bool:
+        y = rng.random(1000) < share
+        return any(_findings("model", [judged("model", y, hits), *(judged(name, y, 0.5) for name in "abc")]))
+
+    assert sum(told(0.5) for _ in range(30)) < 0.2 * 30
+    assert share < 0.1 or told(0.1)

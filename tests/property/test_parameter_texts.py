@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engram.errors import UsageError
-from engram.parameters import check_names, checked, checked_value, from_text, parameters_of, plain, to_json
+from engram.parameters import changed, check_names, checked, checked_value, from_text, parameters_of, plain, to_json
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -152,3 +152,11 @@ def test_an_argument_of_a_method_is_checked_in_the_same_way() -> None:
     assert checked_value("n", np.int64(3), int) == 3
     with pytest.raises(UsageError, match=r"^n='many' is not valid: "):
         checked_value("n", "many", int)
+
+
+def test_changed_parameters_are_those_that_are_not_the_defaults_as_python_and_json_have_them() -> None:
+    values = asdict(Child(hidden=(64, 32), left=4))
+    assert changed(Child, values) == {"hidden": (64, 32), "left": 4}
+    assert changed(Child, to_json(values)) == {"hidden": [64, 32], "left": 4}
+    assert changed(Child, values, {"left": 4.0, "hidden": [64, 32]}) == {}
+    assert changed(Parent, {"left": True, "right": np.float64(0.5), "other": None}) == {"left": True, "other": None}
