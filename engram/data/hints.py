@@ -97,12 +97,16 @@ def _on_wild_values(rows: Array | pd.DataFrame, fields: list[Column]) -> Hint:
         if c.type != "number" or c.likelihood or max(c.high - c.mean, c.mean - c.low) <= far * c.scale:
             continue
         cells = rows[::step, i] if isinstance(rows, np.ndarray) else numbers_in(c, rows[c.name].iloc[::step], {})
-        cells = cells[~np.isnan(cells)]
-        low, middle, high = np.percentile(cells, [25, 50, 75]) if len(cells) else (0.0, 0.0, 0.0)
-        spread = (high - low) / QUARTILES
-        out = int(np.count_nonzero(np.abs(cells - middle) > WILD * spread))
-        if 0 < spread < c.scale / WILD and out <= max(1, RARE * len(cells)):
-            told.append((c, c.high if c.high - middle > middle - c.low else c.low, low, high))
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # in units of the scale squares and differences of 1e300 are in range
+            cells = cells[~np.isnan(cells)] / c.scale
+            low, middle, high = np.percentile(cells, [25, 50, 75]) if len(cells) else (0.0, 0.0, 0.0)
+            spread = (high - low) / QUARTILES
+            out = int(np.count_nonzero(np.abs(cells - middle) > WILD * spread))
+        if 0 < spread < 1 / WILD and out <= max(1, RARE * len(cells)):
+            end = c.high if c.high / c.scale - middle > middle - c.low / c.scale else c.low
+            told.append((c, end, float(low * c.scale), float(high * c.scale)))
     for c, end, low, high in told[:NAMED]:
         right = f"; if they are right, say {column_as(c.name, 'lognormal')}" * (c.low > 0)
         yield (

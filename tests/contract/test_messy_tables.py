@@ -475,7 +475,15 @@ def test_a_second_mode_is_a_part_of_a_column_and_no_wild_value(share: float) -> 
     assert not [text for text in Table().fit(np.column_stack([x, r.normal(size=2000)])).findings() if "scale" in text]
 
 
-def test_a_wild_value_is_told_where_nearly_all_cells_are_missing() -> None:
+@pytest.mark.parametrize("wild", [9.7e306, 1.7e308])
+def test_wild_values_at_the_end_of_floats_are_looked_at_without_an_overflow(wild: float) -> None:
+    x = np.random.default_rng(0).normal(size=(400, 2))
+    x[0, 0], x[1, 0] = wild, -wild
+    for rows in (x, x[2:, :1] * wild / 8, np.array([[0.0], [wild]])):
+        assert Table().fit(rows).columns
+
+
+def test_a_column_whose_seen_cells_are_not_among_the_rows_looked_at_has_no_wild_values() -> None:
     x = np.full((50_000, 2), np.nan)
     x[:, 1] = np.random.default_rng(0).normal(size=50_000)
     x[1:400:2, 0] = np.random.default_rng(0).normal(size=200)  # no row that is looked at
