@@ -34,8 +34,8 @@ NAMING = frozenset(("category", "class", "code", "group", "id", "kind", "plz", "
 FEW = 100  # different whole numbers at most that are categories by their column's name
 FEW_TEXTS = 20  # different whole numbers at most that are categories because they are texts
 ROWS_EACH = 5  # rows per category that a guess needs
-# standard deviation of numbers, below which its inverse is infinite and they count as constant
-LEAST = 1 / np.finfo(np.float64).max
+# standard deviation of numbers, below about which its inverse is infinite and they count as constant
+LEAST = 4 / np.finfo(np.float64).max
 KEYS = 0.9  # of the rows that have a value of their own, from which on it is a key, ...
 FEW_KEYS = 20  # where there are more of them than these
 LONG = 25  # letters of a text on average, and ...

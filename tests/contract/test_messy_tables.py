@@ -479,7 +479,7 @@ def test_a_second_mode_is_a_part_of_a_column_and_no_wild_value(share: float) -> 
 def test_wild_values_at_the_end_of_floats_are_looked_at_without_an_overflow(wild: float) -> None:
     x = np.random.default_rng(0).normal(size=(400, 2))
     x[0, 0], x[1, 0] = wild, -wild
-    for rows in (x, x[2:, :1] * wild / 8, np.array([[0.0], [wild]])):
+    for rows in (x, x[2:, :1] * (wild / 8), np.array([[0.0], [wild]])):
         assert Table().fit(rows).columns
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -104,6 +104,8 @@ def test_arrays_of_numbers_come_back_within_single_precision(X: np.ndarray) -> N
     np.testing.assert_array_less(np.abs(back - X), 1e-5 * np.broadcast_to(scale, X.shape) + 1e-6)
 
 
+@example(np.array([[0.0], [9.70035216e306]]))
+@example(np.array([[1.11253693e-308], [0.0]]))
 @given(arrays.arrays(np.float64, st.tuples(st.integers(2, 9), st.integers(1, 4)), elements=st.floats(width=64)))
 def test_any_array_at_all_is_encoded_finitely_or_refused_in_words(X: np.ndarray) -> None:
     if np.isinf(X).any() or np.isnan(X).all():
