@@ -22,14 +22,8 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-BETWEEN = {
-    __name__.partition(".")[0],
-    "sklearn",
-    "torch",
-    "joblib",
-    "contextlib",
-    "functools",
-}  # libraries that call this one, or wrap its methods
+# this library, and those that call it or wrap its methods
+BETWEEN = {__name__.partition(".")[0], "sklearn", "torch", "joblib", "contextlib", "functools"}
 
 
 class EngramError(Exception):

@@ -110,13 +110,12 @@ def distributions_text(found: list[dict[str, Any]]) -> list[list[str]]:
     if not found:
         return []
     better = sorted((c for c in found if c["best"] != "normal"), key=lambda c: -c["gain"])
+    tied = ", as another column says much of it"
     rows = [
         (
             c["name"],
             f"{c['best']} {c['nats'][c['best']]:.3g}, normal {c['nats']['normal']:.3g}: "
-            f"{c['gain']:.2g} ± {c['error']:.1g} better; the model used {c['used']}"
-            + ", as another column says much of it"
-            * c.get("tied", False),
+            f"{c['gain']:.2g} ± {c['error']:.1g} better; the model used {c['used']}{tied * c.get('tied', False)}",
         )
         for c in better
     ]

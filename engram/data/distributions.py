@@ -18,17 +18,10 @@ from engram.likelihoods import LIKELIHOODS, Binomial, CountEncoded, Likelihood, 
 STANDARDISED = ("", "normal", "laplace")  # of the number itself; "" is the table's own
 COUNTED = ("binomial", "geometric", "multinomial", "negative-binomial", "poisson")  # log(1 + count), standardised
 OF_COLUMNS = tuple(name for name in LIKELIHOODS if name != "categorical")  # that a number column can have
-SHAPED = (
-    "normal",
-    "laplace",
-    "lognormal",
-    "beta",
-    "negative-binomial",
-)  # have a spread beside their mean, so that they can get sharper
-RIGID = (
-    "exponential",
-    "geometric",
-)  # have none, and where other columns say much of a cell lose more than they gained alone
+# those that have a spread beside their mean, so that they can get sharper
+SHAPED = ("normal", "laplace", "lognormal", "beta", "negative-binomial")
+# those that have none, and where other columns say much of a cell lose more than they gained alone
+RIGID = ("exponential", "geometric")
 TIED = 0.3  # rank correlation with another column of numbers, beyond chance, from which on these are not taken
 LAST = 2.5e11  # seconds from 1970 to about the year 9900, beyond which no calendar goes
 NEAR = 1e-5  # relative distance from a whole number, within which a count that went through float32 is that one

@@ -97,9 +97,8 @@ def _on_wild_values(rows: Array | pd.DataFrame, fields: list[Column]) -> Hint:
         if c.type != "number" or c.likelihood or max(c.high - c.mean, c.mean - c.low) <= far * c.scale:
             continue
         cells = rows[::step, i] if isinstance(rows, np.ndarray) else numbers_in(c, rows[c.name].iloc[::step], {})
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # in units of the scale squares and differences of 1e300 are in range
+        # in units of the scale differences of 1e300 are in range
+        with np.errstate(over="ignore", invalid="ignore"):
             cells = cells[~np.isnan(cells)] / c.scale
             low, middle, high = np.percentile(cells, [25, 50, 75]) if len(cells) else (0.0, 0.0, 0.0)
             spread = (high - low) / QUARTILES

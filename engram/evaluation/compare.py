@@ -18,7 +18,7 @@ from engram.evaluation.compare_applications import compared_applications
 from engram.evaluation.compare_runs import Run, check_alike, grouped, in_units_of, labelled, named, own_measures, run_of
 from engram.evaluation.compare_table import Comparison, Standing, standings_of
 from engram.evaluation.comparison import Outputs, encoded, flat, given_of, has_density, of_baselines, of_model
-from engram.evaluation.labels import CLASSES, anomalies
+from engram.evaluation.labels import anomalies
 from engram.evaluation.likelihood import has_likelihood, is_exact
 from engram.evaluation.planted import with_anomalies
 from engram.evaluation.purpose import only_generates
@@ -147,8 +147,7 @@ def compare(
 def _labels(y: Any, conditional: list[str], n_rows: int, *, detect: bool) -> tuple[Array | None, str]:
     """Return which rows are anomalies, or None, and what was made of y, which conditional models take otherwise."""
     if not conditional:
-        labels, told = anomalies(y if detect else None, n_rows)
-        return labels, CLASSES if y is not None and not detect else told
+        return anomalies(y, n_rows, detect=detect)
     return None, f"y is what {', '.join(conditional)} learned rows given, so it does not say which are anomalies"
 
 

@@ -106,7 +106,8 @@ def check_alike(models: dict[str, Any]) -> None:
     for name, other in others:
         a, b = one.kind_, other.kind_
         if own and type(one) is not type(other):
-            told = f"{first!r} is a {type(one).__name__} and {name!r} a {type(other).__name__}, which are judged by other measures"
+            sort, another = (with_article(type(model).__name__) for model in (one, other))
+            told = f"{first!r} is {sort} and {name!r} {another}, which are judged by other measures"
         elif a.name != b.name:
             told = f"{first!r} is of {a.name} and {name!r} of {b.name}"
         elif list(a.columns) != list(b.columns):

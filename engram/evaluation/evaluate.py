@@ -19,7 +19,7 @@ from engram.evaluation.apart import is_worse
 from engram.evaluation.compare_applications import NO_METRICS
 from engram.evaluation.comparison import Outputs, encoded, given_of, has_density, of_baselines, of_model
 from engram.evaluation.facts import look, safely
-from engram.evaluation.labels import CLASSES, anomalies
+from engram.evaluation.labels import anomalies
 from engram.evaluation.likelihood import has_likelihood, is_exact, reported, worse_than_uniform
 from engram.evaluation.pictures import pictures
 from engram.evaluation.planted import with_anomalies
@@ -145,9 +145,8 @@ def _of_rows(
     detect: bool,
 ) -> tuple[list[Result], list[str], list[Finding]]:
     """Judge what a model makes of the rows one by one: results, notes, findings; ``common`` is completed."""
-    says = detect and model.given_ is None  # whether y is about anomalies
-    labels, what = anomalies(y if says else None, len(rows))
-    what = CLASSES if y is not None and not detect else what
+    is_known = detect and model.given_ is not None  # what a conditional model is told, and not about anomalies
+    labels, what = anomalies(None if is_known else y, len(rows), detect=detect)
     X, rows, labels, what = with_anomalies([model], X, rows, labels, what, common["seed"])
     if not chosen or only_generates(model):
         lacking = {

@@ -17,14 +17,16 @@ CLASSES = (
 )
 
 
-def anomalies(y: Any, n_rows: int) -> tuple[Array | None, str]:
+def anomalies(y: Any, n_rows: int, *, detect: bool = True) -> tuple[Array | None, str]:
     """Return (where a row is an anomaly or None, what was made of the labels in words).
 
     Of two values it is the rarer one; where both are equally frequent, 1 or True beside 0 or False, and -1 beside 1 (scikit-learn's way).
-    More or fewer values, or missing labels, are no such labels.
+    More or fewer values, or missing labels, are no such labels; without ``detect`` none are.
     """
     if y is None:
         return None, "no labels y were given"
+    if not detect:
+        return None, CLASSES
     labels = one_per_row(y, n_rows)
     counts = labels.value_counts()
     if len(counts) != 2:
